@@ -1,0 +1,133 @@
+"""Reading a recipe: YAML, one level of `extends`, dotted overrides, and errors that name the nearest key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from storyteller.errors import RecipeError
+from storyteller.recipe.models import Recipe
+
+__all__ = ["bundled_recipes", "dump_recipe", "load_recipe", "merge", "recipe_schema"]
+
+
+def load_recipe(source: Path | str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in the file `source` (or of that bundled name; none: all defaults) with `a.b=value` overrides on top.
+
+    Raises `RecipeError` for a file that cannot be read, an unknown key, a value of the wrong kind.
+    """
+    values = _read(_find(source), extends=True) if source is not None else {}
+    for override in overrides:
+        values = merge(values, _parse_override(override))
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, source)) from None
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe."""
+    return Recipe.model_json_schema()
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML that `load_recipe` reads back to an equal recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def bundled_recipes() -> dict[str, Path]:
+    """Name to path of the recipes that come with the package."""
+    folder = Path(str(resources.files("storyteller") / "recipe" / "bundled"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `top` laid over it; mappings are merged key by key, everything else is replaced."""
+    result = dict(base)
+    for key, value in top.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _find(source: Path | str) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    bundled = bundled_recipes()
+    if str(source) in bundled:
+        return bundled[str(source)]
+    near = difflib.get_close_matches(str(source), bundled, n=1)
+    hint = f"; did you mean the bundled recipe {near[0]!r}?" if near else ""
+    raise RecipeError(f"no recipe file {str(source)!r}{hint} `storyteller recipes` lists the bundled ones.")
+
+
+def _read(path: Path, *, extends: bool) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} must hold keys and values, not {type(values).__name__}.")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    if not extends:
+        raise RecipeError(f"{path} is extended by another recipe, so it cannot have `extends` itself (one level only).")
+    beside = path.parent / str(parent)
+    return merge(_read(beside if beside.is_file() else _find(str(parent)), extends=False), values)
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    dotted, separator, text = override.partition("=")
+    keys = dotted.strip().split(".")
+    if not separator or not all(keys):
+        raise RecipeError(f"cannot understand {override!r}; write an override as key.key=value, for example train.lr=1e-4.")
+    try:
+        value = yaml.safe_load(text) if text.strip() else None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"the value in {override!r} is not valid YAML: {error}") from None
+    # YAML 1.1 reads 1e-4 (no dot) as a string, and nobody means the string.
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    nested: Any = value
+    for key in reversed(keys):
+        nested = {key: nested}
+    assert isinstance(nested, dict)
+    return nested
+
+
+def _explain(error: ValidationError, source: Path | str | None) -> str:
+    where = f"recipe {source}" if source is not None else "the recipe"
+    lines = []
+    for problem in error.errors():
+        location = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = list(_dotted_keys(Recipe))
+            near = difflib.get_close_matches(location, known, n=1, cutoff=0.5) or [
+                key for key in known if key.rpartition(".")[2] == location.rpartition(".")[2]
+            ]
+            lines.append(f"unknown key {location}" + (f"; did you mean {near[0]}?" if near else ""))
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{location or 'recipe'}: {message} (got {problem['input']!r})")
+    return f"{where}: " + "\n  ".join(lines)
+
+
+def _dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        for kind in (info.annotation, *get_args(info.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _dotted_keys(kind, f"{prefix}{name}.")

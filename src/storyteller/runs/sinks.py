@@ -1,0 +1,80 @@
+"""Where metrics go: always one JSON object a line in the run's folder, and to other places by name."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from storyteller.errors import TrainingError
+from storyteller.runs.run import Run
+
+__all__ = ["Metrics"]
+
+Sink = Callable[[int, str, Mapping[str, float]], None]
+
+
+class Metrics:
+    """The writer of `metrics.jsonl` and of the sinks named in the recipe; it closes them all."""
+
+    def __init__(self, run: Run, sinks: Sequence[str] = (), upto_step: int | None = None) -> None:
+        self._started = time.monotonic()
+        self._file = run.open_metrics(upto_step)
+        self._closers: list[Callable[[], None]] = [self._file.close]
+        self._sinks: list[Sink] = []
+        for name in sinks:
+            self._sinks.append({"tensorboard": self._tensorboard, "wandb": self._wandb}[name](run))
+
+    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """One line: step, split ("train", "dev", ...), seconds since the start, and the values (NaN is written null)."""
+        line: dict[str, Any] = {"step": step, "split": split, "seconds": round(time.monotonic() - self._started, 3)}
+        line |= {key: _readable(value) for key, value in values.items()}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        for sink in self._sinks:
+            sink(step, split, values)
+
+    def close(self) -> None:
+        """Flush and close everything."""
+        for close in reversed(self._closers):
+            close()
+
+    def _tensorboard(self, run: Run) -> Sink:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise TrainingError("train.sinks names tensorboard: pip install 'storyteller[tensorboard]'.") from None
+        writer = SummaryWriter(str(run.folder / "tensorboard"))
+        self._closers.append(writer.close)
+
+        def sink(step: int, split: str, values: Mapping[str, float]) -> None:
+            for key, value in values.items():
+                writer.add_scalar(f"{split}/{key}", value, step)
+
+        return sink
+
+    def _wandb(self, run: Run) -> Sink:
+        try:
+            import wandb
+        except ImportError:
+            raise TrainingError("train.sinks names wandb: pip install 'storyteller[wandb]'.") from None
+        recipe = run.recipe()
+        # Nothing leaves the machine unless the user has chosen a mode: offline runs are sent by `wandb sync` later.
+        mode = os.environ.get("WANDB_MODE", "offline")
+        session = wandb.init(
+            project="storyteller", name=recipe.name, dir=str(run.folder), config=recipe.model_dump(mode="json"), mode=mode
+        )
+        self._closers.append(session.finish)
+
+        def sink(step: int, split: str, values: Mapping[str, float]) -> None:
+            session.log({f"{split}/{key}": value for key, value in values.items()}, step=step)
+
+        return sink
+
+
+def _readable(value: float) -> float | None:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
