@@ -1,0 +1,286 @@
+"""The loop, the only one: batch, loss, gradients, step; and around it logging, evaluation, checkpoints and samples.
+
+Everything that varies over time is a function of the step: the batch, the learning rate, the seed of dropout. So a resumed
+run is the same run, two processes are the same run as one, and there is nothing to fast-forward.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from storyteller.errors import TrainingError
+from storyteller.recipe import TrainRecipe
+from storyteller.runs import Metrics, Run, write_atomic
+from storyteller.runs.console import say
+from storyteller.tokens import Batch, Shards
+from storyteller.train.checkpoint import State, load_checkpoint, newest_whole, rotate, save_checkpoint
+from storyteller.train.interrupt import Interrupted, interruptible
+from storyteller.train.optim import build_optimizer
+from storyteller.train.schedule import learning_rate
+
+__all__ = ["Plan", "fit", "mean_loss"]
+
+LN2 = math.log(2)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loop works on: data, length, and the functions through which it touches the model's files.
+
+    `save_model` writes the model to a folder, `load_model` fills it from one, `samples` tells stories with the model as
+    it is and returns them as Markdown. `steps` is the length of the whole run, `context` the tokens in a row.
+    """
+
+    recipe: TrainRecipe
+    run: Run
+    train: Shards
+    dev: Shards | None
+    context: int
+    steps: int
+    save_model: Callable[[Path], None]
+    load_model: Callable[[Path], None]
+    samples: Callable[[], str] | None = None
+    sample_every: int | None = None
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps between evaluations: as the recipe says, or ten in a run."""
+        return self.recipe.evaluate_every or max(1, math.ceil(self.steps / 10))
+
+
+def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: bool = False) -> State:
+    """Train until `plan.steps`, early stopping or Ctrl-C; return the state at the end.
+
+    Raises `Interrupted` when the user stopped it (everything is saved), `TrainingError` when the loss is no number (the
+    last good checkpoint is kept).
+    """
+    recipe, run = plan.recipe, plan.run
+    optimizer = build_optimizer(objective, recipe)
+    state = _resumed(objective, optimizer, plan) if resume else State()
+    wrapped = accelerator.prepare(objective)
+    # Only the main process writes files; the others compute.
+    metrics = Metrics(run, recipe.sinks, state.step if resume else None) if accelerator.is_main_process else None
+    log = _Log(metrics, plan, accelerator)
+    saved = time.monotonic()
+    try:
+        with interruptible() as interrupted:
+            if state.step == 0:
+                _evaluate(wrapped, objective, optimizer, state, plan, accelerator, log)
+            while state.step < plan.steps and not _exhausted(state, recipe):
+                log.step(state, *_train_step(wrapped, optimizer, state, plan, accelerator))
+                last = state.step == plan.steps
+                if last or state.step % plan.evaluate_every == 0:
+                    _evaluate(wrapped, objective, optimizer, state, plan, accelerator, log)
+                due = recipe.save_every and state.step % recipe.save_every == 0
+                if due or last or time.monotonic() - saved > 60 * recipe.save_minutes or interrupted():
+                    _save(objective, optimizer, state, plan, accelerator)
+                    saved = time.monotonic()
+                if interrupted() and not last:
+                    raise Interrupted(f"stopped at step {state.step} of {plan.steps}; everything is saved")
+        if _exhausted(state, recipe):
+            log.say(f"stopped early: {state.worse} evaluations without improvement, the best was at step {state.best_step}")
+    finally:
+        if metrics is not None:
+            metrics.close()
+    return state
+
+
+def mean_loss(objective: nn.Module, data: Shards, rows: int, context: int, limit: int | None, accelerator: Accelerator) -> tuple[float, float]:
+    """Loss in nats a target token, and in bits a byte, over (at most `limit` rows of) `data` in its fixed order."""
+    totals = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
+    objective.eval()
+    with torch.no_grad(), accelerator.autocast():
+        for number, batch in enumerate(data.rows(context=context, rows=rows)):
+            if limit is not None and number * rows >= limit:
+                break
+            if number % accelerator.num_processes == accelerator.process_index:
+                loss = objective(**_tensors(batch, accelerator.device)).double()
+                totals += torch.stack([loss, totals.new_tensor(batch.targets), totals.new_tensor(batch.target_bytes)])
+    objective.train()
+    loss, targets, target_bytes = accelerator.reduce(totals, "sum").tolist()
+    return loss / max(1, targets), loss / LN2 / max(1, target_bytes)
+
+
+def _train_step(
+    wrapped: nn.Module, optimizer: torch.optim.Optimizer, state: State, plan: Plan, accelerator: Accelerator
+) -> tuple[Batch, float, float]:
+    """One optimizer step; returns the whole step's batch, its mean loss and the gradient's norm before clipping."""
+    recipe, world = plan.recipe, accelerator.num_processes
+    rate = learning_rate(state.step, plan.steps, recipe)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    torch.manual_seed(_mix(recipe.seed, state.step, accelerator.process_index))
+    # Every process draws the whole step's rows (they are a function of seed and step), so all know the divisor.
+    batch = plan.train.batch(recipe.seed, state.step, rows=recipe.rows * recipe.accumulate * world, context=plan.context)
+    total = torch.zeros((), device=accelerator.device)
+    wrapped.train()
+    for number in range(recipe.accumulate):
+        start = (number * world + accelerator.process_index) * recipe.rows
+        final = number == recipe.accumulate - 1
+        with contextlib.nullcontext() if final else accelerator.no_sync(wrapped), accelerator.autocast():
+            loss = wrapped(**_tensors(batch.part(start, start + recipe.rows), accelerator.device))
+        # Distributed data parallel averages over processes; the loss is a sum over all of them.
+        with contextlib.nullcontext() if final else accelerator.no_sync(wrapped):
+            accelerator.backward(loss * (world / max(1, batch.targets)))
+        total += loss.detach()
+    norm = accelerator.clip_grad_norm_(wrapped.parameters(), recipe.clip or math.inf)
+    mean = (accelerator.reduce(total, "sum") / max(1, batch.targets)).item()
+    if not math.isfinite(mean) or not math.isfinite(float(norm)):
+        raise TrainingError(
+            f"step {state.step + 1}: the loss is {mean} and the gradient norm {float(norm)}; the last checkpoint is kept. "
+            f"Lower train.lr (now {recipe.lr:g}), or set train.precision=float32."
+        )
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    state.targets += batch.targets
+    state.last_loss = mean
+    return batch, mean, float(norm)
+
+
+def _evaluate(
+    wrapped: nn.Module, objective: nn.Module, optimizer: Any, state: State, plan: Plan, accelerator: Accelerator, log: _Log
+) -> None:
+    """Measure on dev, keep the best checkpoint, tell the samples."""
+    recipe = plan.recipe
+    if plan.dev is not None:
+        loss, bits = mean_loss(wrapped, plan.dev, recipe.rows, plan.context, recipe.evaluate_rows, accelerator)
+        better = state.best_loss is None or loss < state.best_loss
+        log.dev(state, loss, bits, better)
+        if better:
+            state.best_loss, state.best_step, state.worse = loss, state.step, 0
+        else:
+            state.worse += 1
+        # The untrained model needs no checkpoint: it is the base.
+        if better and state.step > 0:
+            folder = _save(objective, optimizer, state, plan, accelerator)
+            if accelerator.is_main_process:
+                plan.run.point("best", folder, step=state.step, loss=loss, bits_per_byte=bits)
+    every = plan.sample_every or plan.evaluate_every
+    if plan.samples is not None and accelerator.is_main_process and (state.step % every == 0 or state.step == plan.steps):
+        objective.eval()
+        write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())
+        objective.train()
+    accelerator.wait_for_everyone()
+
+
+def _save(objective: nn.Module, optimizer: Any, state: State, plan: Plan, accelerator: Accelerator) -> Path:
+    folder = plan.run.checkpoints / f"step-{state.step:06d}"
+    if accelerator.is_main_process:
+        save_checkpoint(plan.run, state, objective, optimizer, plan.save_model)
+        plan.run.point("last", folder, step=state.step)
+        rotate(plan.run, plan.recipe.keep)
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def _resumed(objective: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> State:
+    folder, damaged = newest_whole(plan.run)
+    for path in damaged:
+        say(f"{path} is damaged and is passed over")
+        plan.run.event(f"damaged checkpoint passed over: {path.name}")
+    if folder is None:
+        say("no whole checkpoint in the run yet: starting at step 0")
+        return State()
+    state = load_checkpoint(folder, objective, optimizer, plan.load_model)
+    say(f"resumed at step {state.step} of {plan.steps}, loss was {state.last_loss:.4f}")
+    plan.run.event(f"resumed at step {state.step}")
+    return state
+
+
+def _exhausted(state: State, recipe: TrainRecipe) -> bool:
+    return recipe.patience is not None and state.worse >= recipe.patience
+
+
+def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    names = ("input_ids", "labels", "position_ids", "segment_ids")
+    return {name: torch.from_numpy(getattr(batch, name)).to(device) for name in names}
+
+
+def _mix(*parts: int) -> int:
+    """One 63-bit seed from several integers (the multiplier is that of Knuth's MMIX generator)."""
+    mixed = 0
+    for part in parts:
+        mixed = (mixed ^ part) * 6364136223846793005 + 1442695040888963407
+    return mixed % (1 << 63)
+
+
+class _Log:
+    """Console lines, metrics and events of the loop, from the main process only."""
+
+    def __init__(self, metrics: Metrics | None, plan: Plan, accelerator: Accelerator) -> None:
+        self._metrics, self._plan, self._device = metrics, plan, accelerator.device
+        self._since, self._steps, self._targets, self._tokens, self._loss, self._bytes = time.monotonic(), 0, 0, 0, 0.0, 0
+
+    def say(self, message: str) -> None:
+        """One line on the console and in `events.log`."""
+        if self._metrics is not None:
+            say(message)
+            self._plan.run.event(message)
+
+    def step(self, state: State, batch: Batch, loss: float, norm: float) -> None:
+        """Count one step; write a line when one is due."""
+        self._steps += 1
+        self._targets += batch.targets
+        self._tokens += int((batch.segment_ids > 0).sum())
+        self._bytes += batch.target_bytes
+        self._loss += loss * batch.targets
+        if self._metrics is None or (state.step % self._plan.recipe.log_every and state.step < self._plan.steps):
+            return
+        seconds = max(1e-9, time.monotonic() - self._since)
+        left = (self._plan.steps - state.step) * seconds / self._steps
+        mean, rate = self._loss / max(1, self._targets), learning_rate(state.step - 1, self._plan.steps, self._plan.recipe)
+        values = {
+            "loss": mean,
+            "bits_per_byte": self._loss / LN2 / max(1, self._bytes),
+            "lr": rate,
+            "grad_norm": norm,
+            "targets": state.targets,
+            "targets_per_second": self._targets / seconds,
+            "tokens_per_second": self._tokens / seconds,
+            "memory_mb": _memory(self._device),
+        }
+        self._metrics.write(state.step, "train", values)
+        say(
+            f"step {state.step}/{self._plan.steps}  loss {mean:.4f}  bpb {values['bits_per_byte']:.4f}  lr {rate:.2e}  "
+            f"|g| {norm:.2f}  {values['targets_per_second']:.0f} tok/s  {values['memory_mb']:.0f} MB  ETA {_clock(left)}"
+        )
+        self._restart()
+
+    def dev(self, state: State, loss: float, bits: float, better: bool) -> None:
+        """The line of an evaluation."""
+        if self._metrics is not None:
+            self._metrics.write(state.step, "dev", {"loss": loss, "bits_per_byte": bits})
+            mark = "  (best so far)" if better and state.step else ""
+            self.say(f"step {state.step}/{self._plan.steps}  dev loss {loss:.4f}  dev bpb {bits:.4f}{mark}")
+        self._since = time.monotonic() if self._steps == 0 else self._since
+
+    def _restart(self) -> None:
+        self._since, self._steps, self._targets, self._tokens, self._loss, self._bytes = time.monotonic(), 0, 0, 0, 0.0, 0
+
+
+def _memory(device: torch.device) -> float:
+    """Peak memory in MB: of the GPU where there is one, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

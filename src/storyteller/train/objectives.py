@@ -1,0 +1,106 @@
+"""What is minimised: an objective is a module that turns a batch into the sum of its token losses.
+
+Losses are summed here and divided once, by the target count of the whole optimizer step over all processes; so four
+micro-batches of two rows give the gradients of one batch of eight, whatever their lengths.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["CausalObjective", "linear_cross_entropy", "packed_attention_mask"]
+
+CHUNK = 512
+"""Rows of logits alive at once: 512 x 49,152 float32 are 100 MB, and larger chunks were not faster on two cores."""
+
+
+class CausalObjective(nn.Module):
+    """Next-token cross-entropy of a transformers causal model on packed rows.
+
+    `forward` takes the tensors of a batch, each [rows, context] int64: `input_ids`, `labels` (the token to be predicted
+    from this position; -100 where there is no loss), `position_ids` (restart in each segment), `segment_ids` (0 is
+    padding). It returns the summed loss in nats, a float32 scalar.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
+        """The summed loss of the batch."""
+        causal: Any = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        body = getattr(causal, causal.base_model_prefix)
+        hidden = body(
+            input_ids=input_ids,
+            attention_mask=packed_attention_mask(segment_ids),
+            position_ids=position_ids,
+            use_cache=False,
+        ).last_hidden_state
+        # The output layer is a fifth of a 135M model's work: only positions that have a target pay for it.
+        chosen = labels.ne(-100)
+        head = causal.get_output_embeddings()
+        return linear_cross_entropy(hidden[chosen], head.weight, labels[chosen])
+
+
+def packed_attention_mask(segment_ids: Tensor) -> Tensor:
+    """The boolean mask [rows, 1, context, context] under which each token sees its own segment's past, and no other.
+
+    Padding (segment 0) sees padding, so that no softmax is over nothing.
+    """
+    same = segment_ids.unsqueeze(2).eq(segment_ids.unsqueeze(1))
+    return same.tril().unsqueeze(1)
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CHUNK) -> Tensor:
+    """The summed cross-entropy of `hidden @ weight.T` against `labels`, without ever holding all logits.
+
+    Shapes: `hidden` [n, width], `weight` [vocabulary, width], `labels` [n]. The gradient of each chunk is made while its
+    logits are there (the trick of Liger kernels, Hsu et al. 2024, arXiv 2410.10989), so the backward pass costs nothing.
+    """
+    result: Tensor = _LinearCrossEntropy.apply(hidden, weight, labels, chunk)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int) -> Tensor:
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        wants_hidden, wants_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+        inputs, matrix = hidden.to(dtype), weight.to(dtype)
+        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
+        with torch.autocast(device, enabled=False):
+            for start in range(0, labels.numel(), chunk):
+                rows = slice(start, start + chunk)
+                logits = (inputs[rows] @ matrix.T).float()
+                target = labels[rows].unsqueeze(1)
+                peak = logits.logsumexp(1, keepdim=True)
+                loss += (peak - logits.gather(1, target)).sum()
+                if not (wants_hidden or wants_weight):
+                    continue
+                # d loss / d logits = softmax - one-hot, written over the logits.
+                slope = logits.sub_(peak).exp_()
+                slope.scatter_add_(1, target, torch.full_like(target, -1.0, dtype=slope.dtype))
+                slope = slope.to(dtype)
+                if grad_hidden is not None:
+                    grad_hidden[rows] = (slope @ matrix).to(hidden.dtype)
+                if grad_weight is not None:
+                    grad_weight += (slope.T @ inputs[rows]).float()
+        ctx.gradients = (grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (scale,) = outputs
+        grad_hidden, grad_weight = ctx.gradients
+        return (
+            None if grad_hidden is None else grad_hidden * scale.to(grad_hidden.dtype),
+            None if grad_weight is None else grad_weight * scale.to(grad_weight.dtype),
+            None,
+            None,
+        )

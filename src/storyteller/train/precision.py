@@ -1,0 +1,44 @@
+"""Which number format to compute in: measured on the processor at hand, not assumed from its name."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import torch
+
+__all__ = ["Precision", "resolve_precision"]
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+_WORTH = 1.4
+"""bfloat16 must be so many times faster than float32 on the processor: casts and norms eat smaller gains."""
+
+
+def resolve_precision(asked: str) -> tuple[Precision, str]:
+    """The precision to train in, and the reason in one clause.
+
+    `auto` takes bfloat16 on a GPU that has it (else float16), and on a processor only where a matrix product of a
+    transformer's shape is clearly faster in it: with AVX-512-BF16 or AMX it is about 2.5 times as fast, without them
+    eight times slower.
+    """
+    if asked != "auto":
+        return asked, "as the recipe says"  # type: ignore[return-value]
+    if torch.cuda.is_available():
+        return ("bfloat16", "the GPU has it") if torch.cuda.is_bf16_supported() else ("float16", "the GPU has no bfloat16")
+    if torch.backends.mps.is_available():
+        return "float32", "the safe choice on Apple GPUs"
+    ratio = _product_seconds(torch.float32) / _product_seconds(torch.bfloat16)
+    if ratio >= _WORTH:
+        return "bfloat16", f"products are {ratio:.1f}x as fast as in float32 on this processor"
+    return "float32", f"bfloat16 products run at {ratio:.1f}x the speed of float32 on this processor"
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    left, right = torch.ones(512, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - started)
+    return min(times)
