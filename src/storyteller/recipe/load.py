@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from storyteller.errors import RecipeError
 from storyteller.recipe.models import Recipe
 
-__all__ = ["bundled_recipes", "dump_recipe", "load_recipe", "merge", "recipe_schema"]
+__all__ = ["bundled_recipes", "dump_recipe", "find_recipe", "load_recipe", "merge", "recipe_schema"]
 
 
 def load_recipe(source: Path | str | None = None, overrides: Sequence[str] = ()) -> Recipe:
@@ -22,7 +22,7 @@ def load_recipe(source: Path | str | None = None, overrides: Sequence[str] = ())
 
     Raises `RecipeError` for a file that cannot be read, an unknown key, a value of the wrong kind.
     """
-    values = _read(_find(source), extends=True) if source is not None else {}
+    values = _read(find_recipe(source), extends=True) if source is not None else {}
     for override in overrides:
         values = merge(values, _parse_override(override))
     try:
@@ -56,7 +56,8 @@ def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _find(source: Path | str) -> Path:
+def find_recipe(source: Path | str) -> Path:
+    """The recipe file of that path, or the bundled one of that name; `RecipeError` if there is neither."""
     path = Path(source)
     if path.is_file():
         return path
@@ -83,7 +84,7 @@ def _read(path: Path, *, extends: bool) -> dict[str, Any]:
     if not extends:
         raise RecipeError(f"{path} is extended by another recipe, so it cannot have `extends` itself (one level only).")
     beside = path.parent / str(parent)
-    return merge(_read(beside if beside.is_file() else _find(str(parent)), extends=False), values)
+    return merge(_read(beside if beside.is_file() else find_recipe(str(parent)), extends=False), values)
 
 
 def _parse_override(override: str) -> dict[str, Any]:

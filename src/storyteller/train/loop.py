@@ -28,7 +28,7 @@ from storyteller.train.interrupt import Interrupted, interruptible
 from storyteller.train.optim import build_optimizer
 from storyteller.train.schedule import learning_rate
 
-__all__ = ["Plan", "fit", "mean_loss"]
+__all__ = ["Plan", "batch_tensors", "fit", "mean_loss"]
 
 LN2 = math.log(2)
 
@@ -75,15 +75,17 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
     try:
         with interruptible() as interrupted:
             if state.step == 0:
-                _evaluate(wrapped, objective, optimizer, state, plan, accelerator, log)
+                _evaluate(wrapped, objective, state, plan, accelerator, log)
             while state.step < plan.steps and not _exhausted(state, recipe):
                 log.step(state, *_train_step(wrapped, optimizer, state, plan, accelerator))
                 last = state.step == plan.steps
+                better = False
                 if last or state.step % plan.evaluate_every == 0:
-                    _evaluate(wrapped, objective, optimizer, state, plan, accelerator, log)
-                due = recipe.save_every and state.step % recipe.save_every == 0
-                if due or last or time.monotonic() - saved > 60 * recipe.save_minutes or interrupted():
-                    _save(objective, optimizer, state, plan, accelerator)
+                    better = _evaluate(wrapped, objective, state, plan, accelerator, log)
+                due = state.step % (recipe.save_every or plan.evaluate_every) == 0
+                late = time.monotonic() - saved > 60 * recipe.save_minutes
+                if better or due or last or late or interrupted():
+                    _save(objective, optimizer, state, plan, accelerator, best=better)
                     saved = time.monotonic()
                 if interrupted() and not last:
                     raise Interrupted(f"stopped at step {state.step} of {plan.steps}; everything is saved")
@@ -95,7 +97,9 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
     return state
 
 
-def mean_loss(objective: nn.Module, data: Shards, rows: int, context: int, limit: int | None, accelerator: Accelerator) -> tuple[float, float]:
+def mean_loss(
+    objective: nn.Module, data: Shards, rows: int, context: int, limit: int | None, accelerator: Accelerator
+) -> tuple[float, float]:
     """Loss in nats a target token, and in bits a byte, over (at most `limit` rows of) `data` in its fixed order."""
     totals = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
     objective.eval()
@@ -104,7 +108,7 @@ def mean_loss(objective: nn.Module, data: Shards, rows: int, context: int, limit
             if limit is not None and number * rows >= limit:
                 break
             if number % accelerator.num_processes == accelerator.process_index:
-                loss = objective(**_tensors(batch, accelerator.device)).double()
+                loss = objective(**batch_tensors(batch, accelerator.device)).double()
                 totals += torch.stack([loss, totals.new_tensor(batch.targets), totals.new_tensor(batch.target_bytes)])
     objective.train()
     loss, targets, target_bytes = accelerator.reduce(totals, "sum").tolist()
@@ -128,7 +132,7 @@ def _train_step(
         start = (number * world + accelerator.process_index) * recipe.rows
         final = number == recipe.accumulate - 1
         with contextlib.nullcontext() if final else accelerator.no_sync(wrapped), accelerator.autocast():
-            loss = wrapped(**_tensors(batch.part(start, start + recipe.rows), accelerator.device))
+            loss = wrapped(**batch_tensors(batch.part(start, start + recipe.rows), accelerator.device))
         # Distributed data parallel averages over processes; the loss is a sum over all of them.
         with contextlib.nullcontext() if final else accelerator.no_sync(wrapped):
             accelerator.backward(loss * (world / max(1, batch.targets)))
@@ -149,10 +153,10 @@ def _train_step(
 
 
 def _evaluate(
-    wrapped: nn.Module, objective: nn.Module, optimizer: Any, state: State, plan: Plan, accelerator: Accelerator, log: _Log
-) -> None:
-    """Measure on dev, keep the best checkpoint, tell the samples."""
-    recipe = plan.recipe
+    wrapped: nn.Module, objective: nn.Module, state: State, plan: Plan, accelerator: Accelerator, log: _Log
+) -> bool:
+    """Measure on dev and tell the samples; True when this is the best model so far that training made."""
+    recipe, better = plan.recipe, False
     if plan.dev is not None:
         loss, bits = mean_loss(wrapped, plan.dev, recipe.rows, plan.context, recipe.evaluate_rows, accelerator)
         better = state.best_loss is None or loss < state.best_loss
@@ -161,27 +165,25 @@ def _evaluate(
             state.best_loss, state.best_step, state.worse = loss, state.step, 0
         else:
             state.worse += 1
-        # The untrained model needs no checkpoint: it is the base.
-        if better and state.step > 0:
-            folder = _save(objective, optimizer, state, plan, accelerator)
-            if accelerator.is_main_process:
-                plan.run.point("best", folder, step=state.step, loss=loss, bits_per_byte=bits)
     every = plan.sample_every or plan.evaluate_every
     if plan.samples is not None and accelerator.is_main_process and (state.step % every == 0 or state.step == plan.steps):
         objective.eval()
         write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())
         objective.train()
     accelerator.wait_for_everyone()
+    return better
 
 
-def _save(objective: nn.Module, optimizer: Any, state: State, plan: Plan, accelerator: Accelerator) -> Path:
-    folder = plan.run.checkpoints / f"step-{state.step:06d}"
+def _save(
+    objective: nn.Module, optimizer: Any, state: State, plan: Plan, accelerator: Accelerator, *, best: bool
+) -> None:
     if accelerator.is_main_process:
-        save_checkpoint(plan.run, state, objective, optimizer, plan.save_model)
+        folder = save_checkpoint(plan.run, state, objective, optimizer, plan.save_model)
         plan.run.point("last", folder, step=state.step)
+        if best:
+            plan.run.point("best", folder, step=state.step, loss=state.best_loss)
         rotate(plan.run, plan.recipe.keep)
     accelerator.wait_for_everyone()
-    return folder
 
 
 def _resumed(objective: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> State:
@@ -202,7 +204,8 @@ def _exhausted(state: State, recipe: TrainRecipe) -> bool:
     return recipe.patience is not None and state.worse >= recipe.patience
 
 
-def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+def batch_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    """The four arrays of a batch as tensors on `device`, by the names that objectives take."""
     names = ("input_ids", "labels", "position_ids", "segment_ids")
     return {name: torch.from_numpy(getattr(batch, name)).to(device) for name in names}
 

@@ -1,0 +1,234 @@
+"""The fine-tuning stage: a recipe and prepared stories in, a run folder with a storyteller in it out.
+
+    locate the base -> tokenize -> load, adapt -> say what it will cost -> fit -> save the best -> check it -> write its card
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from storyteller.errors import CheckpointError, TrainingError
+from storyteller.models import Located, apply_lora, count_parameters, load_model, load_weights, locate, save_model
+from storyteller.recipe import Recipe
+from storyteller.recipe.load import dump_recipe
+from storyteller.runs import Run, replacing_folder, write_atomic, write_json
+from storyteller.runs.card import write_card
+from storyteller.runs.console import say
+from storyteller.tokens import Shards, StoryTokenizer, Template, tokenize
+from storyteller.train.checkpoint import State
+from storyteller.train.estimate import Estimate, estimate_memory, measure_step_seconds, resolve_steps
+from storyteller.train.interrupt import Interrupted
+from storyteller.train.loop import Plan, fit
+from storyteller.train.objectives import CausalObjective
+from storyteller.train.precision import resolve_precision
+
+__all__ = ["dry_run", "finetune"]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A run that is ready to start: everything loaded and measured, nothing written."""
+
+    recipe: Recipe
+    located: Located
+    tokenizer: StoryTokenizer
+    template: Template
+    train: Shards
+    dev: Shards | None
+    model: nn.Module
+    accelerator: Accelerator
+    estimate: Estimate
+
+
+def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
+    """Fine-tune as `recipe` says, in the run `folder`; with `resume`, go on from its last whole checkpoint.
+
+    A resumed run keeps its own recipe, and is refused when another one is given. Raises what its parts raise, and
+    `Interrupted` after Ctrl-C, when everything is saved.
+    """
+    if resume:
+        run = Run.open(folder)
+        recipe = _same_recipe(run, recipe)
+        prepared = _prepare(recipe)
+    else:
+        prepared = _prepare(recipe)
+        if prepared.accelerator.is_main_process:
+            Run.create(folder, prepared.recipe)
+        prepared.accelerator.wait_for_everyone()
+        run = Run.open(folder)
+        if prepared.accelerator.is_main_process:
+            # What was asked for is kept beside what it resolved to, so that a resume can tell a changed recipe.
+            write_atomic(folder / "asked.yaml", dump_recipe(recipe))
+            write_json(folder / "data.json", prepared.train.report)
+    if prepared.accelerator.is_main_process:
+        say(str(prepared.estimate))
+    try:
+        state = fit(CausalObjective(prepared.model), _plan(prepared, run), prepared.accelerator, resume=resume)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}. Go on with: storyteller finetune --resume {folder}") from None
+    if prepared.accelerator.is_main_process:
+        _finish(prepared, run, state)
+    prepared.accelerator.wait_for_everyone()
+    return run
+
+
+def dry_run(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe, the data report and the cost of a run, without writing anything but token shards."""
+    prepared = _prepare(recipe)
+    cost = prepared.estimate
+    return {
+        "recipe": prepared.recipe.model_dump(mode="json"),
+        "data": prepared.train.report,
+        "parameters": cost.parameters,
+        "trained": cost.trained,
+        "memory_bytes": cost.memory,
+        "steps": cost.steps,
+        "seconds": round(cost.seconds),
+        "summary": str(cost),
+    }
+
+
+def _prepare(recipe: Recipe) -> _Prepared:
+    located = locate(recipe.model.base)
+    tokenizer = StoryTokenizer.load(located.folder)
+    template = Template.for_tokenizer(tokenizer)
+    train, dev = _shards(recipe, tokenizer, template)
+    precision, why = resolve_precision(recipe.train.precision)
+    accelerator = Accelerator(mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision])
+    if accelerator.is_main_process:
+        say(f"computing in {precision}: {why}")
+    model = _adapted(recipe, located)
+    context = recipe.data.context
+    seconds = measure_step_seconds(CausalObjective(model), train, recipe.train, context, accelerator)
+    steps = resolve_steps(recipe.train, train, context, seconds, accelerator.num_processes)
+    resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
+    total, trained = count_parameters(model)
+    memory = estimate_memory(model, recipe.train, context, half=precision != "float32")
+    return _Prepared(
+        recipe.model_copy(update={"train": resolved}),
+        located,
+        tokenizer,
+        template,
+        train,
+        dev,
+        model,
+        accelerator,
+        Estimate(total, trained, memory, steps, steps * seconds),
+    )
+
+
+def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> tuple[Shards, Shards | None]:
+    shards = tokenize(recipe.data.path, tokenizer, template, recipe.data)
+    dev = shards.get("dev")
+    if dev is None:
+        say("the corpus has no dev split: no evaluation, no best checkpoint, no early stopping")
+        if recipe.train.patience is not None:
+            raise TrainingError("train.patience needs a dev split; prepare a corpus with more works, or drop the key.")
+    return shards["train"], dev
+
+
+def _adapted(recipe: Recipe, located: Located) -> nn.Module:
+    torch.manual_seed(recipe.train.seed)
+    model = load_model(located, dtype="float32")
+    if recipe.train.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if recipe.model.method == "full":
+        return model.requires_grad_(True)
+    return apply_lora(model, recipe.model.lora, seed=recipe.train.seed)
+
+
+def _plan(prepared: _Prepared, run: Run) -> Plan:
+    recipe = prepared.recipe
+    assert recipe.train.steps is not None, "_prepare resolves the number of steps"
+    return Plan(
+        recipe=recipe.train,
+        run=run,
+        train=prepared.train,
+        dev=prepared.dev,
+        context=recipe.data.context,
+        steps=recipe.train.steps,
+        save_model=_saver(prepared),
+        load_model=lambda folder: load_weights(prepared.model, folder),
+        samples=_sampler(prepared) if recipe.samples.prompts else None,
+        sample_every=recipe.samples.every,
+    )
+
+
+def _saver(prepared: _Prepared) -> Callable[[Path], None]:
+    def save(folder: Path) -> None:
+        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder)
+        prepared.template.save(folder)
+
+    return save
+
+
+def _sampler(prepared: _Prepared) -> Callable[[], str]:
+    from storyteller.train.samples import tell_samples
+
+    def samples() -> str:
+        model = prepared.model
+        return tell_samples(model, prepared.tokenizer, prepared.template, prepared.recipe.samples, prepared.recipe.train.seed)
+
+    return samples
+
+
+def _finish(prepared: _Prepared, run: Run, state: State) -> None:
+    """Put the best model into `final/`, prove that it reloads to the same, and describe it."""
+    best = run.pointed("best")
+    if best is not None and best[1].get("step") != state.step:
+        load_weights(prepared.model, best[0])
+    with replacing_folder(run.final) as part:
+        _saver(prepared)(part)
+    improved = prepared.dev is None or state.best_step > 0
+    if not improved:
+        say("training did not improve on the base: final/ holds the last weights, but they are not better than the base's")
+    write_card(
+        run.final,
+        prepared.recipe,
+        languages=sorted(prepared.train.report.get("languages", {})),
+        licences=prepared.train.report.get("licences", {}),
+        figures=_figures(run, state),
+        data={"stories": prepared.train.report.get("stories"), "corpus hash": prepared.train.report.get("hash")},
+        notes=() if improved else ("**It did not improve on its base by held-out loss.**",),
+    )
+    run.event("finished")
+    say(f'{run.final} is ready. Write with it: storyteller write "..." --model {run.folder}')
+
+
+def _figures(run: Run, state: State) -> dict[str, Any]:
+    lines = [line for line in run.metrics() if line["split"] == "dev"]
+    if not lines:
+        return {"steps": state.step, "target tokens": state.targets}
+    best = min(lines, key=lambda line: line["loss"] if line["loss"] is not None else float("inf"))
+    return {
+        "dev bits per byte, base": lines[0]["bits_per_byte"],
+        "dev bits per byte, best": best["bits_per_byte"],
+        "best step": best["step"],
+        "steps": state.step,
+        "target tokens": state.targets,
+    }
+
+
+def _same_recipe(run: Run, given: Recipe) -> Recipe:
+    """The run's own recipe; `CheckpointError` with the differences when another one was asked for."""
+    from storyteller.recipe import load_recipe
+
+    asked = run.folder / "asked.yaml"
+    if asked.exists() and given != Recipe():
+        old, new = dump_recipe(load_recipe(asked)).splitlines(), dump_recipe(given).splitlines()
+        changed = [f"  {a.strip()}  ->  {b.strip()}" for a, b in zip(old, new, strict=False) if a != b]
+        if old != new:
+            raise CheckpointError(
+                f"{run.folder} was started with another recipe, and a run has one recipe:\n"
+                + "\n".join(changed)
+                + "\nResume it without a recipe, or start a new run with --out."
+            )
+    return run.recipe()
+
