@@ -1,1 +1,13 @@
-"""."""
+"""Training: one loop, and around it what a stage needs.
+
+`loop` is the only loop; `objectives` says what it minimises, `optim` and `schedule` how it steps, `checkpoint` what survives,
+`estimate` and `precision` what it will cost, `samples` what it can tell by now. `finetune` is the stage that puts them
+together: a recipe and prepared stories in, a run folder with a storyteller in it out. Importing this package imports torch.
+"""
+
+from __future__ import annotations
+
+from storyteller.train.finetune import dry_run, finetune
+from storyteller.train.interrupt import Interrupted
+
+__all__ = ["Interrupted", "dry_run", "finetune"]

@@ -1,0 +1,118 @@
+"""The first report: how well models predict stories that they have not seen, with intervals and differences."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from storyteller.corpus import read_split
+from storyteller.corpus.story import Story
+from storyteller.errors import DataError
+from storyteller.evaluate.bootstrap import Interval, ratio_interval
+from storyteller.evaluate.loss import StoryLoss, measure_losses, summarise
+from storyteller.models import load_model, locate
+from storyteller.runs import write_atomic, write_json
+from storyteller.runs.console import say
+from storyteller.tokens import StoryTokenizer, Template
+
+__all__ = ["choose_stories", "compare", "evaluate_models", "render_report"]
+
+
+def evaluate_models(
+    names: Sequence[str],
+    data: Path,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    max_tokens: int | None = None,
+    context: int = 1024,
+    prompted: bool = False,
+    language: str | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Measure each model on the same stories of a prepared corpus; the first one named is the baseline of the others.
+
+    Writes `report.json`, `report.md` and `losses.jsonl` (one line a story and model) to `out` when it is given. Raises
+    `DataError` for a corpus that cannot be read, `ModelError` for a model.
+    """
+    stories = choose_stories(data, split, limit, language)
+    losses: dict[str, list[StoryLoss]] = {}
+    for name in names:
+        located = locate(name)
+        say(f"measuring {name} on {len(stories)} stories")
+        tokenizer = StoryTokenizer.load(located.folder)
+        template = _template(located.adapter or located.folder, tokenizer) if prompted else None
+        model = load_model(located, dtype="float32", merge=located.adapter is not None)
+        losses[name] = measure_losses(
+            model, tokenizer, stories, context=context, max_tokens=max_tokens, template=template
+        )
+    report = {
+        "data": {"split": split, "stories": len(stories), "works": len({row.work for row in losses[names[0]]})},
+        "settings": {"context": context, "max_tokens": max_tokens, "prompted": prompted},
+        "models": {name: [row.to_json() for row in summarise(rows)] for name, rows in losses.items()},
+        "differences": {name: vars(compare(losses[names[0]], losses[name])) for name in names[1:]},
+    }
+    if out is not None:
+        write_json(out / "report.json", report)
+        write_atomic(out / "report.md", render_report(report))
+        lines = (json.dumps({"model": name, **vars(row)}, ensure_ascii=False) for name in names for row in losses[name])
+        write_atomic(out / "losses.jsonl", "".join(line + "\n" for line in lines))
+    return report
+
+
+def choose_stories(data: Path, split: str, limit: int | None, language: str | None) -> list[Story]:
+    """The stories of a split, or `limit` of them: always the same ones, spread over the corpus by a hash of their ids."""
+    if split not in ("train", "dev", "test"):
+        raise DataError(f"there is no split {split!r}; it is train, dev or test.")
+    found = [story for story in read_split(data, split) if language in (None, story.language)]  # type: ignore[arg-type]
+    if not found:
+        raise DataError(f"{data} has no {language or ''} story in its {split} split; prepare a larger corpus.")
+    ordered = sorted(found, key=lambda story: hashlib.sha256(story.id.encode()).digest())
+    return list(itertools.islice(ordered, limit))
+
+
+def compare(baseline: Sequence[StoryLoss], other: Sequence[StoryLoss]) -> Interval:
+    """Bits a byte of `other` minus those of `baseline` on the same stories, paired, with a bootstrap over works."""
+    pairs = list(zip(baseline, other, strict=True))
+    if any(a.id != b.id or a.bytes != b.bytes for a, b in pairs):
+        raise DataError("the two models were measured on different texts, so they cannot be compared.")
+    differences = [(b.nats - a.nats) / math.log(2) for a, b in pairs]
+    return ratio_interval(differences, [a.bytes for a, _ in pairs], [a.work for a, _ in pairs])
+
+
+def render_report(report: dict[str, Any]) -> str:
+    """The report as Markdown: a table a model, then the paired differences from the first."""
+    data, settings = report["data"], report["settings"]
+    how = "after the request that names form, title and length" if settings["prompted"] else "as plain text"
+    lines = [
+        "# Held-out stories",
+        "",
+        f"{data['stories']} stories of {data['works']} works, {data['split']} split, read {how}; sliding window of "
+        f"{settings['context']} tokens"
+        + (f", the first {settings['max_tokens']} tokens of each" if settings["max_tokens"] else "")
+        + ". Intervals: 95 %, bootstrap over works.",
+        "",
+    ]
+    for name, rows in report["models"].items():
+        lines += [f"## {name}", "", "| stories | n | tokens | loss | perplexity | bits per byte |", "|---|---|---|---|---|---|"]
+        for row in rows:
+            bits = Interval(**row["bits_per_byte"])
+            lines.append(
+                f"| {row['group']} | {row['stories']} | {row['tokens']:,} | {row['loss']:.4f} | {row['perplexity']:.2f} | {bits} |"
+            )
+        lines.append("")
+    for name, values in report["differences"].items():
+        first = next(iter(report["models"]))
+        lines.append(f"{name} against {first}: {Interval(**values)} bits per byte (negative is better).")
+    return "\n".join(lines) + "\n"
+
+
+def _template(folder: Path, tokenizer: StoryTokenizer) -> Template:
+    return Template.load(folder) if (folder / "storyteller_template.json").exists() else Template.for_tokenizer(tokenizer)
+
+
