@@ -1,0 +1,54 @@
+"""A long book cut at its chapter headings into pieces of one work."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from storyteller.corpus.piece import Piece, Pieces, Skipped
+
+__all__ = ["divide"]
+
+LONG = 30_000  # characters; a shorter text stays whole even when it has parts
+_NUMBER = r"(?:[IVXLCDM]+|\d+|(?:THE )?[A-Z][a-z]+(?:-[a-z]+)?|(?:THE )?[A-Z]+(?:-[A-Z]+)?)"
+_HEADING = re.compile(
+    rf"^[ \t_*#]*((?:CHAPTER|Chapter|BOOK|Book|PART|Part|STAVE|Stave|LETTER|Letter|ADVENTURE|CANTO|Canto) {_NUMBER}"
+    r"\b(?:[.:—–-][^\n]{0,70})?|第[\d〇零一二三四五六七八九十百千两]+[回章节卷折][^\n，。]{0,40})[ \t_*]*$",
+    re.M,
+)
+_CAPITALS = re.compile(r"(?<=\n\n)[ \t_]*([A-Z][A-Z0-9 ’'\",.!?&:;—-]{3,60})[ \t_]*(?=\n[ \t]*\n)")
+_NUMERAL = re.compile(r"(?<=\n\n)[ \t]*([IVXLC]{1,7}\.?)[ \t]*(?=\n[ \t]*\n)")
+
+
+def divide(piece: Piece) -> Pieces:
+    """`piece` itself, or its chapters when it is long and has three headings or more; headings alone are skipped."""
+    text = piece.text
+    if len(text) < LONG:
+        yield piece
+        return
+    headings = next((found for rule in (_HEADING, _CAPITALS, _NUMERAL) if len(found := _found(rule, text)) >= 3), None)
+    if headings is None:
+        yield piece
+        return
+    work = piece.work or piece.title or piece.source
+    front = text[: headings[0][0]].strip()
+    if front:
+        yield dataclasses.replace(piece, text=front, work=work, place=f"{piece.place} (before the first chapter)")
+    empty: list[str] = []
+    for number, (_, start, heading) in enumerate(headings):
+        end = headings[number + 1][0] if number + 1 < len(headings) else len(text)
+        body = text[start:end].strip()
+        if len(body) < 200:
+            empty.append(" ".join(f"{heading} {body}".split()))
+            continue
+        title = f"{piece.title} — {heading}" if piece.title else heading
+        place = f"{piece.place} ({heading})"
+        kind = "chapter" if _HEADING.match(heading) or _NUMERAL.match(f"\n\n{heading}\n\n", 2) else "story"
+        yield dataclasses.replace(piece, text=body, title=title, work=work, place=place, kind=kind)
+    if empty:
+        yield Skipped("headings without text", piece.place, " / ".join(empty)[:80])
+
+
+def _found(rule: re.Pattern[str], text: str) -> list[tuple[int, int, str]]:
+    """Start of the heading, end of the heading, and its words."""
+    return [(match.start(), match.end(), " ".join(match.group(1).split())) for match in rule.finditer(text)]

@@ -1,0 +1,107 @@
+"""The ledger: one small row on disk for each story, so that a million stories need no memory of their texts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storyteller.corpus.duplicates import SKETCH, sketch
+from storyteller.corpus.story import FORMS, LANGUAGES, Story
+
+__all__ = ["ROW", "Ledger", "author_key"]
+
+ROW = np.dtype(
+    [("text", "u8"), ("author", "u8"), ("work", "u8"), ("prompt", "u8"), ("words", "u4"), ("source", "u4")]
+    + [("licence", "u2"), ("form", "u1"), ("language", "u1")]
+)
+_NOBODY = re.compile(
+    r"^(?:|anon(?:ymous)?|unknown.*|various.*|traditional|n/?a|none|author|(?:the )?storyteller authors?|folk ?tales?"
+    r"|first-round|佚名|无名氏|匿名|未知|不详|古代作者|民间.*)$"
+)
+_MACHINE = re.compile(r"^[\w.-]+/[\w.-]+$|\b(?:gpt|llama|qwen|claude|gemini|mistral|deepseek|chatglm|falcon|generated)", re.I)
+
+
+class Ledger:
+    """Rows (40 bytes) and, when near duplicates are looked for, sketches (256 bytes) in two files of a folder."""
+
+    def __init__(self, folder: Path, *, sketches: bool) -> None:
+        self._rows_path, self._sketches_path = folder / "rows.bin", folder / "sketches.bin"
+        self._rows = self._rows_path.open("wb")
+        self._sketches = self._sketches_path.open("wb") if sketches else None
+        self._licences: dict[str, int] = {}
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._rows.close()
+        finally:
+            if self._sketches is not None:
+                self._sketches.close()
+
+    def add(self, story: Story, source: int) -> None:
+        """Write the row of `story`; `source` numbers the file or folder that it came from."""
+        author = author_key(story.author)
+        work = f"{author}|{' '.join(story.work.casefold().split())}" if story.work else ""
+        licence = self._licences.setdefault(story.licence or "", min(len(self._licences), 65535))
+        row = (
+            _number("".join(story.text.split()).casefold()),
+            *(_number(key) for key in (author, work, story.prompt or "")),
+            *(min(story.words, 2**32 - 1), source, licence),
+            *(FORMS.index(story.form), LANGUAGES.index(story.language)),
+        )
+        self._rows.write(np.array(row, ROW).tobytes())
+        if self._sketches is not None:
+            self._sketches.write(sketch(story.text, story.language).tobytes())
+        self.size += 1
+
+    @property
+    def licences(self) -> list[str]:
+        """The licences that were stated, in the order of their numbers."""
+        return list(self._licences)
+
+    def rows(self) -> NDArray[Any]:
+        """All rows, mapped from disk; the ledger must be closed."""
+        return np.memmap(self._rows_path, ROW, "r", shape=(self.size,))
+
+    def sketches(self) -> NDArray[np.uint16]:
+        """All sketches [stories, 128], mapped from disk; the ledger must be closed."""
+        return np.memmap(self._sketches_path, np.uint16, "r", shape=(self.size, SKETCH))
+
+    def delete(self) -> None:
+        """Remove the files."""
+        for path in (self._rows_path, self._sketches_path):
+            path.unlink(missing_ok=True)
+
+
+def author_key(author: str | None) -> str:
+    """One key for the spellings of one real author; "" for nobody, a crowd or a generating model.
+
+    `Dickens, Charles` and `Charles Dickens (ed.)` have the same key.
+    """
+    name = re.sub(r"\([^)]*\)|\[[^\]]*\]|（[^）]*）", " ", author or "").casefold().strip(" .,")
+    if _NOBODY.match(name) or _MACHINE.search(author or ""):
+        return ""
+    return " ".join(sorted(_words(name))) or name
+
+
+def _words(name: str) -> Iterable[str]:
+    return re.findall(r"[^\W_]+", name)
+
+
+def _number(key: str) -> int:
+    """A 64-bit number for `key`; 0, which means none, for ""."""
+    if not key:
+        return 0
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "little") or 1
