@@ -1,0 +1,194 @@
+"""Examples: stories turned into requests and completions that fit the context, by task, with every cut counted."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from storyteller.corpus.story import Story
+from storyteller.recipe.models import DataRecipe
+from storyteller.tokens.conditions import Conditions
+from storyteller.tokens.request import Character, Request, Task
+from storyteller.tokens.template import Template
+from storyteller.tokens.units import Unit, join_text, split_units
+
+__all__ = ["Examples", "StoryExample"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoryExample:
+    """A request, the completion that answers it, and both as ids, of which the last `targets` are labels."""
+
+    story: str
+    request: Request
+    completion: str
+    ends: bool
+    ids: list[int]
+    targets: int
+
+
+@dataclass
+class Examples:
+    """Makes the examples of stories and counts what happened to each.
+
+    `counts`: `stories`, `whole` (fit the context), `cut` (told in parts, nothing lost), `truncated` (some part was
+    left out, because no task of the recipe may tell it or it cannot fit), `without_target` (nothing to learn).
+    """
+
+    template: Template
+    conditions: Conditions
+    data: DataRecipe
+    counts: Counter[str] = field(default_factory=Counter)
+    _bare: dict[Request, int] = field(default_factory=dict)
+
+    def of(self, stories: Sequence[Story]) -> Iterator[StoryExample]:
+        """The examples of a handful of stories, in order; encoded together, which is what the handful is for."""
+        units_of = split_units(stories, self.template.tokenizer, max(8, self.data.context // 4))
+        for story, units in zip(stories, units_of, strict=True):
+            self.counts["stories"] += 1
+            if not units:
+                self.counts["without_target"] += 1
+                continue
+            people = self.conditions.people(story)
+            for view in range(self.data.views):
+                chance = random.Random(f"{self.data.seed}/{story.id}/{view}")
+                yield from self._view(story, units, people, chance, first=view == 0)
+
+    def _view(
+        self, story: Story, units: list[Unit], people: list[Character], chance: random.Random, first: bool
+    ) -> Iterator[StoryExample]:
+        tasks = {task: weight for task, weight in self.data.tasks.items() if weight > 0}
+        task: Task = chance.choices(list(tasks), list(tasks.values()))[0]
+        if sum(len(unit.ids) for unit in units) + self._overhead(story, "write") < self.data.context:
+            short = self._short(story, units, task, people, chance) if task != "write" else None
+            if short := short or self._part(story, units, 0, len(units), "write", people, chance, shrink=True):
+                self.counts["whole"] += first
+                yield short
+                return
+        later = {name: weight for name, weight in tasks.items() if name != "write"}
+        task, at, lost = "write", 0, False
+        while at < len(units):
+            example, end = self._long(story, units, at, task, people, chance)
+            if example:
+                yield example
+            lost, at = lost or not example, end
+            if at < len(units) and not later:
+                lost = True
+                break
+            if later:
+                task = chance.choices(list(later), list(later.values()))[0]
+        self.counts["truncated" if lost else "cut"] += first
+
+    def _short(
+        self, story: Story, units: list[Unit], task: Task, people: list[Character], chance: random.Random
+    ) -> StoryExample | None:
+        """One example of a story that fits, by another task than `write`; `None` when it has too few units for it."""
+        count = len(units)
+        start, end = chance.randrange(count), count
+        if task == "infill":
+            start, end = (sorted(chance.sample(range(1, count), 2))) if count > 2 else (0, 0)
+        elif task == "passage":
+            end = chance.randint(start + 1, count)
+        if start >= end or count < 2 or (task == "continue" and start == 0):
+            return None
+        return self._part(story, units, start, end, task, people, chance, shrink=False)
+
+    def _long(
+        self, story: Story, units: list[Unit], at: int, task: Task, people: list[Character], chance: random.Random
+    ) -> tuple[StoryExample | None, int]:
+        """The example of the part that begins at unit `at`, and the unit after it."""
+        context = self.data.context
+        reserve = min(context // 4, 128)  # for conditions, which are known only when the part is
+        room = context - 1 - self._overhead(story, task) - reserve
+        if task in ("continue", "infill"):
+            room -= context // 4
+        end = at
+        while end < len(units) and (room := room - len(units[end].ids)) >= 0:
+            end += 1
+        end = max(end, at + 1)
+        if task == "infill" and end == len(units):
+            task = "continue"  # there is no ending left to arrive at
+        end = _at_paragraph(units, at, end)
+        while True:
+            example = self._part(story, units, at, end, task, people, chance, shrink=end == at + 1)
+            if example or end == at + 1:
+                return example, end
+            end -= 1
+
+    def _part(
+        self, story: Story, units: list[Unit], start: int, end: int, task: Task,
+        people: list[Character], chance: random.Random, shrink: bool,
+    ) -> StoryExample | None:  # fmt: skip
+        """The example of units `start:end`, or `None` when it is longer than the context.
+
+        With `shrink` its conditions, then the text before and after it, are left out until it fits.
+        """
+        part = units[start:end]
+        if sum(len(unit.ids) for unit in part) + self._overhead(story, task) > self.data.context:
+            return None
+        text, ends = join_text(part), end == len(units) or task == "infill"
+        request = self.conditions.derive(story, text.strip(), task, chance, people, whole=task == "write")
+        room = self.data.context // (8 if task == "infill" else 4)
+        if task in ("continue", "infill"):
+            request = replace(request, before=_tail(units[:start], room))
+        if task == "infill":
+            request = replace(request, after=_head(units[end:], room))
+        bare = Request(task, story.language, story.form, before=request.before, after=request.after)
+        least = Request("write" if task == "write" else "passage", story.language, story.form)
+        poorer = [replace(request, about=None), bare, least]
+        for attempt in [request, *(poorer if shrink else poorer[:1])]:
+            example = self._join(story, attempt, part, text, ends)
+            if len(example.ids) <= self.data.context:
+                return example
+        return None
+
+    def _join(self, story: Story, request: Request, part: list[Unit], text: str, ends: bool) -> StoryExample:
+        """Encode a request and put it before its part, less the opening that the request forces."""
+        ids = [index for unit in part for index in unit.ids]
+        if request.opening:
+            rest = part[0].text[len(request.opening) :]
+            if part[0].text.startswith(request.opening) and (rest or len(part) > 1):
+                ids = self.template.tokenizer.encode(rest) + [index for unit in part[1:] for index in unit.ids]
+                text = text[len(request.opening) :]
+            else:
+                request = replace(request, opening=None)
+        prompt = self.template.prompt(request)
+        joined = self.template.join(prompt, ids, ends)
+        return StoryExample(story.id, request, text, ends, joined.ids, len(joined.ids) - len(prompt))
+
+    def _overhead(self, story: Story, task: Task) -> int:
+        """The tokens of a request that says nothing but its task, form and language."""
+        request = Request(task, story.language, story.form)
+        if request not in self._bare:
+            self._bare[request] = len(self.template.prompt(request))
+        return self._bare[request]
+
+
+def _at_paragraph(units: list[Unit], start: int, end: int) -> int:
+    """The last paragraph's beginning in the final third of `start:end`, else `end`: parts should end with paragraphs."""
+    if end == len(units):
+        return end
+    total = sum(len(unit.ids) for unit in units[start:end])
+    kept, place = total, end
+    while place > start + 1 and not units[place].paragraph:
+        place -= 1
+        kept -= len(units[place].ids)
+    return place if units[place].paragraph and kept * 3 >= total * 2 else end
+
+
+def _tail(units: list[Unit], room: int) -> str | None:
+    """The last text of at most `room` tokens."""
+    start = len(units)
+    while start and (room := room - len(units[start - 1].ids)) >= 0:
+        start -= 1
+    return join_text(units[start:]).strip() or None
+
+
+def _head(units: list[Unit], room: int) -> str | None:
+    """The first text of at most `room` tokens."""
+    end = 0
+    while end < len(units) and (room := room - len(units[end].ids)) >= 0:
+        end += 1
+    return join_text(units[:end]).strip() or None

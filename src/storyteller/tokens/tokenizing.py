@@ -1,0 +1,180 @@
+"""Tokenizing: a prepared corpus into shards, once; the second time they are only opened."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storyteller.corpus import read_split
+from storyteller.corpus.story import FORMS, LANGUAGES, Story
+from storyteller.errors import DataError
+from storyteller.recipe.models import DataRecipe
+from storyteller.runs.console import progress, say
+from storyteller.runs.files import file_sha256, replacing_folder, write_json
+from storyteller.tokens.conditions import Conditions
+from storyteller.tokens.examples import Examples, StoryExample
+from storyteller.tokens.request import Task
+from storyteller.tokens.shards import INDEX, META_FILE, Shards, content_hash, token_type
+from storyteller.tokens.template import TEMPLATE_VERSION, Template
+from storyteller.tokens.tokenizer import StoryTokenizer
+from storyteller.tokens.vocabulary import Frequencies
+
+__all__ = ["TASKS", "tokenize"]
+
+TASKS: tuple[Task, ...] = get_args(Task)
+
+#: Rises whenever the same stories give other shards.
+_VERSION = 1
+_HANDFUL = 64  # stories encoded together
+_COUNTED = 20_000  # stories whose terms are counted
+
+
+def tokenize(
+    folder: Path,
+    out: Path | None,
+    tokenizer: StoryTokenizer,
+    settings: DataRecipe,
+    *,
+    template: Template | None = None,
+    splits: Sequence[str] = ("train", "dev"),
+) -> Shards:
+    """The shards of a prepared corpus, made if they are not there.
+
+    `out` is by default `<corpus>/shards/<hash>`, the hash being that of the corpus's files, the tokenizer, the
+    template and the settings; a folder whose hash is another is made again. Raises `DataError` when the corpus is
+    missing or gives no example at all, and warns when over 1 % of its stories lose a part.
+    """
+    template = template or Template.for_tokenizer(tokenizer)
+    identity = _identity(Path(folder), tokenizer, settings, template, splits)
+    made_by = content_hash(identity)
+    out = Path(out) if out else Path(folder) / "shards" / made_by[:12]
+    if (out / META_FILE).is_file():
+        shards = Shards.open(out)
+        if shards.meta["hash"] == made_by:
+            return shards
+    started = time.monotonic()
+    kind = token_type(tokenizer.vocabulary_size)
+    meta = {"hash": made_by, **identity, "token_type": kind.str, "pad_id": tokenizer.pad_id, "splits": {}}
+    with replacing_folder(out) as temporary:
+        frequencies: Frequencies | None = None
+        for split in splits:
+            chosen = _choose(Path(folder), split, settings)
+            # Dev and test are weighed by the words of train.
+            frequencies = frequencies or Frequencies.of(
+                itertools.islice(_chosen(Path(folder), split, chosen), 0, None, max(1, chosen.sum() // _COUNTED))
+            )
+            examples = Examples(template, Conditions(frequencies, settings.keep_condition), settings)
+            with progress(int(chosen.sum()), f"tokenize {split}") as advance:
+                handfuls = _handfuls(_chosen(Path(folder), split, chosen), advance)
+                made = itertools.chain.from_iterable(map(examples.of, handfuls))
+                meta["splits"][split] = _write(temporary, split, made, kind) | _shares(examples.counts)
+        meta["seconds"] = round(time.monotonic() - started, 3)
+        _warn(Path(folder), meta)
+        write_json(temporary / META_FILE, meta)
+    return Shards.open(out)
+
+
+def _identity(
+    folder: Path, tokenizer: StoryTokenizer, settings: DataRecipe, template: Template, splits: Sequence[str]
+) -> dict[str, Any]:
+    """All that decides what the shards hold."""
+    paths = {split: folder / f"{split}.jsonl" for split in splits}
+    for path in paths.values():
+        if not path.is_file():
+            raise DataError(f"{path}: no such file. Make a corpus first: storyteller prepare PATH... --out {folder}")
+    return {
+        "version": _VERSION,
+        "corpus": {split: file_sha256(path) for split, path in paths.items()},
+        "tokenizer": tokenizer.sha256,
+        "template": {"kind": template.kind, "version": TEMPLATE_VERSION},
+        "settings": settings.model_dump(mode="json", exclude={"path"}),
+    }
+
+
+def _choose(folder: Path, split: str, settings: DataRecipe) -> NDArray[np.bool_]:
+    """Which stories of a split are used: a fixed random sample under the caps of the recipe, by position."""
+    forms = np.array([FORMS.index(story.form) for story in read_split(folder, split)], dtype=np.int8)
+    order = np.random.default_rng(settings.seed).permutation(len(forms))
+    chosen = np.ones(len(forms), dtype=np.bool_)
+    for _ in range(10):  # one form's cap depends on what the others' leave; a few rounds settle it
+        for form, share in settings.max_share_form.items():
+            if form not in FORMS:
+                raise DataError(f"data.max_share_form: no form {form}; the forms are {', '.join(FORMS)}")
+            mine = order[(forms[order] == FORMS.index(form)) & chosen[order]]
+            others = int(chosen.sum()) - len(mine)
+            chosen[mine[int(others * share / (1 - share)) if share < 1 else len(mine) :]] = False
+    if settings.max_stories:
+        chosen[order[chosen[order]][settings.max_stories :]] = False
+    return chosen
+
+
+def _chosen(folder: Path, split: str, chosen: NDArray[np.bool_]) -> Iterator[Story]:
+    return itertools.compress(read_split(folder, split), chosen.tolist())
+
+
+def _handfuls(stories: Iterator[Story], advance: Callable[..., None]) -> Iterator[list[Story]]:
+    while handful := list(itertools.islice(stories, _HANDFUL)):
+        yield handful
+        advance(len(handful))
+
+
+def _write(folder: Path, split: str, examples: Iterator[StoryExample], kind: np.dtype[Any]) -> dict[str, Any]:
+    """Write the arrays of a split; the counts and quantiles for the report."""
+    records: list[NDArray[Any]] = []
+    pending: list[tuple[int, ...]] = []
+    offset = 0
+    with (folder / f"{split}.tokens.bin").open("wb") as file:
+        for example in examples:
+            file.write(np.array(example.ids, dtype=kind).tobytes())
+            request, size = example.request, len(example.completion.encode())
+            codes = (TASKS.index(request.task), FORMS.index(request.form), LANGUAGES.index(request.language))
+            pending.append((offset, len(example.ids), example.targets, size, *codes))
+            offset += len(example.ids)
+            if len(pending) == 65_536:
+                records.append(np.array(pending, dtype=INDEX))
+                pending = []
+    index = np.concatenate([*records, np.array(pending, dtype=INDEX)])
+    np.save(folder / f"{split}.index.npy", index)
+    lengths = index["length"] if len(index) else np.zeros(1, dtype=np.int32)
+    marks = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    names = {"task": TASKS, "form": FORMS, "language": LANGUAGES}
+    return {
+        "examples": len(index),
+        "tokens": offset,
+        "targets": int(index["targets"].sum()),
+        "target_bytes": int(index["bytes"].sum()),
+        "length_quantiles": {f"{mark:.2f}": int(value) for mark, value in zip(marks, np.quantile(lengths, marks))},
+        **{f"{key}s": _by_name(index[key], values) for key, values in names.items()},
+    }
+
+
+def _by_name(codes: NDArray[Any], names: Sequence[str]) -> dict[str, int]:
+    return {name: count for i, name in enumerate(names) if (count := int((codes == i).sum()))}
+
+
+def _shares(counts: Counter[str]) -> dict[str, Any]:
+    stories = max(1, counts["stories"])
+    shares = {f"share_{name}": round(counts[name] / stories, 6) for name in ("cut", "truncated", "without_target")}
+    return {"stories": counts["stories"], **shares}
+
+
+def _warn(folder: Path, meta: dict[str, Any]) -> None:
+    """Raise when nothing is left to learn; say aloud when something was left out."""
+    for split, told in meta["splits"].items():
+        if split == "train" and not told["examples"]:
+            raise DataError(
+                f"{folder}: its {told['stories']} stories of {split} give no example in a context of "
+                f"{meta['settings']['context']} tokens. Raise data.context, or prepare longer stories."
+            )
+        if told["share_truncated"] > 0.01:
+            say(
+                f"warning: {told['share_truncated']:.1%} of the stories of {split} lose a part: no task of the recipe "
+                "tells it, or it does not fit. Raise data.context, or give data.tasks.continue a share."
+            )
