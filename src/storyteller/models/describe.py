@@ -1,0 +1,107 @@
+"""What a model is, as plain values for a table, a sheet or JSON; nothing is fetched or loaded for it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from storyteller.models.catalogue import Entry, find_entry, shipped_adapter
+from storyteller.models.locate import Located, locate
+
+__all__ = ["describe", "describe_entry", "sheet", "table"]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Everything known about the model called `name`; `ModelError` if there is none."""
+    entry = find_entry(name)
+    if entry is None:
+        return _describe_located(locate(name))
+    return describe_entry(entry) | {
+        "about": entry.about,
+        "architecture": entry.architecture,
+        "context": entry.context,
+        "base": entry.base,
+        "adapter": str(shipped_adapter() or "") or None if entry.base else None,
+        "sha256": entry.sha256 or None,
+        "terms": f"{entry.terms.name}: {entry.terms.address} {entry.terms.summary}" if entry.terms else None,
+        "place": str(entry.gguf) if entry.installed else None,
+        "package": ", ".join(f"{part.package}=={part.version}" for part in entry.parts) or None,
+    }
+
+
+def describe_entry(entry: Entry) -> dict[str, Any]:
+    """One row of the list of models; `bytes` is what has to be fetched."""
+    adapter = shipped_adapter()
+    own = sum(file.stat().st_size for file in adapter.iterdir()) if entry.base and adapter else 0
+    return {
+        "name": entry.name,
+        "languages": list(entry.languages),
+        "parameters": entry.parameters,
+        "bytes": own if entry.base else entry.size,
+        "licence": entry.licence,
+        "in_cache": entry.installed,
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of `describe_entry` as aligned text."""
+    head = ("NAME", "LANGUAGES", "PARAMETERS", "SIZE", "LICENCE", "IN CACHE")
+    cells = [
+        (
+            row["name"],
+            ", ".join(row["languages"]),
+            f"{row['parameters'] / 1e6:.0f}M",
+            f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "-",
+            row["licence"],
+            "yes" if row["in_cache"] else "no",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in (head, *cells)) for column in range(len(head))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (head, *cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def sheet(described: Mapping[str, Any]) -> str:
+    """A description as one `key: value` line each, without what is not known."""
+    shown = {key.replace("_", " "): value for key, value in described.items() if value not in (None, [], "")}
+    width = max(map(len, shown)) + 1
+    return "\n".join(f"{key + ':':<{width}} {_readable(value)}" for key, value in shown.items())
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _describe_located(located: Located) -> dict[str, Any]:
+    config = json.loads((located.folder / "config.json").read_text(encoding="utf-8"))
+    files = sorted(
+        {*located.folder.glob("model*.safetensors"), *(located.adapter or located.folder).glob("*.safetensors")}
+    )
+    return {
+        "name": located.name,
+        "languages": list(located.languages),
+        "parameters": sum(_count(file) for file in files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "in_cache": True,
+        "architecture": config.get("model_type"),
+        "context": config.get("max_position_embeddings", config.get("n_positions")),
+        "base": located.base if located.adapter else None,
+        "adapter": str(located.adapter) if located.adapter else None,
+        "sha256": located.sha256,
+        "place": str(located.folder),
+    }
+
+
+def _count(file: Path) -> int:
+    """The number of values in a safetensors file, from its header alone."""
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

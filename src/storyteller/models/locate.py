@@ -1,0 +1,192 @@
+"""From the name that a person gives to the files of a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from filelock import FileLock
+
+from storyteller.corpus.story import Language
+from storyteller.errors import ModelError
+from storyteller.models.catalogue import Entry, entry_named, find_entry, shipped_adapter
+from storyteller.models.convert import convert_gguf
+from storyteller.models.fetch import Download, fetch, terms_refusal
+from storyteller.models.hub import fetch_from_hub
+from storyteller.runs.console import say
+from storyteller.runs.files import file_sha256, read_json
+from storyteller.runs.home import models_home
+
+__all__ = ["Located", "locate", "pull"]
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+#: Part of the name of a converted folder: a new number makes every GGUF be converted again.
+_CONVERTER = 1
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a model lies.
+
+    `folder` is a transformers folder (config.json, *.safetensors, tokenizer.json), `adapter` a PEFT folder to be laid
+    over it, `gguf` the file that the folder was converted from. `base` is what an adapter made on this model names as
+    its base: a catalogue name, a hub name or an absolute path.
+    """
+
+    name: str
+    folder: Path
+    base: str
+    adapter: Path | None = None
+    gguf: Path | None = None
+    languages: tuple[Language, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """One hash of all the weights: base and, if there is one, adapter."""
+        sums = [file_sha256(path) for place in (self.folder, self.adapter) if place for path in _weight_files(place)]
+        return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def locate(name: str | Path) -> Located:
+    """Find a model by catalogue name, path or hub name, fetching and converting it if it is not in the cache yet.
+
+    A path is the folder of a transformers model, of a PEFT adapter or of a run (its `final/`, else its best
+    checkpoint), or a GGUF file. Raises `ModelError` for what cannot be found, fetched or read, for an adapter whose
+    base is missing, for weights in pickle, and for models with terms that were not accepted yet.
+    """
+    text = str(name)
+    if entry := find_entry(text):
+        return _locate_entry(entry)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _locate_folder(path.resolve(), text)
+    if path.is_file():
+        return _locate_file(path.resolve(), text)
+    if _HUB_NAME.fullmatch(text) and not path.parent.is_dir():
+        return replace(_locate_folder(fetch_from_hub(text), text), base=text)
+    if "/" in text or text.endswith(".gguf"):
+        raise ModelError(f"there is no folder or file {text}; check the path, or list models: storyteller models list")
+    entry_named(text)
+    raise AssertionError("entry_named raises for a name that find_entry does not know")
+
+
+def pull(
+    name: str, *, source: Path | None = None, accept_terms: bool = False, download: Download | None = None
+) -> Located:
+    """Bring a model into the cache, ready to be loaded; `source` and `accept_terms` as in `fetch`."""
+    entry = find_entry(name)
+    if entry is None:
+        if source is not None:
+            raise ModelError(f"--from goes with a name of the catalogue, and {name!r} is none: storyteller models list")
+        return locate(name)
+    fetch(entry_named(entry.base) if entry.base else entry, source=source, accept_terms=accept_terms, download=download)
+    return locate(name)
+
+
+def _locate_entry(entry: Entry) -> Located:
+    if entry.base:
+        located = locate(entry.base)
+        return replace(located, name=entry.name, adapter=shipped_adapter())
+    if not entry.installed and entry.terms:
+        raise terms_refusal(entry)
+    gguf = fetch(entry)
+    return Located(entry.name, _converted(gguf, entry.sha256), entry.name, gguf=gguf, languages=entry.languages)
+
+
+def _locate_file(path: Path, name: str) -> Located:
+    if path.suffix != ".gguf":
+        raise ModelError(f"{name} is a file but no .gguf; give a model's folder, or a .gguf file.")
+    return Located(name, _converted(path, file_sha256(path)), str(path), gguf=path)
+
+
+def _converted(gguf: Path, sha256: str) -> Path:
+    """The transformers folder made of a GGUF; made now if it is not there. Processes wait for each other."""
+    folder = models_home() / "converted" / f"{sha256[:16]}-{_CONVERTER}"
+    if (folder / "config.json").is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "config.json").is_file():
+            say(f"converting {gguf.name} once, so that it loads quickly from now on")
+            convert_gguf(gguf, folder)
+    return folder
+
+
+def _locate_folder(folder: Path, name: str) -> Located:
+    if (folder / "adapter_config.json").is_file():
+        return _locate_adapter(folder, name)
+    if (folder / "config.json").is_file():
+        _refuse_other_weights(folder)
+        return Located(name, folder, str(folder))
+    if (folder / "recipe.yaml").is_file() or (folder / "final").is_dir():
+        return _locate_run(folder, name)
+    raise ModelError(
+        f"{folder} holds no model: neither config.json (a transformers model), nor adapter_config.json (an adapter), "
+        "nor recipe.yaml (a run)."
+    )
+
+
+def _locate_adapter(folder: Path, name: str) -> Located:
+    if not (folder / "adapter_model.safetensors").is_file():
+        pickled = (folder / "adapter_model.bin").is_file()
+        reason = (
+            "its weights are a pickle (adapter_model.bin), which could run code"
+            if pickled
+            else "its weights are missing"
+        )
+        raise ModelError(f"{folder}: {reason}; Storyteller reads adapter_model.safetensors only.")
+    try:
+        base = read_json(folder / "adapter_config.json")["base_model_name_or_path"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        base = None
+    if not base:
+        raise ModelError(
+            f"{folder}/adapter_config.json is damaged or names no base_model_name_or_path; write it there."
+        )
+    try:
+        located = locate(base)
+    except ModelError as error:
+        raise ModelError(
+            f"the adapter in {folder} needs its base {base!r}, which cannot be had: {error}\n"
+            "If the base lies elsewhere now, write its place into base_model_name_or_path of adapter_config.json."
+        ) from error
+    if located.adapter is not None:
+        raise ModelError(f"the base {base!r} of the adapter in {folder} is an adapter itself; merge that one first.")
+    return replace(located, name=name, adapter=folder)
+
+
+def _locate_run(folder: Path, name: str) -> Located:
+    if (folder / "final").is_dir():
+        return _locate_folder(folder / "final", name)
+    try:
+        checkpoint = folder / "checkpoints" / str(read_json(folder / "best.json")["checkpoint"])
+    except FileNotFoundError:
+        raise ModelError(f"the run {folder} has no final/ and no best checkpoint yet; let it train on.") from None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise ModelError(f"{folder}/best.json is damaged; give one of the folders in {folder}/checkpoints.") from None
+    if not checkpoint.is_dir():
+        raise ModelError(f"{folder}/best.json names {checkpoint.name}, which is not there; give another checkpoint.")
+    return _locate_folder(checkpoint, name)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    adapter = folder / "adapter_model.safetensors"
+    return [adapter] if adapter.is_file() else sorted(folder.glob("model*.safetensors"))
+
+
+def _refuse_other_weights(folder: Path) -> None:
+    if _weight_files(folder):
+        return
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
+        raise ModelError(
+            f"{folder}: the weights are a pickle, which could run code when it is read. Storyteller reads safetensors "
+            "only; take another revision of the model, or convert it where you trust it."
+        )
+    raise ModelError(
+        f"{folder}: config.json is there but no model.safetensors; the model is not whole, fetch it again."
+    )
