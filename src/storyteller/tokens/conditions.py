@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -20,10 +21,13 @@ _PREMISE = {"en": (6, 30), "zh": (10, 50)}
 _QUOTES = "\"“”‘’'「」『』«»—-*_[(（#"
 # A sentence that begins so leans on the one before it.
 _LEANING = {
-    "en": ("he ", "she ", "it ", "they ", "but ", "and ", "so ", "then ", "this ", "that ", "these ", "those ", "his ",
-           "her ", "their ", "or ", "for ", "you ", "such ", "yet ", "nor ", "here ", "there ", "its ", "thus "),
-    "zh": ("他", "她", "它", "但", "可是", "而", "于是", "所以", "这", "那", "又", "便", "就", "却", "因此", "然而", "你", "只见"),
-}  # fmt: skip
+    "en": re.compile(
+        r"(?:he|she|it|they|but|and|so|then|this|that|these|those|his|her|their|or|for|you|such|yet|nor|here|there|its"
+        r"|thus|now|we)\b",
+        re.I,
+    ),
+    "zh": re.compile("[他她它但而这那又便就却你]|可是|于是|所以|因此|然而|只见|我们"),
+}
 
 
 def keywords(text: str, frequencies: Frequencies, language: Language, without: Collection[str] = ()) -> list[str]:
@@ -44,7 +48,9 @@ def keywords(text: str, frequencies: Frequencies, language: Language, without: C
     return chosen[:10]
 
 
-def central_sentence(text: str, frequencies: Frequencies, language: Language, people: Collection[str] = ()) -> str | None:
+def central_sentence(
+    text: str, frequencies: Frequencies, language: Language, people: Collection[str] = ()
+) -> str | None:
     """The narrated sentence that best stands for a text: it can be understood alone, and holds its heaviest terms.
 
     Extractive summary by the mean weight of terms (Luhn 1958), with a premium for names and for an early place.
@@ -62,7 +68,7 @@ def central_sentence(text: str, frequencies: Frequencies, language: Language, pe
         weight = sum(counts[term] * frequencies.rarity(term, language) for term in set(terms(sentence, language)))
         score = weight / (length + 8)
         score *= 1.0 + 0.5 * any(name in sentence for name in people)
-        score *= 0.5 if sentence.lower().startswith(_LEANING[language]) else 1.0
+        score *= 0.5 if _LEANING[language].match(sentence) else 1.0
         score *= 1.0 - 0.4 * place / len(sentences)
         if score > best_score:
             best, best_score = sentence, score

@@ -16,6 +16,9 @@ from storyteller.tokens.units import Unit, join_text, split_units
 
 __all__ = ["Examples", "StoryExample"]
 
+#: Tasks whose request shows text of the story.
+_SURROUNDED = ("continue", "infill")
+
 
 @dataclass(frozen=True, slots=True)
 class StoryExample:
@@ -45,7 +48,7 @@ class Examples:
 
     def of(self, stories: Sequence[Story]) -> Iterator[StoryExample]:
         """The examples of a handful of stories, in order; encoded together, which is what the handful is for."""
-        units_of = split_units(stories, self.template.tokenizer, max(8, self.data.context // 4))
+        units_of = split_units(stories, self.template.tokenizer, max(8, self.data.context // 8))
         for story, units in zip(stories, units_of, strict=True):
             self.counts["stories"] += 1
             if not units:
@@ -63,7 +66,10 @@ class Examples:
         task: Task = chance.choices(list(tasks), list(tasks.values()))[0]
         if sum(len(unit.ids) for unit in units) + self._overhead(story, "write") < self.data.context:
             short = self._short(story, units, task, people, chance) if task != "write" else None
-            if short := short or self._part(story, units, 0, len(units), "write", people, chance, shrink=True):
+            if not short:
+                request = self._request(story, units, 0, len(units), "write", people, chance)
+                short = self._part(story, units, 0, len(units), request, shrink=True)
+            if short:
                 self.counts["whole"] += first
                 yield short
                 return
@@ -93,67 +99,69 @@ class Examples:
             end = chance.randint(start + 1, count)
         if start >= end or count < 2 or (task == "continue" and start == 0):
             return None
-        return self._part(story, units, start, end, task, people, chance, shrink=False)
+        request = self._request(story, units, start, end, task, people, chance)
+        return self._part(story, units, start, end, request, shrink=False)
 
     def _long(
         self, story: Story, units: list[Unit], at: int, task: Task, people: list[Character], chance: random.Random
     ) -> tuple[StoryExample | None, int]:
         """The example of the part that begins at unit `at`, and the unit after it."""
-        context = self.data.context
-        reserve = min(context // 4, 128)  # for conditions, which are known only when the part is
-        room = context - 1 - self._overhead(story, task) - reserve
-        if task in ("continue", "infill"):
-            room -= context // 4
-        end = at
-        while end < len(units) and (room := room - len(units[end].ids)) >= 0:
-            end += 1
-        end = max(end, at + 1)
-        if task == "infill" and end == len(units):
+        # Conditions are known only when the part is: they are found in a part that surely fits, which then grows.
+        room = self.data.context - 1 - self._overhead(story, task)
+        surely = _filled(units, at, room - min(room // 4, 128) - (self.data.context // 4 if task in _SURROUNDED else 0))
+        if task == "infill" and surely == len(units):
             task = "continue"  # there is no ending left to arrive at
-        end = _at_paragraph(units, at, end)
-        while True:
-            example = self._part(story, units, at, end, task, people, chance, shrink=end == at + 1)
-            if example or end == at + 1:
-                return example, end
-            end -= 1
+        if task == "infill":  # the ending that the request shows begins where the part ends
+            surely = end = _at_paragraph(units, at, surely)
+            request = self._request(story, units, at, end, task, people, chance)
+        else:
+            request = self._request(story, units, at, surely, task, people, chance)
+            room = self.data.context - 1 - len(self.template.prompt(request))
+            end = _at_paragraph(units, at, _filled(units, at, room))
+        return self._part(story, units, at, end, request, shrink=True), end
+
+    def _request(
+        self, story: Story, units: list[Unit], start: int, end: int, task: Task,
+        people: list[Character], chance: random.Random,
+    ) -> Request:  # fmt: skip
+        """The request that the units `start:end` answer."""
+        text = join_text(units[start:end]).strip()
+        request = self.conditions.derive(story, text, task, chance, people, whole=task == "write")
+        room = self.data.context // (8 if task == "infill" else 4)
+        if task in _SURROUNDED:
+            request = replace(request, before=_tail(units[:start], room))
+        return replace(request, after=_head(units[end:], room)) if task == "infill" else request
 
     def _part(
-        self, story: Story, units: list[Unit], start: int, end: int, task: Task,
-        people: list[Character], chance: random.Random, shrink: bool,
-    ) -> StoryExample | None:  # fmt: skip
+        self, story: Story, units: list[Unit], start: int, end: int, request: Request, shrink: bool
+    ) -> StoryExample | None:
         """The example of units `start:end`, or `None` when it is longer than the context.
 
         With `shrink` its conditions, then the text before and after it, are left out until it fits.
         """
-        part = units[start:end]
-        if sum(len(unit.ids) for unit in part) + self._overhead(story, task) > self.data.context:
-            return None
-        text, ends = join_text(part), end == len(units) or task == "infill"
-        request = self.conditions.derive(story, text.strip(), task, chance, people, whole=task == "write")
-        room = self.data.context // (8 if task == "infill" else 4)
-        if task in ("continue", "infill"):
-            request = replace(request, before=_tail(units[:start], room))
-        if task == "infill":
-            request = replace(request, after=_head(units[end:], room))
-        bare = Request(task, story.language, story.form, before=request.before, after=request.after)
-        least = Request("write" if task == "write" else "passage", story.language, story.form)
-        poorer = [replace(request, about=None), bare, least]
-        for attempt in [request, *(poorer if shrink else poorer[:1])]:
-            example = self._join(story, attempt, part, text, ends)
+        part, ends = units[start:end], end == len(units) or request.task == "infill"
+        least: Task = "write" if request.task == "write" else "passage"
+        attempts = [request]
+        if shrink:
+            bare = Request(request.task, request.language, request.form, before=request.before, after=request.after)
+            attempts += [replace(request, about=None), bare, Request(least, request.language, request.form)]
+        for attempt in attempts:
+            example = self._join(story, attempt, part, ends)
             if len(example.ids) <= self.data.context:
                 return example
         return None
 
-    def _join(self, story: Story, request: Request, part: list[Unit], text: str, ends: bool) -> StoryExample:
+    def _join(self, story: Story, request: Request, part: list[Unit], ends: bool) -> StoryExample:
         """Encode a request and put it before its part, less the opening that the request forces."""
         ids = [index for unit in part for index in unit.ids]
+        text = join_text(part)
         if request.opening:
-            rest = part[0].text[len(request.opening) :]
-            if part[0].text.startswith(request.opening) and (rest or len(part) > 1):
+            rest = part[0].text.removeprefix(request.opening)
+            if len(rest) == len(part[0].text) or not (rest or len(part) > 1):
+                request = replace(request, opening=None)
+            else:
                 ids = self.template.tokenizer.encode(rest) + [index for unit in part[1:] for index in unit.ids]
                 text = text[len(request.opening) :]
-            else:
-                request = replace(request, opening=None)
         prompt = self.template.prompt(request)
         joined = self.template.join(prompt, ids, ends)
         return StoryExample(story.id, request, text, ends, joined.ids, len(joined.ids) - len(prompt))
@@ -166,8 +174,16 @@ class Examples:
         return self._bare[request]
 
 
+def _filled(units: list[Unit], start: int, room: int) -> int:
+    """The end of the units from `start` that fill `room` tokens, at least one."""
+    end = start
+    while end < len(units) and (room := room - len(units[end].ids)) >= 0:
+        end += 1
+    return max(end, start + 1)
+
+
 def _at_paragraph(units: list[Unit], start: int, end: int) -> int:
-    """The last paragraph's beginning in the final third of `start:end`, else `end`: parts should end with paragraphs."""
+    """The last paragraph's beginning in the final fifth of `start:end`, else `end`."""
     if end == len(units):
         return end
     total = sum(len(unit.ids) for unit in units[start:end])
@@ -175,7 +191,7 @@ def _at_paragraph(units: list[Unit], start: int, end: int) -> int:
     while place > start + 1 and not units[place].paragraph:
         place -= 1
         kept -= len(units[place].ids)
-    return place if units[place].paragraph and kept * 3 >= total * 2 else end
+    return place if units[place].paragraph and kept * 5 >= total * 4 else end
 
 
 def _tail(units: list[Unit], room: int) -> str | None:
@@ -188,7 +204,5 @@ def _tail(units: list[Unit], room: int) -> str | None:
 
 def _head(units: list[Unit], room: int) -> str | None:
     """The first text of at most `room` tokens."""
-    end = 0
-    while end < len(units) and (room := room - len(units[end].ids)) >= 0:
-        end += 1
+    end = _filled(units, 0, room) if units and len(units[0].ids) <= room else 0
     return join_text(units[:end]).strip() or None

@@ -103,9 +103,7 @@ class Shards:
         """Steps that show every example once, when a step takes `rows_per_step` rows over all ranks; at least 1."""
         return max(1, -(-self._epochs(seed, context, split).rows_in(0) // rows_per_step))
 
-    def rows(
-        self, context: int, rows: int, *, split: str = "dev", rank: int = 0, world: int = 1
-    ) -> Iterator[Batch]:
+    def rows(self, context: int, rows: int, *, split: str = "dev", rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """One pass over a split in a fixed order; the last batch may have fewer rows, and an empty split gives none."""
         packing = self._packing(split, context)
         mine = range(rank, len(packing), world)

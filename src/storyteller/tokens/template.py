@@ -94,8 +94,10 @@ class Template:
             turns = 2 if bos == self._start and self.kind == "chatml" else 1
             if bos is not None and (prompt[0] != bos or prompt.count(bos) != turns):
                 raise ModelError(f"template {self.kind}: the prompt does not begin with exactly one BOS")
-            if example.ids[-1] != self.stop_id or example.loss_mask[-1] != 1 or example.ids.count(self.stop_id) != (
-                2 if self.kind == "chatml" else 1 + (bos == self.stop_id)
+            if (
+                example.ids[-1] != self.stop_id
+                or example.loss_mask[-1] != 1
+                or example.ids.count(self.stop_id) != (2 if self.kind == "chatml" else 1 + (bos == self.stop_id))
             ):
                 raise ModelError(f"template {self.kind}: the stop token is not the one trained end of the example")
 

@@ -36,9 +36,7 @@ class StoryTokenizer:
         self._tokenizer.no_padding()
         self.sha256 = sha256
         self.vocabulary_size: int = tokenizer.get_vocab_size(with_added_tokens=True)
-        self._special = {
-            index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special
-        }
+        self._special = {index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         self.bos_id: int | None = self._first(settings, "bos_token")
         self.eos_id: int | None = self._first(settings, "eos_token")
         ends = [self.id_of(_END_OF_TURN), self.eos_id, *_as_list(settings.get("eos_token_id"))]
@@ -142,7 +140,7 @@ def _position_free(definition: dict[str, Any], settings: dict[str, Any]) -> dict
     named = {"<|im_start|>", _END_OF_TURN}
     for key in ("bos_token", "eos_token", "pad_token"):
         token = settings.get(key)
-        named.add(token["content"] if isinstance(token, dict) else token)
+        named.add(str(token["content"] if isinstance(token, dict) else token))
     for token in definition.get("added_tokens") or ():
         token["special"] = token["special"] or token["content"] in named
     for part in _parts(definition.get("pre_tokenizer"), "pretokenizers"):

@@ -143,14 +143,14 @@ def _write(folder: Path, split: str, examples: Iterator[StoryExample], kind: np.
     index = np.concatenate([*records, np.array(pending, dtype=INDEX)])
     np.save(folder / f"{split}.index.npy", index)
     lengths = index["length"] if len(index) else np.zeros(1, dtype=np.int32)
-    marks = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    quantiles = {f"{mark:.2f}": int(np.quantile(lengths, mark)) for mark in (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)}
     names = {"task": TASKS, "form": FORMS, "language": LANGUAGES}
     return {
         "examples": len(index),
         "tokens": offset,
         "targets": int(index["targets"].sum()),
         "target_bytes": int(index["bytes"].sum()),
-        "length_quantiles": {f"{mark:.2f}": int(value) for mark, value in zip(marks, np.quantile(lengths, marks))},
+        "length_quantiles": quantiles,
         **{f"{key}s": _by_name(index[key], values) for key, values in names.items()},
     }
 
