@@ -1,1 +1,59 @@
-"""."""
+"""Writing with a model: from logits to a story that ends well.
+
+`Storyteller` is the door: `Storyteller.load().write("A talking seal")` yields tokens. Behind it an `Engine` gives the
+logits of the next token (`torch` for every model, `llama` for speed on a CPU), `sampling` draws one of them,
+`stopping` finds a good end, `writing` is the loop that joins them, and `library` keeps what was told as files.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storyteller.generate.engine import ENGINES, Engine, EngineName, open_engine
+    from storyteller.generate.library import save_story
+    from storyteller.generate.sampling import Draw, Sampler, SamplingSettings
+    from storyteller.generate.stopping import FinishReason
+    from storyteller.generate.storyteller import Storyteller
+    from storyteller.generate.writing import Alternative, Token, Told, Writing
+
+__all__ = [
+    "ENGINES",
+    "Alternative",
+    "Draw",
+    "Engine",
+    "EngineName",
+    "FinishReason",
+    "Sampler",
+    "SamplingSettings",
+    "Storyteller",
+    "Token",
+    "Told",
+    "Writing",
+    "open_engine",
+    "save_story",
+]
+
+_HOMES = {
+    "ENGINES": "engine",
+    "Engine": "engine",
+    "EngineName": "engine",
+    "open_engine": "engine",
+    "save_story": "library",
+    "Draw": "sampling",
+    "Sampler": "sampling",
+    "SamplingSettings": "sampling",
+    "FinishReason": "stopping",
+    "Storyteller": "storyteller",
+    "Alternative": "writing",
+    "Token": "writing",
+    "Told": "writing",
+    "Writing": "writing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,81 @@
+"""An engine: a model that turns a sequence of ids into the logits of the next one, and remembers what it has read."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+from storyteller.errors import GenerationError, ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from storyteller.models import Located
+
+__all__ = ["ENGINES", "Engine", "EngineName", "common_prefix", "cores", "open_engine"]
+
+EngineName = Literal["auto", "llama", "torch"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+#: Positions kept by default: a story of 2,500 words with its request; the rolling window takes over after that.
+DEFAULT_CONTEXT = 4096
+
+
+class Engine(Protocol):
+    """What every engine can do; `context` is the most ids it can read at once."""
+
+    name: str
+    context: int
+    vocabulary_size: int
+
+    def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """The logits `[vocabulary_size]` of the id that follows `ids`, the whole sequence.
+
+        The engine computes only what differs from the sequence of the last call: the longest common prefix stays in
+        its cache, so a story grows by one position a call and an edit costs only what comes after it. The array may be
+        overwritten by the next call.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model; the engine is of no use afterwards."""
+        ...
+
+
+def open_engine(located: Located, engine: str = "auto", context: int | None = None) -> Engine:
+    """Open a located model, base and adapter together.
+
+    `llama` is llama.cpp, the fast one on a CPU; `torch` runs every transformers model and is the reference; `auto`
+    takes the first where it can run the model, with torch in its place otherwise. Raises `GenerationError` for an
+    unknown name and `ModelError` when the engine asked for by name cannot run the model.
+    """
+    if engine not in ENGINES:
+        raise GenerationError(f"no engine is called {engine!r}. Choose one of: {', '.join(ENGINES)}.")
+    if engine != "torch":
+        from storyteller.generate.llama_engine import LlamaEngine
+
+        try:
+            return LlamaEngine.open(located, context or DEFAULT_CONTEXT)
+        except ModelError:
+            if engine == "llama" or importlib.util.find_spec("torch") is None:
+                raise
+    from storyteller.generate.torch_engine import TorchEngine
+
+    return TorchEngine.open(located, context or DEFAULT_CONTEXT)
+
+
+def common_prefix(kept: Sequence[int], ids: Sequence[int]) -> int:
+    """How many of the first ids are the same, at most all but the last of `ids`: its logits have to be computed."""
+    most = min(len(kept), len(ids) - 1)
+    if kept[:most] == ids[:most]:  # the usual case: the story grew by one
+        return most
+    return next(i for i in range(most) if kept[i] != ids[i])
+
+
+def cores() -> int:
+    """The processor cores that this process may use, at most eight: a small model gains nothing from more."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, usable))

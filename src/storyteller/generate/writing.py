@@ -1,0 +1,218 @@
+"""One story being written: the loop from logits to tokens, with its end and its window."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from storyteller.corpus.language import count_words, split_sentences
+from storyteller.corpus.story import Form, Language
+from storyteller.errors import GenerationError
+from storyteller.generate.engine import Engine
+from storyteller.generate.sampling import Sampler
+from storyteller.generate.stopping import ByteDecoder, FinishReason, Length
+from storyteller.tokens import Template
+from storyteller.tokens.request import Request
+
+__all__ = ["Alternative", "Token", "Told", "Writing"]
+
+#: Positions that must be left for the story when its prompt is in.
+LEAST_ROOM = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that could have stood in a place, with the model's probability for it."""
+
+    text: str
+    id: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the story, of whole characters; `text` may be empty while a character is unfinished.
+
+    `logprob` is the natural logarithm of the model's own probability. The forced opening is one token with the id -1.
+    """
+
+    text: str
+    id: int
+    logprob: float
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finished story; `words` counts words or 字.
+
+    `finish_reason` is `stop` (the model's own end, or a sentence end near the wished length), `length` (cut at 130 %
+    of it or at `max_tokens`, after the last whole sentence), `context` (the window is full and the task allows no
+    other) or `cancelled`.
+    """
+
+    text: str
+    words: int
+    finish_reason: FinishReason
+    model: str
+    engine: str
+    seed: int
+    prompt: str
+    form: Form
+    language: Language
+    title: str | None
+    seconds: float
+    tokens: int
+    tokens_per_second: float
+
+
+class Writing:
+    """The tokens of a story as they come, and `told()` at any time for what there is so far."""
+
+    def __init__(
+        self, engine: Engine, template: Template, request: Request, sampler: Sampler, *, model: str, max_tokens: int
+    ) -> None:
+        """Prepare the prompt; raises `GenerationError` when it does not fit the engine's context."""
+        self._engine, self._template, self._sampler = engine, template, sampler
+        self._model, self._tokens = model, max_tokens
+        self.request = request
+        self.seed = sampler.seed
+        self.finish_reason: FinishReason = "cancelled"
+        self._shown: list[str] = []
+        self._count = 0
+        self._seconds = 0.0
+        self._prompt = self._first_prompt()
+        self._stream = self._write()
+
+    def __iter__(self) -> Iterator[Token]:
+        return self
+
+    def __next__(self) -> Token:
+        started = time.perf_counter()
+        try:
+            token = next(self._stream)
+        finally:
+            self._seconds += time.perf_counter() - started
+        self._shown.append(token.text)
+        self._count += token.id >= 0
+        return token
+
+    def told(self) -> Told:
+        """The story so far; `cancelled` while it is unfinished."""
+        request = self.request
+        text = "".join(self._shown).rstrip()
+        return Told(
+            text=text,
+            words=count_words(text, request.language),
+            finish_reason=self.finish_reason,
+            model=self._model,
+            engine=self._engine.name,
+            seed=self.seed,
+            prompt=request.about or "",
+            form=request.form,
+            language=request.language,
+            title=request.title,
+            seconds=round(self._seconds, 3),
+            tokens=self._count,
+            tokens_per_second=round(self._count / self._seconds, 1) if self._seconds else 0.0,
+        )
+
+    def _write(self) -> Iterator[Token]:
+        """Yield tokens; near the end whole sentences are held back until they are complete."""
+        request, stops = self.request, set(self._template.tokenizer.stop_ids)
+        length = Length(request.language, request.words, self._tokens)
+        story = request.before or ""
+        if request.opening:
+            story = request.opening.rstrip()
+            yield Token(story, -1, 0.0)
+            length.feed(story, 0)
+        ids, decoder = self._prompt, ByteDecoder()
+        held: list[Token] = []
+        unit: list[Token] = []  # tokens of one unfinished character
+        joins = True  # the next text has to be joined to what was read as the story so far
+        while True:
+            if len(ids) >= self._engine.context:
+                if request.task not in ("write", "continue"):
+                    self.finish_reason = "context"
+                    return
+                ids, joins = self._window(story), True
+            draw = self._sampler.draw(self._engine.feed(ids), ids, stops if length.too_short_to_end else ())
+            if draw.id in stops:
+                self.finish_reason = "stop"
+                yield from held
+                return
+            ids.append(draw.id)
+            text = decoder.feed(self._template.tokenizer.token_bytes(draw.id))
+            if joins:
+                text = _joined(story, text)
+            unit.append(Token(text, draw.id, draw.logprob, self._named(draw.alternatives)))
+            if not text:
+                continue
+            joins = False
+            if length.sentence_ended(text):
+                yield from held
+                held = []
+                if length.may_end(text):
+                    self.finish_reason = "stop"
+                    return
+            length.feed(text, len(unit))
+            story += text
+            held += unit
+            unit = []
+            if length.exceeded:
+                self.finish_reason = "length"
+                return
+            if not length.holds_sentences:
+                yield from held
+                held = []
+
+    def _first_prompt(self) -> list[int]:
+        """The ids of the request; a story so far that is too long for the window is read from its last part on."""
+        request, context = self.request, self._engine.context
+        ids = self._template.prompt(request)
+        if len(ids) + LEAST_ROOM <= context:
+            return ids
+        if request.task == "continue" and request.before:
+            return self._window(request.before)
+        raise GenerationError(
+            f"the request is {len(ids)} tokens long and the model reads {context} at once, of which {LEAST_ROOM} are "
+            "kept for the story. Shorten the prompt, or choose a model with a longer context."
+        )
+
+    def _window(self, story: str) -> list[int]:
+        """A new prompt for the same conditions that continues the last part of `story`, half a context long."""
+        bare = dataclasses.replace(self.request, task="continue", before=None, opening=None)
+        context = self._engine.context
+        room = context // 2 - len(self._template.prompt(bare))
+        if room < LEAST_ROOM:
+            raise GenerationError(
+                f"the conditions of the story are {context // 2 - room} tokens long and the model reads {context} at "
+                "once: too little is left for the story so far. Shorten the prompt."
+            )
+        return self._template.prompt(dataclasses.replace(bare, before=self._tail(story, room)))
+
+    def _tail(self, story: str, room: int) -> str:
+        """The last whole sentences of `story` that fit into `room` ids, from a paragraph's start where there is one."""
+        encode = self._template.tokenizer.encode
+        sentences = split_sentences(story[-8 * room :], self.request.language)
+        kept = len(sentences)
+        while kept > 0 and (room := room - len(encode(sentences[kept - 1]))) >= 0:
+            kept -= 1
+        chosen = sentences[max(kept, 1) :] if len(sentences) > 1 else []
+        if not chosen:  # one endless sentence
+            return story[-2 * LEAST_ROOM :]
+        starts = (i for i in range(1, len(chosen) // 2) if "\n" in chosen[i - 1])
+        return "".join(chosen[next(starts, 0) :])
+
+    def _named(self, alternatives: tuple[tuple[int, float], ...]) -> tuple[Alternative, ...]:
+        spell = self._template.tokenizer.token_bytes
+        return tuple(Alternative(spell(i).decode("utf-8", "replace"), i, p) for i, p in alternatives)
+
+
+def _joined(story: str, text: str) -> str:
+    """`text` as it follows `story`, whose white space at the end the model has not seen."""
+    if not story or story[-1].isspace():
+        return text.lstrip()
+    return f" {text}" if story[-1] in ".!?,;" and text[:1].isalnum() else text
