@@ -156,9 +156,9 @@ def entry_named(name: str) -> Entry:
         return entry
     names = [entry.name for entry in _ENTRIES]
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ModelError(
-        f"there is no model {name!r}: {hint}Give one of {', '.join(names)}, a hub name (organisation/name), "
+        f"there is no model {name!r}{hint} Give one of {', '.join(names)}, a hub name (organisation/name), "
         "or the path of a model's, adapter's or run's folder or of a .gguf file."
     )
 

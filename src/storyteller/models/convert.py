@@ -18,12 +18,17 @@ from storyteller.errors import ModelError
 from storyteller.models.gguf_tokenizer import has_known_tokenizer, write_tokenizer
 from storyteller.runs.console import progress
 from storyteller.runs.files import replacing_folder, write_json
+from storyteller.runs.home import models_home
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["convert_gguf", "read_metadata"]
+__all__ = ["convert_gguf", "converted_folder"]
+
+#: Part of the name of a converted folder: a new number makes every GGUF be converted again.
+_VERSION = 1
+
 
 _NAMES = {
     "token_embd": "model.embed_tokens",
@@ -60,9 +65,9 @@ def convert_gguf(file: Path, folder: Path) -> None:
         ) from error
 
 
-def read_metadata(file: Path) -> dict[str, Any]:
-    """The key-value pairs of a GGUF file."""
-    return _read(file)[0]
+def converted_folder(sha256: str) -> Path:
+    """Where the cache keeps what was made of the GGUF with this hash."""
+    return models_home() / "converted" / f"{sha256[:16]}-{_VERSION}"
 
 
 def _read(file: Path) -> tuple[dict[str, Any], list[Any]]:

@@ -1,4 +1,4 @@
-"""What a model is, as plain values for a table, a sheet or JSON; nothing is fetched or loaded for it."""
+"""What a model is, as plain values for a table, a sheet or JSON, from headers and settings alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from storyteller.models.catalogue import Entry, find_entry, shipped_adapter
+from storyteller.models.convert import converted_folder
 from storyteller.models.locate import Located, locate
 
 __all__ = ["describe", "describe_entry", "sheet", "table"]
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Everything known about the model called `name`; `ModelError` if there is none."""
+    """Everything known about the model called `name`; `ModelError` if there is none.
+
+    A model of the catalogue is described whether it is in the cache or not; any other one is located first.
+    """
     entry = find_entry(name)
     if entry is None:
         return _describe_located(locate(name))
@@ -28,19 +32,22 @@ def describe(name: str) -> dict[str, Any]:
         "sha256": entry.sha256 or None,
         "terms": f"{entry.terms.name}: {entry.terms.address} {entry.terms.summary}" if entry.terms else None,
         "place": str(entry.gguf) if entry.installed else None,
+        "folder": str(folder) if (folder := converted_folder(entry.sha256)).is_dir() else None,
         "package": ", ".join(f"{part.package}=={part.version}" for part in entry.parts) or None,
     }
 
 
 def describe_entry(entry: Entry) -> dict[str, Any]:
-    """One row of the list of models; `bytes` is what has to be fetched."""
-    adapter = shipped_adapter()
-    own = sum(file.stat().st_size for file in adapter.iterdir()) if entry.base and adapter else 0
+    """One row of the list of models: sizes in bytes, of what is fetched and of all that lies on this disk."""
+    adapter = shipped_adapter() if entry.base else None
+    places = [adapter] if entry.base else [entry.gguf.parent, converted_folder(entry.sha256)]
+    files = [file for place in places if place for file in place.glob("*") if file.is_file()]
     return {
         "name": entry.name,
         "languages": list(entry.languages),
         "parameters": entry.parameters,
-        "bytes": own if entry.base else entry.size,
+        "download": entry.size,
+        "on_disk": sum(file.stat().st_size for file in files),
         "licence": entry.licence,
         "in_cache": entry.installed,
     }
@@ -48,13 +55,13 @@ def describe_entry(entry: Entry) -> dict[str, Any]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows of `describe_entry` as aligned text."""
-    head = ("NAME", "LANGUAGES", "PARAMETERS", "SIZE", "LICENCE", "IN CACHE")
+    head = ("NAME", "LANGUAGES", "PARAMETERS", "DOWNLOAD", "ON DISK", "LICENCE", "IN CACHE")
     cells = [
         (
             row["name"],
             ", ".join(row["languages"]),
             f"{row['parameters'] / 1e6:.0f}M",
-            f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "-",
+            *(f"{row[size] / 1e6:.0f} MB" if row[size] else "-" for size in ("download", "on_disk")),
             row["licence"],
             "yes" if row["in_cache"] else "no",
         )
@@ -82,21 +89,21 @@ def _readable(value: Any) -> str:
 
 def _describe_located(located: Located) -> dict[str, Any]:
     config = json.loads((located.folder / "config.json").read_text(encoding="utf-8"))
-    files = sorted(
-        {*located.folder.glob("model*.safetensors"), *(located.adapter or located.folder).glob("*.safetensors")}
-    )
+    adapter = [located.adapter / "adapter_model.safetensors"] if located.adapter else []
+    files = sorted(located.folder.glob("model*.safetensors")) + adapter
     return {
         "name": located.name,
         "languages": list(located.languages),
         "parameters": sum(_count(file) for file in files),
-        "bytes": sum(file.stat().st_size for file in files),
+        "on_disk": sum(file.stat().st_size for file in files),
         "in_cache": True,
         "architecture": config.get("model_type"),
         "context": config.get("max_position_embeddings", config.get("n_positions")),
         "base": located.base if located.adapter else None,
         "adapter": str(located.adapter) if located.adapter else None,
         "sha256": located.sha256,
-        "place": str(located.folder),
+        "place": str(located.gguf) if located.gguf else None,
+        "folder": str(located.folder),
     }
 
 

@@ -39,6 +39,6 @@ def fetch_from_hub(name: str, download: Callable[..., str] | None = None) -> Pat
         raise ModelError(f"the hub has no model {name!r} that is open to you; check the spelling.") from None
     except Exception as error:  # every layer of the network below has its own errors
         raise ModelError(
-            f"{name} is not in the hub's cache and cannot be fetched ({type(error).__name__}). Check the "
-            "network, or copy the model's folder here from another machine and give its path. Not from the hub: storyteller models list"
+            f"{name} is not in the hub's cache and cannot be fetched ({type(error).__name__}). Check the network, or "
+            "fetch it on another machine and give its folder's path. Not from the hub: storyteller models list"
         ) from error

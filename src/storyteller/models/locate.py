@@ -14,19 +14,15 @@ from filelock import FileLock
 from storyteller.corpus.story import Language
 from storyteller.errors import ModelError
 from storyteller.models.catalogue import Entry, entry_named, find_entry, shipped_adapter
-from storyteller.models.convert import convert_gguf
+from storyteller.models.convert import convert_gguf, converted_folder
 from storyteller.models.fetch import Download, fetch, terms_refusal
 from storyteller.models.hub import fetch_from_hub
 from storyteller.runs.console import say
 from storyteller.runs.files import file_sha256, read_json
-from storyteller.runs.home import models_home
 
 __all__ = ["Located", "locate", "pull"]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-#: Part of the name of a converted folder: a new number makes every GGUF be converted again.
-_CONVERTER = 1
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ def _locate_file(path: Path, name: str) -> Located:
 
 def _converted(gguf: Path, sha256: str) -> Path:
     """The transformers folder made of a GGUF; made now if it is not there. Processes wait for each other."""
-    folder = models_home() / "converted" / f"{sha256[:16]}-{_CONVERTER}"
+    folder = converted_folder(sha256)
     if (folder / "config.json").is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
