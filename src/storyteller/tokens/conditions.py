@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from storyteller.corpus.language import count_words, split_sentences
+from storyteller.corpus.language import count_words, ends_sentence, split_sentences
 from storyteller.corpus.story import Language, Story
 from storyteller.tokens.names import characters
 from storyteller.tokens.request import Character, Request, Task
@@ -18,7 +18,10 @@ __all__ = ["Conditions", "central_sentence", "keywords", "opening_of"]
 
 #: Words of a sentence that can stand as a premise or an outline line; Chinese is counted in 字.
 _PREMISE = {"en": (6, 30), "zh": (10, 50)}
-_QUOTES = "\"“”‘’'「」『』«»—-*_[(（#"
+_SPEECH = '"“”「」『』'
+_SAYS = re.compile("[道说曰问云言叫答][：:]")
+_VERSE = re.compile("(?:[一-鿿]{5}[，；][一-鿿]{5}|[一-鿿]{7}[，；][一-鿿]{7})[。！]$")
+_ELEMENT = re.compile(r"^\s*[-*•] *[A-Z][\w' ]{2,30}: *(\S.*)$", re.M)
 # A sentence that begins so leans on the one before it.
 _LEANING = {
     "en": re.compile(
@@ -35,9 +38,11 @@ def keywords(text: str, frequencies: Frequencies, language: Language, without: C
     counts = Counter(terms(text, language))
     excluded = {part.lower() for name in without for part in [name, *name.split()]}
     weights = {
-        term: count * frequencies.rarity(term, language)
+        term: (count - 0.6) * frequencies.rarity(term, language)  # said once, said in passing
         for term, count in counts.items()
-        if term not in excluded and not (language == "zh" and any(term in name or name in term for name in excluded))
+        if frequencies.is_subject(term, language)
+        and term not in excluded
+        and not (language == "zh" and any(term in name or name in term for name in excluded))
     }
     best = sorted(weights, key=lambda term: (-weights[term], term))
     chosen: list[str] = []
@@ -57,22 +62,42 @@ def central_sentence(
     """
     least, most = _PREMISE[language]
     counts = Counter(terms(text, language))
-    sentences = [" ".join(sentence.split()) for sentence in split_sentences(text, language)]
+    sentences = _narrated(text, language)
     best, best_score = None, 0.0
     for place, sentence in enumerate(sentences):
-        length = count_words(sentence, language)
-        if not least <= length <= most or any(quote in sentence for quote in _QUOTES[:2]) or sentence[0] in _QUOTES:
+        if not least <= count_words(sentence, language) <= most or sentence[-1] not in ".!。！…":
             continue
-        if sentence[-1] not in ".!。！…" or (language == "en" and not sentence[0].isupper()) or sentence.isupper():
+        if sentence.isupper() or (language == "en" and not sentence[0].isupper()) or _VERSE.match(sentence):
             continue
         weight = sum(counts[term] * frequencies.rarity(term, language) for term in set(terms(sentence, language)))
-        score = weight / (length + 8)
+        score = weight / (count_words(sentence, language) + 8)
         score *= 1.0 + 0.5 * any(name in sentence for name in people)
         score *= 0.5 if _LEANING[language].match(sentence) else 1.0
-        score *= 1.0 - 0.4 * place / len(sentences)
+        # The first sentence is a bad premise: the story would begin by repeating it.
+        score *= 1.0 - 0.4 * place / len(sentences) if place else 0.4
         if score > best_score:
             best, best_score = sentence, score
     return best
+
+
+def _narrated(text: str, language: Language) -> list[str]:
+    """The sentences of a text in which nobody speaks, each on one line."""
+    found, speech = [], 0
+    for sentence in split_sentences(text, language):
+        marks = [mark for mark in sentence if mark in _SPEECH]
+        if not speech and not marks and sentence[0] not in "'‘’*_[(（#—-" and not _SAYS.search(sentence):
+            found.append(" ".join(sentence.split()))
+        for mark in marks:
+            speech = speech ^ 1 if mark == '"' else int(mark in "“「『")
+        if "\n" in sentence[-2:]:  # a speech that goes on in the next paragraph is opened there again
+            speech = 0
+    return [sentence for sentence in found if sentence]
+
+
+def _premise_of(prompt: str) -> str:
+    """The premise that a source's own prompt gives: what its list of elements names, or the prompt as it is."""
+    elements = [match[1].strip(" .") for match in _ELEMENT.finditer(prompt)]
+    return "; ".join(elements) if len(elements) > 1 else prompt.strip()
 
 
 def opening_of(text: str, language: Language) -> str | None:
@@ -80,6 +105,8 @@ def opening_of(text: str, language: Language) -> str | None:
     first = next(iter(split_sentences(text[:2000], language)), "").rstrip()
     if not first or len(first) >= len(text.rstrip()):
         return None
+    if not ends_sentence(first):
+        return None  # a heading
     return first if 2 <= count_words(first, language) <= (40 if language == "en" else 60) else None
 
 
@@ -121,7 +148,7 @@ class Conditions:
         if task == "passage":
             request = replace(request, outline=central_sentence(part, self.frequencies, language, names))
         elif about:
-            given = " ".join(story.prompt.split()) if story.prompt and whole else None
+            given = _premise_of(story.prompt) if story.prompt and whole else None
             request = replace(request, about=given or central_sentence(part, self.frequencies, language, names))
         if opening and whole:
             request = replace(request, opening=opening_of(part, language))

@@ -12,7 +12,7 @@ from storyteller.recipe.models import DataRecipe
 from storyteller.tokens.conditions import Conditions
 from storyteller.tokens.request import Character, Request, Task
 from storyteller.tokens.template import Template
-from storyteller.tokens.units import Unit, join_text, split_units
+from storyteller.tokens.units import Unit, clause_near, join_text, split_units
 
 __all__ = ["Examples", "StoryExample"]
 
@@ -155,13 +155,13 @@ class Examples:
         """Encode a request and put it before its part, less the opening that the request forces."""
         ids = [index for unit in part for index in unit.ids]
         text = join_text(part)
-        if request.opening:
-            rest = part[0].text.removeprefix(request.opening)
-            if len(rest) == len(part[0].text) or not (rest or len(part) > 1):
-                request = replace(request, opening=None)
-            else:
+        if opening := request.opening:
+            rest = part[0].text.removeprefix(opening)
+            if len(rest) < len(part[0].text) and (rest or len(part) > 1):
                 ids = self.template.tokenizer.encode(rest) + [index for unit in part[1:] for index in unit.ids]
-                text = text[len(request.opening) :]
+                text = text[len(opening) :]
+            else:
+                request = replace(request, opening=None)
         prompt = self.template.prompt(request)
         joined = self.template.join(prompt, ids, ends)
         return StoryExample(story.id, request, text, ends, joined.ids, len(joined.ids) - len(prompt))
@@ -195,14 +195,19 @@ def _at_paragraph(units: list[Unit], start: int, end: int) -> int:
 
 
 def _tail(units: list[Unit], room: int) -> str | None:
-    """The last text of at most `room` tokens."""
+    """The last text of at most about `room` tokens: whole units, or the end of one that is too long."""
     start = len(units)
     while start and (room := room - len(units[start - 1].ids)) >= 0:
         start -= 1
+    if units and start == len(units):
+        text = units[-1].text.strip()
+        return text[clause_near(text, len(text) * -room // len(units[-1].ids)) :].strip() or None
     return join_text(units[start:]).strip() or None
 
 
 def _head(units: list[Unit], room: int) -> str | None:
-    """The first text of at most `room` tokens."""
-    end = _filled(units, 0, room) if units and len(units[0].ids) <= room else 0
-    return join_text(units[:end]).strip() or None
+    """The first text of at most about `room` tokens: whole units, or the beginning of one that is too long."""
+    if units and len(units[0].ids) > room:
+        text = units[0].text.strip()
+        return text[: clause_near(text, len(text) * room // len(units[0].ids))].strip() or None
+    return join_text(units[: _filled(units, 0, room)]).strip() if units else None

@@ -42,7 +42,9 @@ _NO_CUE = re.compile(
     r"|地点|人物|内景|外景|幕|注|旁白)\b\.?",
     re.I,
 )
-_NO_WHO = re.compile(r"\b(?:who|which|that|and|when|as|but|was|had|said|time|day|next|other|same)\b")
+_NO_WHO = re.compile(
+    r"\b(?:who|which|that|and|when|as|but|was|had|said|time|day|next|other|same|first|last|moment|minute|[a-z]+ly)\b"
+)
 
 
 def characters(story: Story, most: int = 8) -> list[Character]:
@@ -94,7 +96,9 @@ def _english(text: str, least: int) -> list[str]:
         if not known or lower[word.lower()] > count / 3 or any(word in name.split(" ") for name in names):
             continue
         longest, times = max(full[word].items(), key=lambda item: (item[1], len(item[0])))
-        names.append(longest if times * 3 >= count else word)
+        name = longest if times * 3 >= count else word
+        # "Anne" of "Anne Farringdon" is one person.
+        names = [other for other in names if other not in name.split(" ")] + [name]
     return names
 
 
@@ -116,5 +120,7 @@ def _chinese(text: str) -> list[str]:
 
 def _who(name: str, text: str) -> str:
     """A short description that stands beside the name: `Tom, the miller's son,`."""
-    found = re.search(rf"\b{re.escape(name)}, ((?:a|an|the) [a-z][a-z’' -]{{3,36}}[a-z])[,.;]", text)
+    found = re.search(
+        rf"\b{re.escape(name)}, ((?:a|an|the) (?:[a-z][a-z’'-]+ ?){{1,3}}(?: of (?:the )?[a-z]+)?),(?! and| or)", text
+    )
     return "" if not found or _NO_WHO.search(found[1]) else found[1]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from storyteller.corpus.language import split_sentences
 from storyteller.corpus.story import Language, Story
 from storyteller.tokens.tokenizer import StoryTokenizer
 
-__all__ = ["Unit", "join_text", "split_units"]
+__all__ = ["Unit", "clause_near", "join_text", "split_units"]
 
 # White space belongs to the unit that follows it: a continuation begins with the space or line break that comes next.
 _PARAGRAPH = re.compile(r"\s*[^\n]+")
@@ -32,42 +33,45 @@ def join_text(units: Sequence[Unit]) -> str:
 
 
 def split_units(stories: Sequence[Story], tokenizer: StoryTokenizer, longest: int) -> list[list[Unit]]:
-    """The units of each story, none over `longest` tokens; their texts joined are the story's text, stripped.
+    """The units of each story; their texts joined are the story's text, stripped.
 
-    A paragraph that is too long is split into sentences, a sentence that is too long into halves at a clause or a
-    space near its middle.
+    A paragraph over `longest` tokens is split into sentences; a sentence over twice that into halves, at the clause
+    or the space nearest to its middle, until it is not.
     """
-    pieces: list[tuple[int, str, bool]] = [
-        (number, match.group(), True)
+    units = [
+        _Piece(number, match.group(), paragraph=True)
         for number, story in enumerate(stories)
         for match in _PARAGRAPH.finditer(story.text.strip())
     ]
-    by_sentence = True
-    units: list[Unit | None] = []
-    while True:
-        todo = [i for i, unit in enumerate(units) if unit is None] if units else list(range(len(pieces)))
-        ids = dict(zip(todo, tokenizer.encode_batch([pieces[i][1] for i in todo]), strict=True))
-        grown: list[tuple[int, str, bool]] = []
-        kept: list[Unit | None] = []
-        for i, (number, text, paragraph) in enumerate(pieces):
-            unit = units[i] if units else None
-            if unit is None and (len(ids[i]) <= longest or len(text) == 1):
-                unit = Unit(text, ids[i], paragraph)
-            if unit is not None:
-                grown.append((number, text, paragraph))
-                kept.append(unit)
-                continue
-            parts = _sentences(text, stories[number].language) if by_sentence else _halves(text)
-            grown += [(number, part, paragraph and j == 0) for j, part in enumerate(parts)]
-            kept += [None] * len(parts)
-        pieces, units, by_sentence = grown, kept, False
-        if all(unit is not None for unit in units):
+    for depth in itertools.count():
+        todo = [piece for piece in units if piece.ids is None]
+        if not todo:
             break
+        for piece, ids in zip(todo, tokenizer.encode_batch([piece.text for piece in todo]), strict=True):
+            if len(ids) <= (longest if depth == 0 else 2 * longest) or len(piece.text) == 1:
+                piece.ids = ids
+        split = _halves if depth else _sentences
+        units = [
+            part for piece in units for part in ([piece] if piece.ids is not None else piece.split(split, stories))
+        ]
     result: list[list[Unit]] = [[] for _ in stories]
-    for (number, _, _), unit in zip(pieces, units, strict=True):
-        if unit is not None:
-            result[number].append(unit)
+    for piece in units:
+        result[piece.story].append(Unit(piece.text, piece.ids or [], piece.paragraph))
     return result
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A unit in the making; it has ids when it need not be split further."""
+
+    story: int
+    text: str
+    paragraph: bool
+    ids: list[int] | None = None
+
+    def split(self, how: Callable[[str, Language], list[str]], stories: Sequence[Story]) -> list[_Piece]:
+        parts = how(self.text, stories[self.story].language)
+        return [_Piece(self.story, part, self.paragraph and i == 0) for i, part in enumerate(parts)]
 
 
 def _sentences(text: str, language: Language) -> list[str]:
@@ -81,9 +85,13 @@ def _sentences(text: str, language: Language) -> list[str]:
     return parts
 
 
-def _halves(text: str) -> list[str]:
-    """A text cut in two after the clause, or before the space, nearest to its middle."""
-    middle = len(text) // 2
-    cuts = [match.end() for match in _CLAUSE.finditer(text) if 0 < match.end() < len(text)]
-    cut = min(cuts, key=lambda place: abs(place - middle), default=middle)
+def _halves(text: str, language: Language) -> list[str]:
+    """A text cut in two near its middle."""
+    cut = clause_near(text, len(text) // 2)
     return [text[:cut], text[cut:]]
+
+
+def clause_near(text: str, place: int) -> int:
+    """The end of a clause, or the space, nearest to a place in a text, and not at either end; else the place."""
+    cuts = [match.end() for match in _CLAUSE.finditer(text) if 0 < match.end() < len(text)]
+    return min(cuts, key=lambda cut: abs(cut - place), default=place)

@@ -55,7 +55,7 @@ def _english(request: Request) -> list[str | None]:
         "write": f"Write {noun}",
         "continue": f"Continue this {bare}",
         "infill": f"Write the middle of this {bare}, between its beginning and its ending",
-        "passage": f"Write a passage of {noun}",
+        "passage": f"Write a passage of {noun if request.form != 'chapter' else 'a novel'}",
     }[request.task]
     length = f" of about {length_band(request.words)} words" if request.words else ""
     if length and request.task != "write":
@@ -78,8 +78,8 @@ def _chinese(request: Request) -> list[str | None]:
     after = f"，{length}" if length else ""
     first = {
         "write": f"写{measure}{length}{'的' if length else ''}{noun}",
-        "continue": f"续写这{measure[1]}{noun}{after}",
-        "infill": f"补写这{measure[1]}{noun}的中间部分，连接开头和结尾{after}",
+        "continue": f"续写这{measure}{noun}{after}",
+        "infill": f"补写这{measure}{noun}的中间部分，连接开头和结尾{after}",
         "passage": f"写{noun}中的一段{after}",
     }[request.task]
     return [
