@@ -2,8 +2,8 @@
 
 `prepare` runs the whole room; `read_split` reads its result back as `Story` records. Readers (`read`, `records`,
 `text_files`, `books`, `markup`) hand over raw pieces with what their file says about them. `clean`, `form`, `language`
-and `filters` make stories of them, or say why not. `duplicates` and `split` decide from a `ledger` on disk, never from the
-texts, so that a million stories need little memory. Everything left out is counted in the `report`.
+and `filters` make stories of them, or say why not. `duplicates` and `split` decide from a `ledger` on disk,
+never from the texts, so that a million stories need little memory. Everything left out is counted in the `report`.
 """
 
 from __future__ import annotations

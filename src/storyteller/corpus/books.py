@@ -27,7 +27,9 @@ _MATTER = re.compile(
     r"\b(?:titlepage|cover|toc|landmarks|colophon|copyright-page|imprint|dedication|halftitlepage|index|bibliography"
     r"|endnotes|footnotes|loi|acknowledgments)\b"
 )
-_MATTER_FILE = re.compile(r"(?:^|[/_-])(?:nav|toc|cover|title-?page|copyright|colophon|imprint|uncopyright|wrap\d*)[^/]*$", re.I)
+_MATTER_FILE = re.compile(
+    r"(?:^|[/_-])(?:nav|toc|cover|title-?page|copyright|colophon|imprint|uncopyright|wrap\d*)[^/]*$", re.I
+)
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 
 

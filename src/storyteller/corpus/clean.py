@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 
 from storyteller.corpus.encoding import repair
+from storyteller.corpus.story import Language
 
 __all__ = ["clean", "unmark"]
 
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff\ufffe]")
-_SPACE_LIKE = frozenset("\x0b\x0c\x85\xa0\u1680\u202f\u205f\u3000\u2028\u2029") | {chr(c) for c in range(0x2000, 0x200B)}
+_SPACE_LIKE = frozenset("\x0b\x0c\x85\xa0\u1680\u202f\u205f\u3000\u2028\u2029") | {
+    chr(c) for c in range(0x2000, 0x200B)
+}
 _SPACES = re.compile(r"[ \t]{2,}|\t")
 _BLANKS = re.compile(r"\n{3,}")
 _BREAK = re.compile(r"^(?:[*＊] ?){3,}$|^[-–—_=~·•]{3,}$|^[#§]$|^(?:· ?){3,}$", re.M)
@@ -19,10 +23,10 @@ _NOTE_MARK = re.compile(r"(?<=[\w.,;!?”’\"'])\[\d{1,3}\]")
 _EMPHASIS = re.compile(r"(?<![\w*_])(\*{1,3}|_{1,3})(?=\S)([^*_\n]+?)(?<=\S)\1(?![\w*_])")
 _LINK = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?)(?: #+)?$", re.M)
-_SENTENCE_END = "。！？…”」』.!?\"’"
+_SENTENCE_END = '。！？…”」』.!?"’'
 
 
-def clean(text: str, *, script: bool = False) -> str:
+def clean(text: str, language: Language = "en", *, script: bool = False) -> str:
     """`text` in NFC with tidy spaces and whole paragraphs, one empty line between them.
 
     Lines wrapped at a fixed width are joined; verse keeps its lines. In a `script` (a play, a screenplay, a dialogue)
@@ -31,16 +35,18 @@ def clean(text: str, *, script: bool = False) -> str:
     text = repair(text)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.isascii():
-        if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", text)
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
     if _ODD.search(text):
         text = _ODD.sub(lambda match: " " if match.group() in _SPACE_LIKE else "", text)
     if "[" in text:
         text = _NOTE_MARK.sub("", _MEDIA.sub("", text))
-    text = "\n".join([line.strip() for line in _SPACES.sub(" ", text).split("\n")])
-    text = _BLANKS.sub("\n\n", _BREAK.sub("* * *", text)).strip()
-    return text if script else _paragraphs(text)
+    if "  " in text or "\t" in text:
+        text = _SPACES.sub(" ", text)
+    text = _BREAK.sub("* * *", "\n".join([line.strip() for line in text.split("\n")])).strip()
+    if "\n\n\n" in text:
+        text = _BLANKS.sub("\n\n", text)
+    return text if script else _paragraphs(text, chinese=language == "zh")
 
 
 def unmark(text: str) -> str:
@@ -54,7 +60,7 @@ def unmark(text: str) -> str:
     return _HEADING.sub(r"\1", text) if "#" in text else text
 
 
-def _paragraphs(text: str) -> str:
+def _paragraphs(text: str, *, chinese: bool) -> str:
     """`text` with wrapped lines joined and an empty line between paragraphs."""
     lines = text.split("\n")
     if len(lines) < 2:
@@ -62,11 +68,9 @@ def _paragraphs(text: str) -> str:
     full = [line for line in lines if line]
     widths = sorted(map(len, full))
     width = widths[len(widths) * 19 // 20]
-    chinese = sum("\u4e00" <= char <= "\u9fff" for char in text[:2000]) > 400
-    if "" not in lines:  # no empty line at all: every line is a paragraph, unless the lines are short or go on
-        if chinese or (widths[len(widths) // 2] > 90):
-            return "\n\n".join(full)
-    follows = [(before, line) for before, line in zip(lines, lines[1:], strict=False) if before and line]
+    if "" not in lines and (chinese or widths[len(widths) // 2] > 90):
+        return "\n\n".join(full)  # no empty line at all: every line is a paragraph
+    follows = [(before, line) for before, line in pairwise(lines) if before and line]
     if not follows or width > 110:
         return text
     going_on = sum(_goes_on(before, line, chinese) for before, line in follows)
@@ -83,7 +87,7 @@ def _joined(lines: list[str], width: int, chinese: bool) -> str:
     """The lines of one paragraph as one line, unless they are verse: short, each with a capital."""
     if len(lines) == 1:
         return lines[0]
-    going_on = sum(_goes_on(before, line, chinese) for before, line in zip(lines, lines[1:], strict=False))
+    going_on = sum(_goes_on(before, line, chinese) for before, line in pairwise(lines))
     long = sum(len(line) >= 0.75 * width for line in lines[:-1])
     if going_on * 3 < len(lines) - 1 and long * 2 < len(lines) - 1:
         return "\n".join(lines)

@@ -1,9 +1,9 @@
 """Exact and near duplicates, from rows and sketches that lie on disk.
 
-A sketch is a MinHash (Broder 1997) of word 3-grams in English and character 5-grams in Chinese. Two stories become
-candidates when they agree in one of 32 bands of 4 values (locality-sensitive hashing; Leskovec et al., Mining of Massive
-Datasets, §3.4), and are compared by their whole sketches then. Bands are sorted one at a time: memory is about
-30 bytes a story, whatever the texts are.
+A sketch is a MinHash (Broder 1997) of word 3-grams in English and character 5-grams in Chinese. Two stories are
+candidates when they agree in one of 32 bands of 4 values (locality-sensitive hashing; Leskovec et al., Mining of
+Massive Datasets, §3.4), and are compared by their whole sketches then. Bands are sorted one at a time: memory is some
+50 bytes a story, whatever the texts are.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def sketch(text: str, language: Language) -> NDArray[np.uint16]:
 
 def similar(left: NDArray[np.uint16], right: NDArray[np.uint16]) -> NDArray[np.float64]:
     """The estimated Jaccard similarity of each row of `left` with the same row of `right`."""
-    return np.mean(left == right, axis=1)
+    return np.asarray(np.mean(left == right, axis=1), np.float64)
 
 
 def near_duplicates(sketches: NDArray[np.uint16], threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

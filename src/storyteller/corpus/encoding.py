@@ -16,6 +16,7 @@ _MARKS = (
 )
 # UTF-8 read as a Western code page leaves one of these pairs; ftfy costs 100 times more than looking for them.
 _MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf]|â€|â[\u0080-\u009f]|ï»¿|[ãäåæçèé][\u0080-\u00bf¼½¾€‚ƒ„…†‡ˆ‰Š‹Œ]{2}|\ufffd")
+_SUSPECT = re.compile("[ÂÃâãäåæçèéï\ufffd]")
 _GUESSED = 1 << 18  # a quarter MiB is enough to know a code page
 
 
@@ -32,11 +33,11 @@ def decode(data: bytes) -> str | None:
 
 def repair(text: str) -> str:
     """`text` with mojibake undone, when a cheap look finds any."""
-    if text.isascii() or not _MOJIBAKE.search(text):
+    if text.isascii() or not (_SUSPECT.search(text) and _MOJIBAKE.search(text)):
         return text
     import ftfy
 
-    return ftfy.fix_encoding(text)
+    return str(ftfy.fix_encoding(text))
 
 
 def _try(data: bytes, encoding: str) -> str | None:
@@ -67,7 +68,7 @@ def _guess(data: bytes) -> str | None:
         return text if text is not None else data.decode("gb18030", "replace")
     if sum(byte < 9 or 13 < byte < 32 for byte in head) > 0.01 * len(head):
         return None
-    if high < 0.05 * len(head):
+    if high < 0.15 * len(head):
         text = _try(data, "cp1252")
         if text is not None:
             return text

@@ -12,7 +12,18 @@ from storyteller.corpus.story import Form, Story
 __all__ = ["refusal"]
 
 _LETTER = re.compile(r"[^\W\d_]+")
-_LEADER = re.compile(r"(?:\.{4,}|…{2,}|\. \. \.|\s)\s?(?:\d{1,4}|[ivxlc]+)$")
+_LICENCE_WORDS = (
+    "licen",
+    "copyright",
+    "warrant",
+    "trademark",
+    "reserved",
+    "permission",
+    "gutenberg",
+    "版权",
+    "许可",
+    "著作",
+)
 _LICENCE = re.compile(
     r"project gutenberg|\blicen[cs]e\b|\bcopyright|warrant(?:y|ies)|redistribut|trademark|all rights reserved"
     r"|permission is (?:hereby )?granted|版权所有|许可协议|著作权",
@@ -53,7 +64,7 @@ def _licence(story: Story, settings: PrepareSettings) -> str | None:
 
 
 def _layout(text: str, form: Form) -> str | None:
-    seen = sample(text)
+    seen = sample(text, 3000)
     solid = len(seen) - seen.count(" ") - seen.count("\n")
     if sum(map(len, _LETTER.findall(seen))) < 0.6 * solid:
         return "mostly not letters"
@@ -62,7 +73,7 @@ def _layout(text: str, form: Form) -> str | None:
         return "no paragraphs"
     if sum(line.count("|") > 1 for line in lines) > 0.3 * len(lines):
         return "table"
-    if len(lines) >= 8 and sum(len(line) < 100 and bool(_LEADER.search(line)) for line in lines) > 0.4 * len(lines):
+    if len(lines) >= 8 and sum(len(line) < 100 and line[-1].isdigit() for line in lines) > 0.4 * len(lines):
         return "index or table of contents"
     if len(lines) >= 10 and form not in ("screenplay", "play", "dialogue"):
         repeated = sum(len(line) * (count - 1) for line, count in Counter(lines).items() if count > 1)
@@ -73,7 +84,8 @@ def _layout(text: str, form: Form) -> str | None:
 
 def _unsuitable(story: Story, settings: PrepareSettings) -> str | None:
     seen = sample(story.text)
-    found = _LICENCE.findall(seen)
+    lower = seen.lower()
+    found = _LICENCE.findall(lower) if any(word in lower for word in _LICENCE_WORDS) else []
     if len(found) >= 4 and len(found) * 60 > len(words_of(seen)):
         return "licence text"
     if settings.young_readers and (_YOUNG_EN if story.language == "en" else _YOUNG_ZH).search(story.text):

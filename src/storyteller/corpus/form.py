@@ -21,11 +21,15 @@ _DECLARED: tuple[tuple[str, Form], ...] = (
     (r"story|stories|tale|fiction|novel|legend|myth|epic|prose|memoir|poem|故事|小说|童话|散文", "story"),
 )
 _NUMBER = r"(?:[ivxlcdm]+|\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|the \w+)"
-_CHAPTER_TITLE = re.compile(rf"\b(?:chapter|book|part|canto|stave) {_NUMBER}\b|第[\d〇零一二三四五六七八九十百千两]+[回章节]", re.I)
-_SLUG = re.compile(r"^(?:INT|EXT|INT\./EXT|I/E|EST)[. ].+|^\.[A-Z].+|^(?:\d+[、. ]*)?(?:内景|外景|內景|.{1,12}[  ](?:日|夜)[  ]?(?:内|外|內))", re.M)
-_ACT = re.compile(r"^(?:ACT|SCENE) (?:[IVXLC]+|\d+)\b|^第[一二三四五六七八九十]+[幕折出]", re.M)
-_CUE = re.compile(r"^[A-Z][A-Z .’'\-]{1,28}[.:]?$(?=\n[^\n])", re.M)
-_SPEAKER = re.compile(r"^([^\W\d_][\w.’' \-]{0,24}?|[\u4e00-\u9fff·]{1,6})(?: ?\([^)\n]*\)|（[^）\n]*）)?[:：] ?\S", re.M)
+_CHAPTER_TITLE = re.compile(
+    rf"\b(?:chapter|book|part|canto|stave) {_NUMBER}\b|第[\d〇零一二三四五六七八九十百千两]+[回章节]", re.I
+)
+_SLUG = re.compile(
+    r"(?:INT|EXT|INT\./EXT|I/E|EST)[. ].+|\.[A-Z].+|(?:\d+[、. ]*)?(?:内景|外景|內景|.{1,12} (?:日|夜) ?(?:内|外|內)\b)"
+)
+_ACT = re.compile(r"(?:ACT|SCENE) (?:[IVXLC]+|\d+)\b|第[一二三四五六七八九十]+[幕折出]")
+_CUE = re.compile(r"([A-Z][A-Z .’'\-]{1,28})(?: ?\([^)]*\))?[.:]?$")
+_SPEAKER = re.compile(r"([^\W\d_][\w.’' \-]{0,24}?|[\u4e00-\u9fff·]{1,6})(?: ?\([^)\n]*\)|（[^）\n]*）)?[:：] ?\S")
 _MORAL = re.compile(r"^(?:the )?moral[.:—– ]|^(?:寓意|这个故事告诉我们)", re.I | re.M)
 
 
@@ -39,20 +43,19 @@ def declared_form(kind: str | None) -> Form | None:
 
 def identify_form(text: str, title: str | None, language: Language) -> Form:
     """The form that the layout of a cleaned text shows: scene headings, cues, speakers, a moral, a chapter's title."""
-    head = text[:20_000]
-    if len(_SLUG.findall(head)) >= 2:
-        return "screenplay"
-    lines = [line for line in head.split("\n") if line]
-    cues = Counter(_CUE.findall(head))
+    lines = [line for line in text[:12_000].split("\n") if line]
+    short = [line for line in lines if len(line) <= 80]
+    slugs = sum(bool(_SLUG.match(line)) for line in short)
+    cues = Counter(match.group(1) for line in short if (match := _CUE.match(line)))
     repeated = sum(count for count in cues.values() if count > 1)
-    if _SLUG.search(head) and repeated >= 2:
+    if slugs >= 2 or (slugs and repeated >= 2):
         return "screenplay"
     if repeated >= 4 and repeated >= 0.15 * len(lines):
         return "play"
-    speakers = Counter(_SPEAKER.findall(head)) if ":" in head or "：" in head else Counter()
+    speakers = Counter(match.group(1) for line in lines if (match := _SPEAKER.match(line)))
     said = sum(count for count in speakers.values() if count > 1)
     if len(speakers) >= 2 and said >= 0.5 * len(lines) and said >= 4:
-        return "play" if _ACT.search(head) else "dialogue"
+        return "play" if any(_ACT.match(line) for line in short) else "dialogue"
     if _MORAL.search(text[-400:]) and len(text) < 6000:
         return "fable"
     return "chapter" if title and _CHAPTER_TITLE.search(title) else "story"

@@ -23,6 +23,7 @@ _CREDITS = re.compile(
     re.I,
 )
 _NOTE = re.compile(r"(?:\[?transcriber[’']?s?[’']? notes?\b|\*+ ?transcriber|this etext was produced from)", re.I)
+_FRAME_WORDS = ("utenberg", "UTENBERG", "SMALL PRINT", "ranscriber", "RANSCRIBER", "his etext was")
 _KEY = re.compile(r"^(Title|Author|Language):[ \t]*([^\n]+)", re.M)
 _LANGUAGES = {"english": "en", "chinese": "zh"}
 
@@ -44,8 +45,10 @@ def strip_gutenberg(text: str) -> str:
     A text without that frame is returned as it is; only the START and END lines of the frame itself cut, so that a
     story that tells of Gutenberg stays whole.
     """
+    if not any(word in text for word in _FRAME_WORDS):
+        return text
     framed = False
-    starts = [match for match in _START.finditer(text[:60_000])]
+    starts = list(_START.finditer(text[:60_000]))
     if starts:
         text, framed = text[starts[-1].end() :], True
     end = _END.search(text, max(0, len(text) - 60_000))

@@ -18,14 +18,25 @@ from storyteller.corpus.story import FORMS, LANGUAGES, Story
 __all__ = ["ROW", "Ledger", "author_key"]
 
 ROW = np.dtype(
-    [("text", "u8"), ("author", "u8"), ("work", "u8"), ("prompt", "u8"), ("words", "u4"), ("source", "u4")]
-    + [("licence", "u2"), ("form", "u1"), ("language", "u1")]
+    [
+        ("text", "u8"),
+        ("author", "u8"),
+        ("work", "u8"),
+        ("prompt", "u8"),
+        ("words", "u4"),
+        ("source", "u4"),
+        ("licence", "u2"),
+        ("form", "u1"),
+        ("language", "u1"),
+    ]
 )
 _NOBODY = re.compile(
     r"^(?:|anon(?:ymous)?|unknown.*|various.*|traditional|n/?a|none|author|(?:the )?storyteller authors?|folk ?tales?"
     r"|first-round|佚名|无名氏|匿名|未知|不详|古代作者|民间.*)$"
 )
-_MACHINE = re.compile(r"^[\w.-]+/[\w.-]+$|\b(?:gpt|llama|qwen|claude|gemini|mistral|deepseek|chatglm|falcon|generated)", re.I)
+_MACHINE = re.compile(
+    r"^[\w.-]+/[\w.-]+$|\b(?:gpt|llama|qwen|claude|gemini|mistral|deepseek|chatglm|falcon|generated)", re.I
+)
 
 
 class Ledger:

@@ -8,12 +8,13 @@ from html.parser import HTMLParser
 
 __all__ = ["Page", "page_text"]
 
-_BLOCKS = frozenset(
-    "p div section article header footer main aside h1 h2 h3 h4 h5 h6 li ul ol dl dt dd blockquote pre table tr hr "
-    "figure figcaption body title center".split()
+_BLOCK_TAGS = (
+    "p div section article header footer main aside h1 h2 h3 h4 h5 h6 li ul ol dl dt dd blockquote pre table "
+    "tr hr figure figcaption body title center"
 )
-_DROPPED = frozenset("script style noscript svg math nav template iframe object select button".split())
-_VOID = frozenset("br hr img meta link input area base col embed source track wbr".split())
+_BLOCKS = frozenset(_BLOCK_TAGS.split())
+_DROPPED_TAGS = "script style noscript svg math nav template iframe object select button"
+_DROPPED = frozenset(_DROPPED_TAGS.split())
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class _Reader(HTMLParser):
             self.author = given.get("content") or self.author
         if tag == "title":
             self._title_open = True
-        elif tag in _DROPPED and tag not in _VOID:
+        elif tag in _DROPPED:
             self._dropped.append(tag)
         elif tag in ("h1", "h2") and not self._heading_done:
             self._heading_open = True

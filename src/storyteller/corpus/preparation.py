@@ -1,7 +1,7 @@
 """`prepare`: files of stories in, one clean, deduplicated and split corpus out, in two streaming passes.
 
-Pass 1 reads, cleans and filters, and writes what is kept to one file with a small row for each story beside it. The rows
-alone decide about duplicates and splits. Pass 2 copies each line to its split.
+Pass 1 reads, cleans and filters, and writes what is kept to one file, with a small row for each story beside it. The
+rows alone decide about duplicates and splits. Pass 2 copies each line to its split.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["prepare", "to_story"]
 
 _LISTED = 2_000  # files named one by one in the manifest and the report; beyond it they are summed up by folder
-_BOLD_TITLE = re.compile(r"\A\s*(?:\*\*(?:Title:)?\s*|#{1,3} +|Title: )([^\n*]{2,100}?)(?:\*\*)?\s*\n\s*\n?")
+_BOLD_TITLE = re.compile(r"\A\s*(?:\*\*(?:Title:)?\s*|#{1,3} +|Title: |<<)([^\n*<>]{2,100}?)(?:\*\*|>>)?\s*\n\s*\n?")
 
 
 def prepare(paths: Sequence[Path], out: Path, *, settings: PrepareSettings | None = None) -> Report:
@@ -87,7 +87,7 @@ def to_story(piece: Piece) -> Story | None:
     if language is None:
         return None
     form = declared_form(piece.kind)
-    text = clean(text, script=form in SCRIPTS)
+    text = clean(text, language, script=form in SCRIPTS)
     if form is None:
         form = identify_form(text, title, language)
     return Story(
@@ -238,7 +238,7 @@ def _count(
             "authors": int(np.count_nonzero(np.unique(rows["author"][mine]))),
             "words": int(rows["words"][mine].sum()),
         }
-    names = {"source": sources, "form": list(FORMS), "language": list(LANGUAGES), "licence": licences}
+    names: dict[str, Sequence[str]] = {"source": sources, "form": FORMS, "language": LANGUAGES, "licence": licences}
     for column, values in names.items():
         stories = np.bincount(rows[column], minlength=len(values))
         words = np.bincount(rows[column], weights=rows["words"], minlength=len(values))
@@ -250,11 +250,7 @@ def _count(
             shares = {"least": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "99 %": 0.99, "most": 1.0}
             report.quantiles[language] = {name: int(np.quantile(lengths, share)) for name, share in shares.items()}
     for tie, count in report.cut.items():
-        report.notes.append(
-            f"{count:,} stories share an {tie} with too large a part of the corpus: they are split without that tie."
-            if tie == "author"
-            else f"{count:,} stories share a {tie} with too large a part of the corpus: they are split without that tie."
-        )
+        report.notes.append(f"{count:,} stories are split without regard to their {tie}: it ties too many together.")
     empty = [name for name, split in report.splits.items() if not split["stories"]]
     if empty:
         report.notes.append(f"No stories in {' and '.join(empty)}: there are fewer than three groups.")
@@ -294,7 +290,8 @@ def _nothing_left(paths: Sequence[Path], report: Report) -> str:
     where = ", ".join(map(str, paths))
     reasons = "; ".join(f"{skips.count:,} {reason}" for reason, skips in report.skipped.items())
     if not report.read and not report.files:
-        return f"No story files in {where}{f' ({reasons})' if reasons else ''}. Known are txt, md, jsonl, EPUB, DOCX, HTML and Fountain."
+        seen = f" ({reasons})" if reasons else ""
+        return f"No story files in {where}{seen}. Known are txt, md, jsonl, EPUB, DOCX, HTML and Fountain."
     return f"No story left of {report.read:,} texts in {where}: {reasons}. Change the filters or the input."
 
 
@@ -304,7 +301,7 @@ def _full_disk(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"The disk is full while writing {out}; what was there before is unchanged. Free some space.") from error
+            raise DataError(f"The disk is full: {out} was not written, and is what it was. Free some space.") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
             raise DataError(f"Cannot write {out}: {error.strerror}. Name another folder with --out.") from error
         raise

@@ -17,7 +17,7 @@ __all__ = ["read_split"]
 def read_split(folder: Path, split: str) -> Iterator[Story]:
     """The stories of one split (`train`, `dev` or `test`) of a prepared folder, one at a time.
 
-    Raises `DataError` for a folder that `prepare` did not write, an unknown split, or a broken line (it names the line).
+    Raises `DataError` for a folder that `prepare` did not write, an unknown split, or a broken line.
     """
     from storyteller.corpus.split import Split
 

@@ -74,7 +74,8 @@ class Report:
             parts += ["## Words of a story", _table(["language", *next(iter(self.quantiles.values()))], quantiles)]
         for name, counts in self.table.items():
             parts += [f"## By {name}", _table([name, "stories", "words"], _largest(counts))]
-        parts += ["## Left out", f"Exact duplicates: {self.exact_duplicates:,}. Near duplicates: {self.near_duplicates:,}."]
+        duplicates = f"Exact duplicates: {self.exact_duplicates:,}. Near duplicates: {self.near_duplicates:,}."
+        parts += ["## Left out", duplicates]
         left = [[reason, f"{s.count:,}", s.place, s.excerpt] for reason, s in self._ordered()]
         return "\n\n".join([*parts, _table(["reason", "count", "first example", "begins"], left)]) + "\n"
 

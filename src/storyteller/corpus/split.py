@@ -15,9 +15,7 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
-def group(
-    rows: NDArray[Any], kin: NDArray[np.int64], largest: float
-) -> tuple[NDArray[np.int64], dict[str, int]]:
+def group(rows: NDArray[Any], kin: NDArray[np.int64], largest: float) -> tuple[NDArray[np.int64], dict[str, int]]:
     """Group labels of the stories in `rows`, and how many stories lost which tie because their group was too large.
 
     Ties are those of `kin` (never cut), author, work and prompt (0 is none). While a group holds over `largest` of all
