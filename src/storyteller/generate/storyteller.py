@@ -24,9 +24,9 @@ MAX_TOKENS = 1024
 class Storyteller:
     """Writes stories with one model.
 
-        >>> teller = Storyteller.load()
-        >>> for token in teller.write("A lighthouse keeper finds a talking seal", words=300, seed=1):
-        ...     print(token.text, end="")
+    >>> teller = Storyteller.load()
+    >>> for token in teller.write("A lighthouse keeper finds a talking seal", words=300, seed=1):
+    ...     print(token.text, end="")
     """
 
     def __init__(
