@@ -71,7 +71,7 @@ def write_llama_file(weights: dict[str, Any], config: dict[str, Any], path: Path
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,8 +1,8 @@
 """llama.cpp's C interface through `ctypes`: the dozen functions that an engine needs, called without a copy.
 
-The library comes compiled inside a wheel, which differs by platform: `xllamacpp` exports the functions of llama.cpp from
-its extension module on Linux and macOS, but not on Windows, where `llama-cpp-py-sync` brings them as a DLL (its Linux
-library needs glibc 2.38). Both are pinned to one build of llama.cpp, since the structures below are its.
+The library comes compiled inside a wheel: `xllamacpp` exports llama.cpp's functions from its extension module on Linux
+and macOS, but not on Windows, where `llama-cpp-py-sync` brings them as a DLL (its library for Linux needs glibc 2.38).
+Both are pinned to one build of llama.cpp, since the structures below are its.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class LlamaLibrary:
     """The loaded library; a function `llama_x` is the attribute `x`."""
 
     def __init__(self, path: Path) -> None:
-        """Load and declare; raises `OSError` when it cannot be loaded and `AttributeError` when a function is missing."""
+        """Load and declare; raises `OSError` for a library that does not load, `AttributeError` for another one."""
         with _short_spin():
             self._library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _FUNCTIONS.items():
