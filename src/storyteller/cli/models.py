@@ -18,8 +18,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 @app.command("list")
 def list_models(json: Json = False) -> None:
     """List the models that have a name of their own."""
-    from storyteller.models.catalogue import catalogue
     from storyteller.models.describe import describe_entry, table
+    from storyteller.models.entries import catalogue
 
     rows = [describe_entry(entry) for entry in catalogue()]
     typer.echo(_json(rows) if json else table(rows))

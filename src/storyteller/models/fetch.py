@@ -20,7 +20,7 @@ from typing import IO
 from filelock import FileLock
 
 from storyteller.errors import ModelError
-from storyteller.models.catalogue import Entry, Part
+from storyteller.models.entries import Entry, Part
 from storyteller.runs.console import progress, say
 from storyteller.runs.files import file_sha256
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from storyteller.errors import ModelError
-from storyteller.models.locate import Located
+from storyteller.models.location import Located
 from storyteller.models.quiet import quiet
 
 if TYPE_CHECKING:

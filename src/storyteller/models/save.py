@@ -8,7 +8,7 @@ from typing import Any
 
 from storyteller.errors import ModelError
 from storyteller.models.load import load_model
-from storyteller.models.locate import locate
+from storyteller.models.location import locate
 from storyteller.models.quiet import quiet
 from storyteller.runs.files import read_json, write_json
 

@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from storyteller.corpus.story import Language
 from storyteller.errors import ModelError
-from storyteller.models.catalogue import Entry, entry_named, find_entry, shipped_adapter
 from storyteller.models.convert import convert_gguf, converted_folder
+from storyteller.models.entries import Entry, entry_named, find_entry, shipped_adapter
 from storyteller.models.fetch import Download, fetch, terms_refusal
 from storyteller.models.hub import fetch_from_hub
 from storyteller.runs.console import say
