@@ -196,12 +196,12 @@ def _at_paragraph(units: list[Unit], start: int, end: int) -> int:
 
 def _tail(units: list[Unit], room: int) -> str | None:
     """The last text of at most about `room` tokens: whole units, or the end of one that is too long."""
+    if units and len(units[-1].ids) > room:
+        text = units[-1].text.strip()
+        return text[clause_near(text, len(text) - len(text) * room // len(units[-1].ids)) :].strip() or None
     start = len(units)
     while start and (room := room - len(units[start - 1].ids)) >= 0:
         start -= 1
-    if units and start == len(units):
-        text = units[-1].text.strip()
-        return text[clause_near(text, len(text) * -room // len(units[-1].ids)) :].strip() or None
     return join_text(units[start:]).strip() or None
 
 
