@@ -104,7 +104,10 @@ def test_requests_in_chinese_words() -> None:
         "关键词：海、灯",
         "内容：借灯。",
     ]
-    assert request_text(Request("continue", "zh", words=100, before="从前。")) == "续写这一篇短篇小说，约100字。\n前文：\n从前。"
+    assert (
+        request_text(Request("continue", "zh", words=100, before="从前。"))
+        == "续写这一篇短篇小说，约100字。\n前文：\n从前。"
+    )
 
 
 @pytest.mark.parametrize(("words", "band"), [(1, 50), (70, 50), (72, 100), (290, 300), (700, 800), (90_000, 3000)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ def draw_example(shards: Shards, tokenizer: StoryTokenizer, split: str, number: 
         raise DataError(f"{shards.folder}: no example {number} in {split}; there are {have}")
     tokens, targets, _ = shards.splits[split].example(number)
     first = len(tokens) - targets
-    drawn, pending = Text(), b""
+    # A character may be spread over tokens: it is drawn with the last of them.
+    drawn, characters = Text(), codecs.getincrementaldecoder("utf-8")("replace")
     for place, token in enumerate(tokens.tolist()):
         style = _LEARNED if place >= first else _READ
         label = f"·{token} " if ids else ""
@@ -52,16 +54,8 @@ def draw_example(shards: Shards, tokenizer: StoryTokenizer, split: str, number: 
             drawn.append(tokenizer.token(token), _STOP if place >= first else _CONTROL)
             drawn.append(label, _READ)
             continue
-        pending += tokenizer.token_bytes(token)
-        # A character may be spread over tokens: it is drawn with the last of them.
-        try:
-            text, pending = pending.decode(), b""
-        except UnicodeDecodeError:
-            text = ""
-            if place == len(tokens) - 1 or len(pending) > 4:
-                text, pending = pending.decode(errors="replace"), b""
-        drawn.append(text + label, style)
-    return drawn
+        drawn.append(characters.decode(tokenizer.token_bytes(token)) + label, style)
+    return drawn.append(characters.decode(b"", final=True))
 
 
 def draw_packing(shards: Shards, split: str, *, rows: int = 8, width: int = 64) -> Text:

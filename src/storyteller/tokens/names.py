@@ -26,7 +26,8 @@ _SPEECH = (
 )
 _DOES = re.compile(
     rf" (?:{_SPEECH}|was|had|is|has|went|came|took|looked|saw|knew|felt|stood|sat|ran|made|gave|got|told|would|could"
-    r"|did|turned|did|put|kept|found|left|heard|set|began|wanted|smiled|laughed|[a-z]{3,}ed)\b"
+    r"|did|turned|did|put|kept|found|left|heard|set|began|wanted|smiled|laughed|sang|wrote|spoke|rode|rose|held|led|met|sent|shook|slept|drew|drank|drove|ate|flew|forgot|grew|hid|lay|lost"
+    r"|swam|threw|woke|won|brought|bought|caught|chose|crept|fell|understood|[a-z]{3,}ed)\b"
 )
 _SPEAKS = re.compile(rf"\b(?:{_SPEECH}) $")
 _WHERE = re.compile(r"\b(?:in|at|into|near|from|to|of|through|across|toward|towards|for) (?:the )?$")
@@ -109,12 +110,16 @@ def _chinese(text: str) -> list[str]:
     counts = Counter(word for word, tag in rjieba.tag(text) if tag == "nr" and 2 <= len(word) <= 4)
     names: list[str] = []
     for word, count in counts.most_common(40):
-        surname = word[0] in surnames or word[:2] in surnames
-        if count < (2 if surname else 5) or word in not_names:
+        places = [match.start() for match in re.finditer(re.escape(word), text)]
+        acts = any(_CHINESE_DOES.match(text, place + len(word)) for place in places)
+        # jieba cuts 林小舟 into 林 and 小舟.
+        before, times = Counter(text[place - 1] for place in places if place).most_common(1)[0] if places else ("", 0)
+        name = before + word if len(word) == 2 and before in surnames and times * 2 > len(places) else word
+        plausible = name[0] in surnames or name[:2] in surnames
+        if not acts or count < (2 if plausible else 5) or word in not_names or name in not_names:
             continue
-        acts = sum(bool(_CHINESE_DOES.match(text, match.end())) for match in re.finditer(re.escape(word), text))
-        if acts and not any(word in name or name in word for name in names):
-            names.append(word)
+        if not any(name in other or other in name for other in names):
+            names.append(name)
     return names
 
 
