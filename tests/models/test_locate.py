@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tests.models.tiny_gguf import entry_of, write_gguf
 from storyteller.errors import ModelError
 from storyteller.models import catalogue as catalogue_of
 from storyteller.models import locate, pull
+from storyteller.models.convert import converted_folder
 from storyteller.models.entries import Entry
 from storyteller.runs.files import file_sha256
 
@@ -63,6 +66,32 @@ def test_a_gguf_file_is_converted_once(tiny_llama: Path, tmp_path: Path, capsys:
     assert "converting" in capsys.readouterr().err
     assert locate(str(file)).folder == first.folder
     assert "converting" not in capsys.readouterr().err
+
+
+def test_what_a_killed_process_left_is_cleared(tiny_llama: Path, tmp_path: Path) -> None:
+    file = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
+    folder = converted_folder(file_sha256(file))
+    left = folder.parent / f".{folder.name}.4242.part"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(b"half")
+    assert locate(file).folder == folder
+    assert not left.exists()
+
+
+def test_two_processes_convert_once(tiny_llama: Path, tmp_path: Path) -> None:
+    file = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from storyteller.models import locate; print(locate(sys.argv[1]).folder)",
+    ]
+    running = [
+        subprocess.Popen([*command, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=60) for process in running]
+    assert said[0][0] == said[1][0] == f"{converted_folder(file_sha256(file))}\n"
+    assert sum("converting" in errors for _, errors in said) == 1
 
 
 def test_a_model_folder(tiny_llama: Path) -> None:

