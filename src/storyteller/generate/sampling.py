@@ -80,12 +80,12 @@ class Sampler:
     alternatives: int = 0
     _random: np.random.Generator = field(init=False, repr=False)
     _banned: NDArray[np.int64] = field(init=False, repr=False)
-    _breakers: NDArray[np.int64] = field(init=False, repr=False)
+    _breakers: frozenset[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._random = np.random.Generator(np.random.PCG64(self.seed))
         self._banned = np.array(sorted(self.banned), dtype=np.int64)
-        self._breakers = np.array(sorted(self.breakers), dtype=np.int64)
+        self._breakers = frozenset(self.breakers)
 
     def draw(self, logits: NDArray[np.float32], history: Sequence[int], suppressed: Collection[int] = ()) -> Draw:
         """Draw the id after `history` from `logits` `[vocabulary]`, which are left as they are."""
@@ -141,7 +141,7 @@ class Sampler:
 
 
 def dry_penalties(
-    history: NDArray[np.int64], breakers: NDArray[np.int64], allowed: int, longest: int = 64
+    history: NDArray[np.int64], breakers: frozenset[int], allowed: int, longest: int = 64
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The ids that would extend a repeat of the end of `history`, and the length of the longest such repeat of each.
 
@@ -155,10 +155,12 @@ def dry_penalties(
     lengths = np.zeros(len(places), dtype=np.int64)
     alive = np.arange(len(places))
     for back in range(min(longest, len(history))):
-        mark = history[-1 - back]
+        mark = int(history[-1 - back])
+        if mark in breakers:
+            break
         alive = alive[places[alive] >= back]
         alive = alive[history[places[alive] - back] == mark]
-        if not alive.size or mark in breakers:
+        if not alive.size:
             break
         lengths[alive] = back + 1
     repeats = lengths >= allowed

@@ -134,10 +134,11 @@ class Writing:
         joins = True  # the next text has to be joined to what was read as the story so far
         while True:
             if len(ids) >= self._engine.context:
-                if request.task not in ("write", "continue"):
+                window = self._window(story) if request.task in ("write", "continue") else None
+                if window is None:
                     self.finish_reason = "context"
                     return
-                ids, joins = self._window(story), True
+                ids, joins = window, True
             draw = self._sampler.draw(self._engine.feed(ids), ids, stops if length.too_short_to_end else ())
             if draw.id in stops:
                 self.finish_reason = "stop"
@@ -174,23 +175,24 @@ class Writing:
         ids = self._template.prompt(request)
         if len(ids) + LEAST_ROOM <= context:
             return ids
-        if request.task == "continue" and request.before:
-            return self._window(request.before)
-        raise GenerationError(
-            f"the request is {len(ids)} tokens long and the model reads {context} at once, of which {LEAST_ROOM} are "
-            "kept for the story. Shorten the prompt, or choose a model with a longer context."
-        )
+        window = self._window(request.before) if request.task == "continue" and request.before else None
+        if window is None:
+            raise GenerationError(
+                f"the request is {len(ids)} tokens long and the model reads {context} at once, of which {LEAST_ROOM} "
+                "are kept for the story. Shorten the prompt, or choose a model with a longer context."
+            )
+        return window
 
-    def _window(self, story: str) -> list[int]:
-        """A new prompt for the same conditions that continues the last part of `story`, half a context long."""
+    def _window(self, story: str) -> list[int] | None:
+        """A new prompt for the same conditions that continues the last part of `story`, if there is room for one.
+
+        That part takes up to half of the context, and leaves at least a quarter free.
+        """
         bare = dataclasses.replace(self.request, task="continue", before=None, opening=None)
         context = self._engine.context
-        room = context // 2 - len(self._template.prompt(bare))
+        room = min(context // 2, context - context // 4 - len(self._template.prompt(bare)))
         if room < LEAST_ROOM:
-            raise GenerationError(
-                f"the conditions of the story are {context // 2 - room} tokens long and the model reads {context} at "
-                "once: too little is left for the story so far. Shorten the prompt."
-            )
+            return None
         return self._template.prompt(dataclasses.replace(bare, before=self._tail(story, room)))
 
     def _tail(self, story: str, room: int) -> str:

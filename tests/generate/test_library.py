@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from storyteller.errors import GenerationError
+from storyteller.generate import Told, save_story
+from storyteller.generate.library import read_story
+from storyteller.runs.home import stories_home
+
+
+def told(text: str, title: str | None) -> Told:
+    return Told(
+        text=text, words=3, finish_reason="stop", model="tiny", engine="torch", seed=5, prompt="a: seal\n---",
+        form="fable", language="en", title=title, seconds=1.0, tokens=4, tokens_per_second=4.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "title"), [("The end.\n\n---\n\nIt was: good.", "The Seal?/.."), ("结束了。", "海豹与《月亮》")]
+)
+def test_a_saved_story_is_read_back(text: str, title: str) -> None:
+    path = save_story(told(text, title), {"temperature": 0.8})
+    assert path.parent == stories_home()
+    assert read_story(path) == text
+    front = yaml.safe_load(path.read_text("utf-8").split("\n---\n")[0])
+    assert (front["title"], front["seed"], front["settings"]) == (title, 5, {"temperature": 0.8})
+    assert front["prompt"] == "a: seal\n---"
+
+
+def test_nothing_is_overwritten() -> None:
+    paths = [save_story(told(text, "Seal")) for text in ("one", "two", "three")]
+    assert [read_story(path) for path in paths] == ["one", "two", "three"]
+
+
+def test_a_plain_file_is_a_story_too(tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_text("\ufeffOnce.\n", encoding="utf-8")
+    assert read_story(tmp_path / "s.txt") == "Once."
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00\x80")
+    for path in (tmp_path / "none.txt", tmp_path / "b.txt", tmp_path):
+        with pytest.raises(GenerationError, match=path.name):
+            read_story(path)
+    with pytest.raises(GenerationError, match="cannot be written"):
+        save_story(told("x", None), path=tmp_path / "b.txt" / "out.md")
