@@ -64,6 +64,7 @@ def test_the_folder_is_peft_s_own(tiny_llama: Path, tmp_path: Path) -> None:
     assert config["base_model_name_or_path"] == str(tiny_llama)
     assert config["use_rslora"] is True
     assert "q_proj" in config["target_modules"]
+    assert not (tmp_path / "adapter" / "README.md").exists()
     loaded = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter", dtype=torch.float32)
     assert (logits(loaded) - logits(model)).abs().max() < 1e-4
 

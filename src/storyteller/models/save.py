@@ -37,11 +37,15 @@ def save_model(model: Any, folder: Path, *, tokenizer_from: Path, check: bool = 
     from peft import PeftModel
 
     folder.mkdir(parents=True, exist_ok=True)
+    card = folder / "README.md"
+    described = card.exists()
     with quiet():
         if isinstance(model, PeftModel):
             # `auto` would ask the hub whether the base's vocabulary was resized.
             model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
             _name_base(folder, model.get_base_model().name_or_path)
+            if not described:  # peft's form with nothing filled in; the run writes a real card
+                card.unlink(missing_ok=True)
         else:
             model.save_pretrained(folder, safe_serialization=True)
     for name in _TOKENIZER_FILES:
