@@ -47,7 +47,10 @@ def test_joins_wrapped_lines_and_keeps_paragraphs_and_verse() -> None:
 
 def test_chinese_lines_are_paragraphs_and_wrapped_ones_are_joined() -> None:
     assert clean("　　第一段。\n　　第二段。", "zh") == "第一段。\n\n第二段。"
-    wrapped = "从前有一个老人住在山里面他每天都要\n下山去买东西然后再慢慢地走回来。\n\n后来他老了再也走不动了就请村里的\n孩子帮他买东西送上来。"
+    wrapped = (
+        "从前有一个老人住在山里面他每天都要\n下山去买东西然后再慢慢地走回来。\n\n"
+        "后来他老了再也走不动了就请村里的\n孩子帮他买东西送上来。"
+    )
     assert clean(wrapped, "zh").split("\n\n")[0] == "从前有一个老人住在山里面他每天都要下山去买东西然后再慢慢地走回来。"
 
 

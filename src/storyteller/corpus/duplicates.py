@@ -8,6 +8,7 @@ Massive Datasets, §3.4), and are compared by their whole sketches then. Bands a
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from storyteller.corpus.story import Language
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KIN", "SKETCH", "components", "near_duplicates", "similar", "sketch"]
+__all__ = ["KIN", "Sketches", "components", "near_duplicates", "similar", "sketch"]
 
 SKETCH = 128  # values of 16 bits: 256 bytes a story; the standard error of a similarity of 0.8 is 0.035
 KIN = 0.5  # from this similarity on stories are kept in one split, even when both are kept
-_BAND = 4  # 16-bit values in a band, which read as one 64-bit key
+_BANDS = 32  # of 4 values each, which read as one 64-bit key
 _SEED = 1
 _CHUNK = 1 << 16
 
@@ -43,26 +44,46 @@ def sketch(text: str, language: Language) -> NDArray[np.uint16]:
     return np.array(minhash.digest(), np.uint32).astype(np.uint16)
 
 
+class Sketches:
+    """The sketches of `size` stories in a file: read by band, piece by piece, or by story."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path, self.size = path, size
+
+    def band(self, number: int) -> NDArray[np.uint64]:
+        """One band of every story as keys [size]; the file passes through a buffer of 16 MiB."""
+        keys = np.empty(self.size, np.uint64)
+        with self.path.open("rb") as file:
+            for start in range(0, self.size, _CHUNK):
+                block = np.fromfile(file, np.uint64, _CHUNK * _BANDS).reshape(-1, _BANDS)
+                keys[start : start + len(block)] = block[:, number]
+        return keys
+
+    def rows(self, stories: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """The sketches [len(stories), 128] of some stories."""
+        mapped = np.memmap(self.path, np.uint16, "r", shape=(self.size, SKETCH))
+        return np.array(mapped[stories])
+
+
 def similar(left: NDArray[np.uint16], right: NDArray[np.uint16]) -> NDArray[np.float64]:
     """The estimated Jaccard similarity of each row of `left` with the same row of `right`."""
     return np.asarray(np.mean(left == right, axis=1), np.float64)
 
 
-def near_duplicates(sketches: NDArray[np.uint16], threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def near_duplicates(sketches: Sketches, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Labels of two kinds for each story: of its duplicates (`threshold` and over), of its kin (`KIN` and over).
 
     A label is the index of the first story of the cluster.
     """
-    twins = np.arange(len(sketches))
-    kin = np.arange(len(sketches))
-    for band in range(SKETCH // _BAND):
-        keys = np.ascontiguousarray(sketches[:, band * _BAND : (band + 1) * _BAND]).view(np.uint64).ravel()
-        left, right = _candidates(keys)
+    twins = np.arange(sketches.size)
+    kin = np.arange(sketches.size)
+    for band in range(_BANDS):
+        left, right = _candidates(sketches.band(band))
         unknown = twins[left] != twins[right]
         left, right = left[unknown], right[unknown]
         for start in range(0, len(left), _CHUNK):
             a, b = left[start : start + _CHUNK], right[start : start + _CHUNK]
-            close = similar(sketches[a], sketches[b])
+            close = similar(sketches.rows(a), sketches.rows(b))
             twins = components(twins, a[close >= threshold], b[close >= threshold])
             kin = components(kin, a[close >= min(KIN, threshold)], b[close >= min(KIN, threshold)])
     return twins, kin

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from storyteller.corpus.duplicates import SKETCH, sketch
+from storyteller.corpus.duplicates import Sketches, sketch
 from storyteller.corpus.story import FORMS, LANGUAGES, Story
 
 __all__ = ["ROW", "Ledger", "author_key"]
@@ -86,9 +86,9 @@ class Ledger:
         """All rows, mapped from disk; the ledger must be closed."""
         return np.memmap(self._rows_path, ROW, "r", shape=(self.size,))
 
-    def sketches(self) -> NDArray[np.uint16]:
-        """All sketches [stories, 128], mapped from disk; the ledger must be closed."""
-        return np.memmap(self._sketches_path, np.uint16, "r", shape=(self.size, SKETCH))
+    def sketches(self) -> Sketches:
+        """All sketches, on disk; the ledger must be closed."""
+        return Sketches(self._sketches_path, self.size)
 
     def delete(self) -> None:
         """Remove the files."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from storyteller.corpus.ledger import Ledger
 
-__all__ = ["prepare", "to_story"]
+__all__ = ["passed", "prepare", "to_story"]
 
 _LISTED = 2_000  # files named one by one in the manifest and the report; beyond it they are summed up by folder
 _BOLD_TITLE = re.compile(r"\A\s*(?:\*\*(?:Title:)?\s*|#{1,3} +|Title: |<<)([^\n*<>]{2,100}?)(?:\*\*|>>)?\s*\n\s*\n?")
@@ -167,18 +167,22 @@ def _stories(inputs: _Inputs, settings: PrepareSettings, report: Report) -> Iter
             report.files += 1
             source = inputs.number(path)
             for piece in read_file(path, advance=advance_bytes, say=told):
-                story = _passed(piece, settings, report)
+                story = passed(piece, settings, report)
                 if story is not None:
                     yield story, source
 
 
-def _passed(piece: Piece | Skipped, settings: PrepareSettings, report: Report) -> Story | None:
+def passed(piece: Piece | Skipped, settings: PrepareSettings, report: Report) -> Story | None:
+    """The story of a piece that no filter refuses; everything else is counted in `report` and is `None`."""
     if isinstance(piece, Skipped):
         report.skip(piece.reason, piece.place, piece.excerpt)
         return None
     report.read += 1
     story = to_story(piece)
-    reason = "other language" if story is None else refusal(story, settings)
+    if story is not None:
+        reason = refusal(story, settings)
+    else:  # the Chinese count fits a text in any script
+        reason = "too short" if count_words(piece.text[:5000], "zh") < settings.min_words else "other language"
     if reason is not None:
         report.skip(reason, piece.place, piece.text[:200] if story is None else story.text[:200])
         return None

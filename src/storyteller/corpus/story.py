@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -37,7 +36,7 @@ class Story:
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object without the keys that are null."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        return {key: value for key in self.__slots__ if (value := getattr(self, key)) is not None}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Story:
