@@ -26,8 +26,14 @@ def test_people_of_a_chinese_story() -> None:
     assert set(_names(LAMP, "zh")) == {"林小舟", "周老伯"}
 
 
+def test_a_name_that_stands_only_at_the_beginning() -> None:
+    assert _names("王小明说。", "zh") == []
+    assert _names("周瑜道。王小明说。", "zh") == []
+
+
 def test_places_months_and_sentence_beginnings_are_no_people() -> None:
-    text = "In London it rained. They walked to Dover in June and slept in Dover. Dover was grey, and in Dover it rained. Yet Tom said no. "
+    text = "In London it rained and rained. "
+    text += "They walked to Dover in June and slept in Dover. Dover was grey, and in Dover it rained. Yet Tom said no. "
     assert _names(text + "So Tom laughed, and with Tom came Anne Grey. Then Anne Grey sang.") == ["Tom", "Anne Grey"]
 
 
@@ -66,6 +72,14 @@ def test_the_central_sentence_in_chinese() -> None:
     assert sentence in LAMP
     assert "“" not in sentence
     assert "灯笼" in sentence
+
+
+def test_the_premise_of_a_scene_is_what_it_tells_not_what_is_said() -> None:
+    scene = "INT. LIGHTHOUSE - NIGHT\n\nMara carries the old lantern down the stairs to the sea.\n\n" + SCENE
+    scene += "\n\nSEAL\nThe lantern of the lighthouse belongs to all the seals of the sea."
+    one = story(scene, form="screenplay")
+    about = _derive(one, 1.0).about
+    assert about == "Mara carries the old lantern down the stairs to the sea."
 
 
 def test_openings_are_sentences_not_headings() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,7 +70,7 @@ def test_writing_and_continuing_give_the_story_back(
     assert told == one.text
     assert [example.ends for example in made] == [False] * (len(made) - 1) + [True]
     assert examples.counts["whole"] + examples.counts["cut"] == 1
-    for before, after in zip(made, made[1:], strict=False):
+    for before, after in itertools.pairwise(made):
         assert after.request.task == "continue"
         shown = after.request.before
         assert shown

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from storyteller.corpus.language import count_words, ends_sentence, split_sentences
 from storyteller.corpus.story import Language, Story
-from storyteller.tokens.names import characters
+from storyteller.tokens.names import CUED, characters, without_speech
 from storyteller.tokens.request import Character, Request, Task
 from storyteller.tokens.vocabulary import Frequencies, terms
 
@@ -145,11 +145,12 @@ class Conditions:
         if keys:
             found = keywords(part, self.frequencies, language, names)[:6]
             request = replace(request, keywords=tuple(chance.sample(found, min(most_keys, len(found)))))
+        told = without_speech(part) if story.form in CUED else part
         if task == "passage":
-            request = replace(request, outline=central_sentence(part, self.frequencies, language, names))
+            request = replace(request, outline=central_sentence(told, self.frequencies, language, names))
         elif about:
             given = _premise_of(story.prompt) if story.prompt and whole else None
-            request = replace(request, about=given or central_sentence(part, self.frequencies, language, names))
+            request = replace(request, about=given or central_sentence(told, self.frequencies, language, names))
         if opening and whole:
             request = replace(request, opening=opening_of(part, language))
         return request

@@ -9,9 +9,10 @@ from storyteller.corpus.story import Story
 from storyteller.tokens.request import Character
 from storyteller.tokens.vocabulary import word_list
 
-__all__ = ["characters"]
+__all__ = ["CUED", "characters", "without_speech"]
 
-_CUED = ("screenplay", "play", "dialogue")
+#: Forms that are written as cues and lines.
+CUED = ("screenplay", "play", "dialogue")
 _MOST = 20_000  # characters of text that are read for names
 
 _TITLE = (
@@ -26,8 +27,9 @@ _SPEECH = (
 )
 _DOES = re.compile(
     rf" (?:{_SPEECH}|was|had|is|has|went|came|took|looked|saw|knew|felt|stood|sat|ran|made|gave|got|told|would|could"
-    r"|did|turned|did|put|kept|found|left|heard|set|began|wanted|smiled|laughed|sang|wrote|spoke|rode|rose|held|led|met|sent|shook|slept|drew|drank|drove|ate|flew|forgot|grew|hid|lay|lost"
-    r"|swam|threw|woke|won|brought|bought|caught|chose|crept|fell|understood|[a-z]{3,}ed)\b"
+    r"|did|turned|put|kept|found|left|heard|set|began|wanted|smiled|laughed"
+    r"|sang|wrote|spoke|rode|rose|held|led|met|sent|shook|slept|drew|drank|drove|ate|flew|forgot|grew|hid|lay|lost|swam|threw"
+    r"|woke|won|brought|bought|caught|chose|crept|fell|understood|[a-z]{3,}ed)\b"
 )
 _SPEAKS = re.compile(rf"\b(?:{_SPEECH}) $")
 _WHERE = re.compile(r"\b(?:in|at|into|near|from|to|of|through|across|toward|towards|for) (?:the )?$")
@@ -56,11 +58,18 @@ def characters(story: Story, most: int = 8) -> list[Character]:
     dialogues: the names before the lines.
     """
     text = story.text[:_MOST]
-    if story.form in _CUED and (cues := _cues(text)):
+    if story.form in CUED and (cues := _cues(text)):
         names = cues
     else:
         names = _chinese(text) if story.language == "zh" else _english(text, 3 if story.words > 400 else 2)
     return [Character(name, _who(name, text) if story.language == "en" else "") for name in names[:most]]
+
+
+def without_speech(text: str) -> str:
+    """What a play or a dialogue tells beside its lines: the blocks that no cue begins, without their brackets."""
+    blocks = re.split(r"\n\s*\n", text)
+    told = (block for block in blocks if not _CUE_LINE.match(block) and not _CUE_COLON.match(block))
+    return "\n\n".join(block.strip("[]()（） \n") for block in told)
 
 
 def _cues(text: str) -> list[str]:
@@ -113,7 +122,7 @@ def _chinese(text: str) -> list[str]:
         places = [match.start() for match in re.finditer(re.escape(word), text)]
         acts = any(_CHINESE_DOES.match(text, place + len(word)) for place in places)
         # jieba cuts 林小舟 into 林 and 小舟.
-        before, times = Counter(text[place - 1] for place in places if place).most_common(1)[0] if places else ("", 0)
+        before, times = Counter(text[max(0, place - 1) : place] for place in places).most_common(1)[0]
         name = before + word if len(word) == 2 and before in surnames and times * 2 > len(places) else word
         plausible = name[0] in surnames or name[:2] in surnames
         if not acts or count < (2 if plausible else 5) or word in not_names or name in not_names:
