@@ -112,7 +112,8 @@ def test_html(tmp_path: Path) -> None:
 def test_fountain(tmp_path: Path) -> None:
     path = tmp_path / "a.fountain"
     path.write_text(
-        "Title: _The Fox_\nAuthor: Me\nLanguage: en\n\n# Act\n\nINT. DEN - NIGHT\n\n/* cut */The fox wakes. [[note]]\n\n"
+        "Title: _The Fox_\nAuthor: Me\nLanguage: en\n\n# Act\n\nINT. DEN - NIGHT\n\n"
+        "/* cut */The fox wakes. [[note]]\n\n"
         "@McFox\nHello.\n\n> CUT TO:\n"
     )
     (piece,) = pieces(path)
