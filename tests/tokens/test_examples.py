@@ -96,6 +96,7 @@ def test_short_stories_are_told_by_every_task(template: Template) -> None:
     assert examples.counts["whole"] == len(made) == 120
     passages = [example for example in made if example.request.task == "passage"]
     assert any(example.request.outline for example in passages)
+    assert all(example.completion == example.completion.lstrip() for example in passages)
     assert all(example.ends == SEAL.endswith(example.completion) for example in passages if example.story[:2] == "en")
 
 

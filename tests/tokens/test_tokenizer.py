@@ -42,7 +42,7 @@ def test_control_tokens_that_the_file_forgot_to_mark_are_special_too(metaspace: 
 
 
 def test_ids_of_the_folder(tokenizer: StoryTokenizer) -> None:
-    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.stop_ids, tokenizer.pad_id) == (1, 2, (2,), 2)
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.stop_ids, tokenizer.pad_id) == (1, 2, (2, 0), 2)
     assert tokenizer.vocabulary_size == 320
     assert tokenizer.decode([1, *tokenizer.encode("a"), 2]) == "a"
     assert tokenizer.token_bytes(2) == b""

@@ -152,16 +152,15 @@ class Examples:
         return None
 
     def _join(self, story: Story, request: Request, part: list[Unit], ends: bool) -> StoryExample:
-        """Encode a request and put it before its part, less the opening that the request forces."""
-        ids = [index for unit in part for index in unit.ids]
-        text = join_text(part)
-        if opening := request.opening:
-            rest = part[0].text.removeprefix(opening)
-            if len(rest) < len(part[0].text) and (rest or len(part) > 1):
-                ids = self.template.tokenizer.encode(rest) + [index for unit in part[1:] for index in unit.ids]
-                text = text[len(opening) :]
-            else:
-                request = replace(request, opening=None)
+        """Put a request before its part, less the opening that it forces, and for a passage the space before it."""
+        first = part[0].text.removeprefix(request.opening or "")
+        if (not first and len(part) == 1) or (request.opening and len(first) == len(part[0].text)):
+            first, request = part[0].text, replace(request, opening=None)
+        if request.task == "passage":  # unlike a continuation, it stands alone
+            first = first.lstrip()
+        ids = part[0].ids if first == part[0].text else self.template.tokenizer.encode(first)
+        ids = ids + [index for unit in part[1:] for index in unit.ids]
+        text = first + join_text(part[1:])
         prompt = self.template.prompt(request)
         joined = self.template.join(prompt, ids, ends)
         return StoryExample(story.id, request, text, ends, joined.ids, len(joined.ids) - len(prompt))

@@ -58,7 +58,7 @@ def draw_example(shards: Shards, tokenizer: StoryTokenizer, split: str, number: 
     return drawn.append(characters.decode(b"", final=True))
 
 
-def draw_packing(shards: Shards, split: str, *, rows: int = 8, width: int = 64) -> Text:
+def draw_packing(shards: Shards, split: str, *, rows: int = 8, width: int = 50) -> Text:
     """The first rows of the first epoch as bars: each example in a colour, learned tokens full, read tokens shaded."""
     from rich.text import Text
 
@@ -73,7 +73,7 @@ def draw_packing(shards: Shards, split: str, *, rows: int = 8, width: int = 64) 
             segment = int(segments[place])
             character = " " if not segment else "█" if labels[place] >= 0 else "░"
             drawn.append(character, _COLOURS[segment % len(_COLOURS)] if segment else "")
-        drawn.append(f" {int(segments.max())} examples, {float((segments > 0).mean()):.0%} full\n", _READ)
+        drawn.append(f" {float((segments > 0).mean()):.0%} full, examples: {int(segments.max())}\n", _READ)
     return drawn
 
 

@@ -50,6 +50,7 @@ class Template:
             needed = "<|im_start|> and <|im_end|>" if kind == "chatml" else "an end-of-text token (eos)"
             raise ModelError(f"the template {kind} needs {needed}, and the tokenizer has none. Choose another model.")
         self._start, self.stop_id = start, stop
+        self._line_break, self._assistant = tokenizer.encode("\n"), tokenizer.encode("assistant\n")
 
     @classmethod
     def for_tokenizer(cls, tokenizer: StoryTokenizer) -> Template:
@@ -112,7 +113,7 @@ class Template:
         if self.kind == "chatml":
             assert self._start is not None
             ids = [self._start, *encode(f"user\n{request_text(request)}"), self.stop_id]
-            ids += [*encode("\n"), self._start, *encode("assistant\n")]
+            ids += [*self._line_break, self._start, *self._assistant]
         else:
             ids = encode(f"{request_text(request)}\n\n{'正文：' if request.language == 'zh' else 'Story:'}\n")
         if bos is not None and ids[0] != bos:  # SmolLM2's BOS is <|im_start|>, which stands there already

@@ -16,6 +16,7 @@ from storyteller.runs.files import file_sha256, read_json
 __all__ = ["StoryTokenizer"]
 
 _END_OF_TURN = "<|im_end|>"
+_END_OF_TEXT = "<|endoftext|>"
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _METASPACE = "▁"
 
@@ -40,6 +41,7 @@ class StoryTokenizer:
         self.bos_id: int | None = self._first(settings, "bos_token")
         self.eos_id: int | None = self._first(settings, "eos_token")
         ends = [self.id_of(_END_OF_TURN), self.eos_id, *_as_list(settings.get("eos_token_id"))]
+        ends.append(self.id_of(_END_OF_TEXT))  # a chat model whose eos ends its turn may still end the text instead
         self.stop_ids: tuple[int, ...] = tuple(dict.fromkeys(i for i in ends if isinstance(i, int)))
         pad = self._first(settings, "pad_token")
         # Any id would do: padding is masked by length, never by id.
