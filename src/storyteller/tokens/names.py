@@ -38,6 +38,7 @@ _MIDDLE = re.compile(r"[a-z,;] $")
 _CHINESE_DOES = re.compile(
     r"(?:便|又|也|就|只|忙|却|笑着|听了|冷笑|大)?(?:道|说|笑|问|曰|叫|听|见|想|答|喝|哭|走|看|坐|站|去|来|回|把|在|到|是|有)"
 )
+_PLACES = "山泊寺庙府县州城村江河湖桥关岭"
 _CUE_LINE = re.compile(r"^@?([A-Z][A-Z .'’-]{1,30}?|[一-鿿]{2,5})(?: ?[(（][^)）]*[)）])? ?\^?$", re.M)
 _CUE_COLON = re.compile(r"^\**([A-Z][A-Za-z.'’ -]{1,25}|[一-鿿]{1,5})\**(?: ?[(（][^)）]*[)）])? ?[:：]", re.M)
 _NO_CUE = re.compile(
@@ -107,6 +108,8 @@ def _english(text: str, least: int) -> list[str]:
             continue
         longest, times = max(full[word].items(), key=lambda item: (item[1], len(item[0])))
         name = longest if times * 3 >= count else word
+        if name.endswith("s") and name[:-1] in " ".join(names):
+            continue  # a family by its plural
         # "Anne" of "Anne Farringdon" is one person.
         names = [other for other in names if other not in name.split(" ")] + [name]
     return names
@@ -125,7 +128,7 @@ def _chinese(text: str) -> list[str]:
         before, times = Counter(text[max(0, place - 1) : place] for place in places).most_common(1)[0]
         name = before + word if len(word) == 2 and before in surnames and times * 2 > len(places) else word
         plausible = name[0] in surnames or name[:2] in surnames
-        if not acts or count < (2 if plausible else 5) or word in not_names or name in not_names:
+        if not acts or count < (2 if plausible else 5) or {word, name} & not_names or name[-1] in _PLACES:
             continue
         if not any(name in other or other in name for other in names):
             names.append(name)
