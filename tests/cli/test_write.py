@@ -63,7 +63,7 @@ def test_ctrl_c_keeps_what_was_written(tiny_llama: Path, monkeypatch: pytest.Mon
         return feed(self, ids)
 
     monkeypatch.setattr(TorchEngine, "feed", interrupted)
-    result = run(tiny_llama, "A seal", "--seed", "4", "--json")
+    result = run(tiny_llama, "A seal", "--words", "60", "--seed", "4", "--json")
     told = json.loads(result.stdout)
     assert (told["finish_reason"], told["text"] != "") == ("cancelled", True)
     assert read_story(Path(told["file"])) == told["text"].strip()

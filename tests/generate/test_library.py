@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -45,5 +46,19 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.txt", tmp_path / "b.txt", tmp_path):
         with pytest.raises(GenerationError, match=path.name):
             read_story(path)
+
+
+def test_a_story_without_its_place_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
     with pytest.raises(GenerationError, match="cannot be written"):
-        save_story(told("x", None), path=tmp_path / "b.txt" / "out.md")
+        save_story(told("The end.", None), path=tmp_path / "file" / "out.md")
+    (kept,) = stories_home().iterdir()
+    assert read_story(kept) == "The end."
+
+
+@pytest.mark.parametrize(("before", "text", "words"), [("She slept.", " She woke.", 4), ("她睡了。", "她醒了。", 6)])
+def test_a_continuation_is_saved_with_what_it_continues(before: str, text: str, words: int) -> None:
+    story = dataclasses.replace(told(text, None), language="zh" if words == 6 else "en")
+    path = save_story(story, before=before)
+    assert read_story(path) == before + text
+    assert f"words: {words}\n" in path.read_text("utf-8")

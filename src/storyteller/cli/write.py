@@ -44,9 +44,8 @@ def write(
 
     writing = Storyteller.load(model, engine).write(request, temperature=temperature, min_p=min_p, seed=seed)
     told, broken = _stream(writing, quiet=as_json)
-    whole = dataclasses.replace(told, text=(request.before or "") + told.text) if told.text else told
     settings = {"temperature": temperature, "min_p": min_p}
-    path = save_story(whole, settings, path=out) if told.text else None
+    path = save_story(told, settings, path=out, before=request.before) if told.text else None
     if broken is not None:
         raise broken
     if as_json:

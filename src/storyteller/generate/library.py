@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from storyteller.corpus.language import count_words
 from storyteller.errors import GenerationError
 from storyteller.generate.writing import Told
 from storyteller.runs.files import write_atomic
@@ -20,23 +21,31 @@ _FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^\w]+")
 
 
-def save_story(told: Told, settings: dict[str, Any] | None = None, *, path: Path | None = None) -> Path:
-    """Save a story and return where: `path`, or a new file in the folder of stories, named by date and title.
+def save_story(
+    told: Told, settings: dict[str, Any] | None = None, *, path: Path | None = None, before: str | None = None
+) -> Path:
+    """Save a story, after the part `before` that it continues, and return where.
 
-    Without `path` nothing is ever overwritten. `settings` (of sampling) stand in the front matter with the rest.
-    Raises `GenerationError` when the file cannot be written.
+    That is `path`, or a new file in the folder of stories, named by date and title, where nothing is ever overwritten.
+    `settings` (of sampling) stand in the front matter with the rest. Raises `GenerationError` when the file cannot be
+    written; a story that has no place at `path` is kept in the folder of stories even so.
     """
     now = datetime.datetime.now().astimezone()
+    if before:
+        text = before + told.text
+        told = dataclasses.replace(told, text=text, words=count_words(text, told.language))
     content = _markdown(told, settings or {}, now)
+    named = f"{now:%Y-%m-%d}-{_slug(told.title or told.prompt or told.text)}"
     try:
         if path is not None:
             write_atomic(path, content)
             return path
-        named = f"{now:%Y-%m-%d}-{_slug(told.title or told.prompt or told.text)}"
         return _save_as_new(stories_home(), named, content)
     except OSError as error:
-        where = path or stories_home()
-        raise GenerationError(f"{where}: cannot be written ({error.strerror}). Name another with --out.") from error
+        if path is None:
+            raise GenerationError(f"{stories_home()}: cannot be written ({error.strerror}).") from error
+        kept = save_story(told, settings)
+        raise GenerationError(f"{path}: cannot be written ({error.strerror}). The story is kept: {kept}") from error
 
 
 def read_story(path: Path) -> str:
