@@ -131,9 +131,8 @@ class Sampler:
             )
         if settings.dry_multiplier > 0:
             ids, lengths = dry_penalties(recent, self._breakers, settings.dry_allowed)
-            # The exponent is bounded, or a loop of hundreds of ids would overflow.
-            powers = np.minimum(lengths - settings.dry_allowed, 40)
-            scores[ids] -= (settings.dry_multiplier * settings.dry_base**powers).astype(np.float32)
+            penalties = settings.dry_multiplier * settings.dry_base ** (lengths - settings.dry_allowed)
+            scores[ids] -= penalties.astype(np.float32)
         scores[self._banned] = -np.inf
         if suppressed:
             scores[list(suppressed)] = -np.inf
@@ -141,12 +140,12 @@ class Sampler:
 
 
 def dry_penalties(
-    history: NDArray[np.int64], breakers: frozenset[int], allowed: int, longest: int = 64
+    history: NDArray[np.int64], breakers: frozenset[int], allowed: int, longest: int = 32
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The ids that would extend a repeat of the end of `history`, and the length of the longest such repeat of each.
 
     All earlier occurrences of the last id are followed backwards together, so a step costs one comparison of the
-    history and a few of what is left.
+    history and a few of what is left. Repeats beyond `longest` count as that long: enough to rule any id out.
     """
     none = np.array([], dtype=np.int64), np.array([], dtype=np.float64)
     if len(history) <= allowed:
