@@ -104,8 +104,9 @@ def _prefix(tokenizer: StoryTokenizer, template: Template | None, story: Story) 
     if template is not None:
         request = Request(language=story.language, form=story.form, title=story.title, words=story.words)
         return template.prompt(request)
-    # A document begins after the end of another one, or after BOS where the model has no such token.
-    return [tokenizer.stop_ids[-1] if tokenizer.stop_ids else tokenizer.bos_id or 0]
+    # In pretraining a document begins after the end of another one; after BOS where the model has no such token.
+    candidates = (tokenizer.id_of("<|endoftext|>"), tokenizer.bos_id, *tokenizer.stop_ids, 0)
+    return [next(token for token in candidates if token is not None)]
 
 
 def _windows(first: int, length: int, context: int) -> Iterator[tuple[int, int, int]]:

@@ -47,6 +47,9 @@ class DataRecipe(_Section):
     )
     views: int = Field(1, ge=1, le=16, description="differently conditioned examples made of each passage")
     keep_condition: float = Field(0.6, ge=0, le=1, description="chance that each derived condition is shown")
+    max_parts: int | None = Field(
+        None, ge=1, description="examples made of one long story at most, so that novels do not outweigh tales"
+    )
     max_stories: int | None = Field(None, ge=1, description="read at most so many stories of a split")
     max_share_form: dict[str, float] = Field(
         default_factory=dict, description="cap of a form's share of the stories, for example chapter: 0.2"

@@ -37,7 +37,8 @@ class Examples:
     """Makes the examples of stories and counts what happened to each.
 
     `counts`: `stories`, `whole` (fit the context), `cut` (told in parts, nothing lost), `truncated` (some part was
-    left out, because no task of the recipe may tell it or it cannot fit), `without_target` (nothing to learn).
+    left out, because no task of the recipe may tell it or it cannot fit), `capped` (told up to the recipe's
+    `max_parts`), `without_target` (nothing to learn).
     """
 
     template: Template
@@ -74,12 +75,15 @@ class Examples:
                 yield short
                 return
         later = {name: weight for name, weight in tasks.items() if name != "write"}
-        task, at, lost = "write", 0, False
+        task, at, lost, parts = "write", 0, False, 0
         while at < len(units):
+            if parts == self.data.max_parts:
+                self.counts["capped"] += first
+                return
             example, end = self._long(story, units, at, task, people, chance)
             if example:
                 yield example
-            lost, at = lost or not example, end
+            lost, at, parts = lost or not example, end, parts + 1
             if at < len(units) and not later:
                 lost = True
                 break

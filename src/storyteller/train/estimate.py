@@ -10,7 +10,6 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from storyteller.errors import TrainingError
 from storyteller.recipe import TrainRecipe
 from storyteller.tokens import Shards
 from storyteller.train.loop import batch_tensors
@@ -57,17 +56,17 @@ def estimate_memory(model: nn.Module, recipe: TrainRecipe, context: int, half: b
 
 
 def measure_step_seconds(
-    objective: nn.Module, train: Shards, recipe: TrainRecipe, context: int, accelerator: Accelerator
+    objective: nn.Module, shards: Shards, recipe: TrainRecipe, context: int, accelerator: Accelerator
 ) -> float:
     """Seconds of one optimizer step, from two real micro-batches forward and backward; no weight changes."""
     objective.to(accelerator.device).train()
-    batch = train.batch(recipe.seed, 0, rows=2 * recipe.rows, context=context)
+    batch = shards.batch(recipe.seed, 0, rows=2 * recipe.rows, context=context)
     seconds = 0.0
     # The first micro-batch warms up caches and allocators; the second one counts.
     for start in (0, recipe.rows):
         began = time.perf_counter()
         with accelerator.autocast():
-            loss = objective(**batch_tensors(batch.part(start, start + recipe.rows), accelerator.device))
+            loss = objective(**batch_tensors(batch, accelerator.device, slice(start, start + recipe.rows)))
         loss.backward()
         if accelerator.device.type == "cuda":
             torch.cuda.synchronize()
@@ -76,14 +75,12 @@ def measure_step_seconds(
     return seconds * recipe.accumulate
 
 
-def resolve_steps(recipe: TrainRecipe, train: Shards, context: int, step_seconds: float, world: int) -> int:
+def resolve_steps(recipe: TrainRecipe, shards: Shards, context: int, step_seconds: float, world: int) -> int:
     """The number of optimizer steps that the recipe's steps, epochs or minutes mean (default: one epoch)."""
     if recipe.steps is not None:
         return recipe.steps
     if recipe.minutes is not None:
         return max(1, int(60 * recipe.minutes / step_seconds))
     rows = recipe.rows * recipe.accumulate * world
-    steps = train.steps_per_epoch(rows, context, recipe.seed)
-    if steps < 1:
-        raise TrainingError("the corpus fills less than one step; lower train.rows or train.accumulate.")
+    steps = shards.steps_per_epoch(rows, context, recipe.seed)
     return max(1, round((recipe.epochs or 1.0) * steps))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from storyteller.errors import CheckpointError, TrainingError
 from storyteller.models import Located, apply_lora, count_parameters, load_model, load_weights, locate, save_model
 from storyteller.recipe import Recipe
 from storyteller.recipe.load import dump_recipe
-from storyteller.runs import Run, replacing_folder, write_atomic, write_json
+from storyteller.runs import Run, read_json, replacing_folder, write_atomic, write_json
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.tokens import Shards, StoryTokenizer, Template, tokenize
@@ -40,8 +42,7 @@ class _Prepared:
     located: Located
     tokenizer: StoryTokenizer
     template: Template
-    train: Shards
-    dev: Shards | None
+    shards: Shards
     model: nn.Module
     accelerator: Accelerator
     estimate: Estimate
@@ -66,7 +67,7 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
         if prepared.accelerator.is_main_process:
             # What was asked for is kept beside what it resolved to, so that a resume can tell a changed recipe.
             write_atomic(folder / "asked.yaml", dump_recipe(recipe))
-            write_json(folder / "data.json", prepared.train.report)
+            write_json(folder / "data.json", prepared.shards.meta)
     if prepared.accelerator.is_main_process:
         say(str(prepared.estimate))
     try:
@@ -85,7 +86,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     cost = prepared.estimate
     return {
         "recipe": prepared.recipe.model_dump(mode="json"),
-        "data": prepared.train.report,
+        "data": prepared.shards.meta,
         "parameters": cost.parameters,
         "trained": cost.trained,
         "memory_bytes": cost.memory,
@@ -99,15 +100,15 @@ def _prepare(recipe: Recipe) -> _Prepared:
     located = locate(recipe.model.base)
     tokenizer = StoryTokenizer.load(located.folder)
     template = Template.for_tokenizer(tokenizer)
-    train, dev = _shards(recipe, tokenizer, template)
+    shards = _shards(recipe, tokenizer, template)
     precision, why = resolve_precision(recipe.train.precision)
     accelerator = Accelerator(mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision])
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
     model = _adapted(recipe, located)
     context = recipe.data.context
-    seconds = measure_step_seconds(CausalObjective(model), train, recipe.train, context, accelerator)
-    steps = resolve_steps(recipe.train, train, context, seconds, accelerator.num_processes)
+    seconds = measure_step_seconds(CausalObjective(model), shards, recipe.train, context, accelerator)
+    steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
     resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(model)
     memory = estimate_memory(model, recipe.train, context, half=precision != "float32")
@@ -116,22 +117,20 @@ def _prepare(recipe: Recipe) -> _Prepared:
         located,
         tokenizer,
         template,
-        train,
-        dev,
+        shards,
         model,
         accelerator,
         Estimate(total, trained, memory, steps, steps * seconds),
     )
 
 
-def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> tuple[Shards, Shards | None]:
-    shards = tokenize(recipe.data.path, tokenizer, template, recipe.data)
-    dev = shards.get("dev")
-    if dev is None:
+def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Shards:
+    shards = tokenize(recipe.data.path, None, tokenizer, recipe.data, template=template)
+    if len(shards.splits["dev"]) == 0:
         say("the corpus has no dev split: no evaluation, no best checkpoint, no early stopping")
         if recipe.train.patience is not None:
             raise TrainingError("train.patience needs a dev split; prepare a corpus with more works, or drop the key.")
-    return shards["train"], dev
+    return shards
 
 
 def _adapted(recipe: Recipe, located: Located) -> nn.Module:
@@ -150,8 +149,7 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
     return Plan(
         recipe=recipe.train,
         run=run,
-        train=prepared.train,
-        dev=prepared.dev,
+        shards=prepared.shards,
         context=recipe.data.context,
         steps=recipe.train.steps,
         save_model=_saver(prepared),
@@ -161,9 +159,10 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
     )
 
 
-def _saver(prepared: _Prepared) -> Callable[[Path], None]:
+def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None]:
     def save(folder: Path) -> None:
-        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder)
+        # Reloading to compare takes longer than saving, so it is done once, for what is handed on.
+        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check)
         prepared.template.save(folder)
 
     return save
@@ -172,11 +171,8 @@ def _saver(prepared: _Prepared) -> Callable[[Path], None]:
 def _sampler(prepared: _Prepared) -> Callable[[], str]:
     from storyteller.train.samples import tell_samples
 
-    def samples() -> str:
-        model = prepared.model
-        return tell_samples(model, prepared.tokenizer, prepared.template, prepared.recipe.samples, prepared.recipe.train.seed)
-
-    return samples
+    recipe = prepared.recipe
+    return lambda: tell_samples(prepared.model, prepared.template, recipe.samples, recipe.train.seed)
 
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:
@@ -185,17 +181,18 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     if best is not None and best[1].get("step") != state.step:
         load_weights(prepared.model, best[0])
     with replacing_folder(run.final) as part:
-        _saver(prepared)(part)
-    improved = prepared.dev is None or state.best_step > 0
+        _saver(prepared, check=True)(part)
+    train = prepared.shards.meta["splits"]["train"]
+    improved = state.best_loss is None or state.best_step > 0
     if not improved:
         say("training did not improve on the base: final/ holds the last weights, but they are not better than the base's")
     write_card(
         run.final,
         prepared.recipe,
-        languages=sorted(prepared.train.report.get("languages", {})),
-        licences=prepared.train.report.get("licences", {}),
+        languages=sorted(train["languages"]),
+        licences=_licences(prepared.recipe.data.path),
         figures=_figures(run, state),
-        data={"stories": prepared.train.report.get("stories"), "corpus hash": prepared.train.report.get("hash")},
+        data={"stories": train["stories"], "examples": train["examples"], "shards": prepared.shards.meta["hash"]},
         notes=() if improved else ("**It did not improve on its base by held-out loss.**",),
     )
     run.event("finished")
@@ -214,6 +211,14 @@ def _figures(run: Run, state: State) -> dict[str, Any]:
         "steps": state.step,
         "target tokens": state.targets,
     }
+
+
+def _licences(corpus: Path) -> dict[str, int]:
+    """Stories by licence as the corpus's own report counts them; none when the folder has no report."""
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        counts = read_json(corpus / "manifest.json").get("licences", {})
+        return {str(name): int(count) for name, count in counts.items()}
+    return {}
 
 
 def _same_recipe(run: Run, given: Recipe) -> Recipe:

@@ -37,20 +37,24 @@ LN2 = math.log(2)
 class Plan:
     """What the loop works on: data, length, and the functions through which it touches the model's files.
 
-    `save_model` writes the model to a folder, `load_model` fills it from one, `samples` tells stories with the model as
+    The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills it from one, `samples` tells stories with the model as
     it is and returns them as Markdown. `steps` is the length of the whole run, `context` the tokens in a row.
     """
 
     recipe: TrainRecipe
     run: Run
-    train: Shards
-    dev: Shards | None
+    shards: Shards
     context: int
     steps: int
     save_model: Callable[[Path], None]
     load_model: Callable[[Path], None]
     samples: Callable[[], str] | None = None
     sample_every: int | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are dev examples to evaluate on."""
+        return "dev" in self.shards.splits and len(self.shards.splits["dev"]) > 0
 
     @property
     def evaluate_every(self) -> int:
@@ -125,14 +129,14 @@ def _train_step(
         group["lr"] = rate
     torch.manual_seed(_mix(recipe.seed, state.step, accelerator.process_index))
     # Every process draws the whole step's rows (they are a function of seed and step), so all know the divisor.
-    batch = plan.train.batch(recipe.seed, state.step, rows=recipe.rows * recipe.accumulate * world, context=plan.context)
+    batch = plan.shards.batch(recipe.seed, state.step, rows=recipe.rows * recipe.accumulate * world, context=plan.context)
     total = torch.zeros((), device=accelerator.device)
     wrapped.train()
     for number in range(recipe.accumulate):
         start = (number * world + accelerator.process_index) * recipe.rows
         final = number == recipe.accumulate - 1
         with contextlib.nullcontext() if final else accelerator.no_sync(wrapped), accelerator.autocast():
-            loss = wrapped(**batch_tensors(batch.part(start, start + recipe.rows), accelerator.device))
+            loss = wrapped(**batch_tensors(batch, accelerator.device, slice(start, start + recipe.rows)))
         # Distributed data parallel averages over processes; the loss is a sum over all of them.
         with contextlib.nullcontext() if final else accelerator.no_sync(wrapped):
             accelerator.backward(loss * (world / max(1, batch.targets)))
@@ -157,8 +161,8 @@ def _evaluate(
 ) -> bool:
     """Measure on dev and tell the samples; True when this is the best model so far that training made."""
     recipe, better = plan.recipe, False
-    if plan.dev is not None:
-        loss, bits = mean_loss(wrapped, plan.dev, recipe.rows, plan.context, recipe.evaluate_rows, accelerator)
+    if plan.measured:
+        loss, bits = mean_loss(wrapped, plan.shards, recipe.rows, plan.context, recipe.evaluate_rows, accelerator)
         better = state.best_loss is None or loss < state.best_loss
         log.dev(state, loss, bits, better)
         if better:
@@ -204,10 +208,10 @@ def _exhausted(state: State, recipe: TrainRecipe) -> bool:
     return recipe.patience is not None and state.worse >= recipe.patience
 
 
-def batch_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """The four arrays of a batch as tensors on `device`, by the names that objectives take."""
+def batch_tensors(batch: Batch, device: torch.device, rows: slice = slice(None)) -> dict[str, Tensor]:
+    """The four arrays of (some rows of) a batch as tensors on `device`, by the names that objectives take."""
     names = ("input_ids", "labels", "position_ids", "segment_ids")
-    return {name: torch.from_numpy(getattr(batch, name)).to(device) for name in names}
+    return {name: torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names}
 
 
 def _mix(*parts: int) -> int:

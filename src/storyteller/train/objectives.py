@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from storyteller.train.attention import segment_bounds, use_packed_attention
+
 __all__ = ["CausalObjective", "linear_cross_entropy", "packed_attention_mask"]
 
 CHUNK = 512
@@ -28,17 +30,23 @@ class CausalObjective(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self._packed = use_packed_attention(model)
 
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""
         causal: Any = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         body = getattr(causal, causal.base_model_prefix)
-        hidden = body(
-            input_ids=input_ids,
-            attention_mask=packed_attention_mask(segment_ids),
-            position_ids=position_ids,
-            use_cache=False,
-        ).last_hidden_state
+        if self._packed and segment_ids.device.type == "cpu":
+            # A mask of four dimensions is taken as it is; this one is never read.
+            mask, segments = segment_ids.new_ones(1, 1, 1, 1, dtype=torch.bool), segment_bounds(segment_ids)
+            hidden = body(
+                input_ids=input_ids, position_ids=position_ids, attention_mask=mask, segments=segments, use_cache=False
+            ).last_hidden_state
+        else:
+            mask = packed_attention_mask(segment_ids)
+            hidden = body(
+                input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False
+            ).last_hidden_state
         # The output layer is a fifth of a 135M model's work: only positions that have a target pay for it.
         chosen = labels.ne(-100)
         head = causal.get_output_embeddings()

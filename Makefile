@@ -1,0 +1,47 @@
+# Two commands for a fresh machine with Python 3.11 or newer: `make story` tells one, `make test` proves the rest.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PROMPT ?= A lighthouse keeper finds a talking seal.
+
+.PHONY: story test check fast setup setup-dev model clean
+
+story: setup model  ## set everything up and tell a story
+	@$(BIN)/storyteller write "$(PROMPT)"
+
+test: setup-dev model  ## set everything up and pass all tests, those that need the real model too
+	$(BIN)/python -m pytest
+
+fast: setup-dev  ## the tests that need no real model
+	$(BIN)/python -m pytest -m "not slow"
+
+check: setup-dev  ## style, types, and the direction of imports
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Storyteller needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing Storyteller into $(VENV) (some minutes the first time) ..."
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+model: setup
+	@$(BIN)/storyteller models pull smollm2-135m-instruct
+
+clean:
+	rm -rf $(VENV) build dist
