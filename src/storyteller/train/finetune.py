@@ -23,6 +23,7 @@ from storyteller.recipe.load import dump_recipe
 from storyteller.runs import Run, read_json, replacing_folder, write_atomic, write_json
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
+from storyteller.runs.plot import plot_losses
 from storyteller.tokens import Shards, StoryTokenizer, Template, tokenize
 from storyteller.train.checkpoint import State
 from storyteller.train.estimate import Estimate, estimate_memory, measure_step_seconds, resolve_steps
@@ -195,6 +196,7 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
         data={"stories": train["stories"], "examples": train["examples"], "shards": prepared.shards.meta["hash"]},
         notes=() if improved else ("**It did not improve on its base by held-out loss.**",),
     )
+    plot_losses(run)
     run.event("finished")
     say(f'{run.final} is ready. Write with it: storyteller write "..." --model {run.folder}')
 

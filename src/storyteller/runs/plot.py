@@ -1,0 +1,38 @@
+"""The loss curve of a run, drawn from `metrics.jsonl` alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from storyteller.runs.run import Run
+
+__all__ = ["plot_losses"]
+
+
+def plot_losses(run: Run) -> Path | None:
+    """Draw bits per byte over optimizer steps, training and dev, to `loss.svg`; None when nothing was measured yet."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for line in run.metrics():
+        if line.get("bits_per_byte") is not None:
+            steps, values = curves.setdefault(line["split"], ([], []))
+            steps.append(line["step"])
+            values.append(line["bits_per_byte"])
+    if not curves:
+        return None
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for split, (steps, values) in sorted(curves.items()):
+        axes.plot(steps, values, label=split, marker="o" if split == "dev" else None, linewidth=1.5, markersize=4)
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("bits per byte of target text")
+    axes.set_title(run.recipe().name)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    path = run.folder / "loss.svg"
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    pyplot.close(figure)
+    return path
