@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
-
 from tests.tiny import SPECIAL_TOKENS, tiny_model
 
 

@@ -31,7 +31,11 @@ def cluster_weights(clusters: int, resamples: int = 2000, seed: int = 1) -> NDAr
 
 
 def ratio_interval(
-    numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[str], resamples: int = 2000, seed: int = 1
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    clusters: Sequence[str],
+    resamples: int = 2000,
+    seed: int = 1,
 ) -> Interval:
     """The ratio of two sums (such as bits and bytes) with a percentile bootstrap over clusters (Efron and Tibshirani 1993).
 

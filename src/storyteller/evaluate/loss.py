@@ -73,10 +73,16 @@ def measure_losses(
     with torch.inference_mode(), progress(len(stories), "measuring") as advance:
         for story in stories:
             ids = tokenizer.encode(story.text)[:max_tokens]
-            text_bytes = len(story.text.encode("utf-8")) if max_tokens is None or len(ids) < max_tokens else _bytes(tokenizer, ids)
+            text_bytes = (
+                len(story.text.encode("utf-8"))
+                if max_tokens is None or len(ids) < max_tokens
+                else _bytes(tokenizer, ids)
+            )
             prefix = _prefix(tokenizer, template, story)
             sequence = torch.tensor(prefix + ids, device=device)
-            nats = sum(_window_nats(model, sequence, *window) for window in _windows(len(prefix), len(sequence), context))
+            nats = sum(
+                _window_nats(model, sequence, *window) for window in _windows(len(prefix), len(sequence), context)
+            )
             work = story.work or story.title or story.id
             results.append(StoryLoss(story.id, work, story.form, story.language, nats, len(ids), text_bytes))
             advance()

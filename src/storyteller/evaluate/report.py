@@ -69,7 +69,7 @@ def choose_stories(data: Path, split: str, limit: int | None, language: str | No
     """The stories of a split, or `limit` of them: always the same ones, spread over the corpus by a hash of their ids."""
     if split not in ("train", "dev", "test"):
         raise DataError(f"there is no split {split!r}; it is train, dev or test.")
-    found = [story for story in read_split(data, split) if language in (None, story.language)]  # type: ignore[arg-type]
+    found = [story for story in read_split(data, split) if language in (None, story.language)]
     if not found:
         raise DataError(f"{data} has no {language or ''} story in its {split} split; prepare a larger corpus.")
     ordered = sorted(found, key=lambda story: hashlib.sha256(story.id.encode()).digest())
@@ -99,12 +99,16 @@ def render_report(report: dict[str, Any]) -> str:
         "",
     ]
     for name, rows in report["models"].items():
-        lines += [f"## {name}", "", "| stories | n | tokens | loss | perplexity | bits per byte |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"## {name}",
+            "",
+            "| stories | n | tokens | loss | perplexity | bits per byte |",
+            "|---|---|---|---|---|---|",
+        ]
         for row in rows:
             bits = Interval(**row["bits_per_byte"])
-            lines.append(
-                f"| {row['group']} | {row['stories']} | {row['tokens']:,} | {row['loss']:.4f} | {row['perplexity']:.2f} | {bits} |"
-            )
+            counts = f"{row['stories']} | {row['tokens']:,}"
+            lines.append(f"| {row['group']} | {counts} | {row['loss']:.4f} | {row['perplexity']:.2f} | {bits} |")
         lines.append("")
     for name, values in report["differences"].items():
         first = next(iter(report["models"]))
@@ -113,6 +117,6 @@ def render_report(report: dict[str, Any]) -> str:
 
 
 def _template(folder: Path, tokenizer: StoryTokenizer) -> Template:
-    return Template.load(folder) if (folder / "storyteller_template.json").exists() else Template.for_tokenizer(tokenizer)
-
-
+    return (
+        Template.load(folder) if (folder / "storyteller_template.json").exists() else Template.for_tokenizer(tokenizer)
+    )

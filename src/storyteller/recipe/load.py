@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -91,17 +92,17 @@ def _parse_override(override: str) -> dict[str, Any]:
     dotted, separator, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not separator or not all(keys):
-        raise RecipeError(f"cannot understand {override!r}; write an override as key.key=value, for example train.lr=1e-4.")
+        raise RecipeError(
+            f"cannot understand {override!r}; write an override as key.key=value, for example train.lr=1e-4."
+        )
     try:
         value = yaml.safe_load(text) if text.strip() else None
     except yaml.YAMLError as error:
         raise RecipeError(f"the value in {override!r} is not valid YAML: {error}") from None
     # YAML 1.1 reads 1e-4 (no dot) as a string, and nobody means the string.
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     nested: Any = value
     for key in reversed(keys):
         nested = {key: nested}

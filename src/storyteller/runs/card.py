@@ -38,7 +38,14 @@ def write_card(
         "language": list(languages),
         "tags": ["storytelling", "storyteller", recipe.model.method],
     }
-    lines = ["---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(), "---", "", f"# {recipe.name}", ""]
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
+        "---",
+        "",
+        f"# {recipe.name}",
+        "",
+    ]
     kind = "An adapter for" if adapter else "A fine-tuned"
     lines += [f"{kind} `{recipe.model.base}`, made by Storyteller to write stories.", ""]
     lines += [note + "\n" for note in notes]

@@ -24,7 +24,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -54,12 +54,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         if folder.exists():
-            os.replace(folder, aside)
-        os.replace(temporary, folder)
+            folder.replace(aside)
+        temporary.replace(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         if aside.exists() and not folder.exists():
-            os.replace(aside, folder)
+            aside.replace(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
 

@@ -25,12 +25,12 @@ _PACKAGES = ("storyteller", "torch", "transformers", "peft", "accelerate", "toke
 class Run:
     """One run's folder.
 
-        recipe.yaml  environment.json  data.json  metrics.jsonl  events.log
-        samples/step-000500.md
-        checkpoints/step-000500/
-        best.json  last.json
-        final/
-        evaluation/
+    recipe.yaml  environment.json  data.json  metrics.jsonl  events.log
+    samples/step-000500.md
+    checkpoints/step-000500/
+    best.json  last.json
+    final/
+    evaluation/
     """
 
     def __init__(self, folder: Path) -> None:
@@ -121,7 +121,7 @@ class Run:
 
 def environment() -> Mapping[str, Any]:
     """Versions, machine and command of this process; no user name, no host name, no environment variables."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -64,7 +64,11 @@ class Metrics:
         # Nothing leaves the machine unless the user has chosen a mode: offline runs are sent by `wandb sync` later.
         mode = os.environ.get("WANDB_MODE", "offline")
         session = wandb.init(
-            project="storyteller", name=recipe.name, dir=str(run.folder), config=recipe.model_dump(mode="json"), mode=mode
+            project="storyteller",
+            name=recipe.name,
+            dir=str(run.folder),
+            config=recipe.model_dump(mode="json"),
+            mode=mode,
         )
         self._closers.append(session.finish)
 

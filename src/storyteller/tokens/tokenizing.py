@@ -161,7 +161,9 @@ def _by_name(codes: NDArray[Any], names: Sequence[str]) -> dict[str, int]:
 
 def _shares(counts: Counter[str]) -> dict[str, Any]:
     stories = max(1, counts["stories"])
-    shares = {f"share_{name}": round(counts[name] / stories, 6) for name in ("cut", "capped", "truncated", "without_target")}
+    shares = {
+        f"share_{name}": round(counts[name] / stories, 6) for name in ("cut", "capped", "truncated", "without_target")
+    }
     return {"stories": counts["stories"], **shares}
 
 

@@ -1,6 +1,6 @@
 """The fine-tuning stage: a recipe and prepared stories in, a run folder with a storyteller in it out.
 
-    locate the base -> tokenize -> load, adapt -> say what it will cost -> fit -> save the best -> check it -> write its card
+locate the base -> tokenize -> load, adapt -> say what it will cost -> fit -> save the best -> check it -> write its card
 """
 
 from __future__ import annotations
@@ -136,12 +136,15 @@ def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Sh
 
 def _adapted(recipe: Recipe, located: Located) -> nn.Module:
     torch.manual_seed(recipe.train.seed)
-    model = load_model(located, dtype="float32")
+    model: nn.Module = load_model(located, dtype="float32")
     if recipe.train.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.gradient_checkpointing_enable(  # type: ignore[operator]
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
     if recipe.model.method == "full":
         return model.requires_grad_(True)
-    return apply_lora(model, recipe.model.lora, seed=recipe.train.seed)
+    adapted: nn.Module = apply_lora(model, recipe.model.lora, seed=recipe.train.seed)
+    return adapted
 
 
 def _plan(prepared: _Prepared, run: Run) -> Plan:
@@ -186,7 +189,9 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     train = prepared.shards.meta["splits"]["train"]
     improved = state.best_loss is None or state.best_step > 0
     if not improved:
-        say("training did not improve on the base: final/ holds the last weights, but they are not better than the base's")
+        say(
+            "training did not improve on the base: final/ holds the last weights, but they are not better than the base's"
+        )
     write_card(
         run.final,
         prepared.recipe,
@@ -238,4 +243,3 @@ def _same_recipe(run: Run, given: Recipe) -> Recipe:
                 + "\nResume it without a recipe, or start a new run with --out."
             )
     return run.recipe()
-

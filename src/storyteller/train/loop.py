@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ LN2 = math.log(2)
 class Plan:
     """What the loop works on: data, length, and the functions through which it touches the model's files.
 
-    The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills it from one, `samples` tells stories with the model as
-    it is and returns them as Markdown. `steps` is the length of the whole run, `context` the tokens in a row.
+    The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills
+    it from one, `samples` tells stories with the model as it is and returns them as Markdown. `steps` is the length of the whole run, `context` the tokens in a row.
     """
 
     recipe: TrainRecipe
@@ -94,7 +94,9 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
                 if interrupted() and not last:
                     raise Interrupted(f"stopped at step {state.step} of {plan.steps}; everything is saved")
         if _exhausted(state, recipe):
-            log.say(f"stopped early: {state.worse} evaluations without improvement, the best was at step {state.best_step}")
+            log.say(
+                f"stopped early: {state.worse} evaluations without improvement, the best was at step {state.best_step}"
+            )
     finally:
         if metrics is not None:
             metrics.close()
@@ -129,7 +131,9 @@ def _train_step(
         group["lr"] = rate
     torch.manual_seed(_mix(recipe.seed, state.step, accelerator.process_index))
     # Every process draws the whole step's rows (they are a function of seed and step), so all know the divisor.
-    batch = plan.shards.batch(recipe.seed, state.step, rows=recipe.rows * recipe.accumulate * world, context=plan.context)
+    batch = plan.shards.batch(
+        recipe.seed, state.step, rows=recipe.rows * recipe.accumulate * world, context=plan.context
+    )
     total = torch.zeros((), device=accelerator.device)
     wrapped.train()
     for number in range(recipe.accumulate):
@@ -170,7 +174,11 @@ def _evaluate(
         else:
             state.worse += 1
     every = plan.sample_every or plan.evaluate_every
-    if plan.samples is not None and accelerator.is_main_process and (state.step % every == 0 or state.step == plan.steps):
+    if (
+        plan.samples is not None
+        and accelerator.is_main_process
+        and (state.step % every == 0 or state.step == plan.steps)
+    ):
         objective.eval()
         write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())
         objective.train()
@@ -227,7 +235,9 @@ class _Log:
 
     def __init__(self, metrics: Metrics | None, plan: Plan, accelerator: Accelerator) -> None:
         self._metrics, self._plan, self._device = metrics, plan, accelerator.device
-        self._since, self._steps, self._targets, self._tokens, self._loss, self._bytes = time.monotonic(), 0, 0, 0, 0.0, 0
+        self._since = time.monotonic()
+        self._steps = self._targets = self._tokens = self._bytes = 0
+        self._loss = 0.0
 
     def say(self, message: str) -> None:
         """One line on the console and in `events.log`."""
@@ -246,7 +256,10 @@ class _Log:
             return
         seconds = max(1e-9, time.monotonic() - self._since)
         left = (self._plan.steps - state.step) * seconds / self._steps
-        mean, rate = self._loss / max(1, self._targets), learning_rate(state.step - 1, self._plan.steps, self._plan.recipe)
+        mean, rate = (
+            self._loss / max(1, self._targets),
+            learning_rate(state.step - 1, self._plan.steps, self._plan.recipe),
+        )
         values = {
             "loss": mean,
             "bits_per_byte": self._loss / LN2 / max(1, self._bytes),
@@ -273,7 +286,9 @@ class _Log:
         self._since = time.monotonic() if self._steps == 0 else self._since
 
     def _restart(self) -> None:
-        self._since, self._steps, self._targets, self._tokens, self._loss, self._bytes = time.monotonic(), 0, 0, 0, 0.0, 0
+        self._since = time.monotonic()
+        self._steps = self._targets = self._tokens = self._bytes = 0
+        self._loss = 0.0
 
 
 def _memory(device: torch.device) -> float:

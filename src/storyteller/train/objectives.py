@@ -34,7 +34,8 @@ class CausalObjective(nn.Module):
 
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""
-        causal: Any = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        model: Any = self.model
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         body = getattr(causal, causal.base_model_prefix)
         if self._packed and segment_ids.device.type == "cpu":
             # A mask of four dimensions is taken as it is; this one is never read.

@@ -25,7 +25,9 @@ def resolve_precision(asked: str) -> tuple[Precision, str]:
     if asked != "auto":
         return asked, "as the recipe says"  # type: ignore[return-value]
     if torch.cuda.is_available():
-        return ("bfloat16", "the GPU has it") if torch.cuda.is_bf16_supported() else ("float16", "the GPU has no bfloat16")
+        return (
+            ("bfloat16", "the GPU has it") if torch.cuda.is_bf16_supported() else ("float16", "the GPU has no bfloat16")
+        )
     if torch.backends.mps.is_available():
         return "float32", "the safe choice on Apple GPUs"
     ratio = _product_seconds(torch.float32) / _product_seconds(torch.bfloat16)
