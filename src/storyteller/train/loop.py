@@ -38,7 +38,8 @@ class Plan:
     """What the loop works on: data, length, and the functions through which it touches the model's files.
 
     The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills
-    it from one, `samples` tells stories with the model as it is and returns them as Markdown. `steps` is the length of the whole run, `context` the tokens in a row.
+    it from one, `samples` tells stories with the model as it is and returns them as Markdown. `steps` is the length of
+    the whole run, `context` the tokens in a row.
     """
 
     recipe: TrainRecipe
