@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -66,7 +65,7 @@ def find_recipe(source: Path | str) -> Path:
     if str(source) in bundled:
         return bundled[str(source)]
     near = difflib.get_close_matches(str(source), bundled, n=1)
-    hint = f"; did you mean the bundled recipe {near[0]!r}?" if near else ""
+    hint = f"; did you mean the bundled recipe {near[0]!r}?" if near else "."
     raise RecipeError(f"no recipe file {str(source)!r}{hint} `storyteller recipes` lists the bundled ones.")
 
 
@@ -99,10 +98,6 @@ def _parse_override(override: str) -> dict[str, Any]:
         value = yaml.safe_load(text) if text.strip() else None
     except yaml.YAMLError as error:
         raise RecipeError(f"the value in {override!r} is not valid YAML: {error}") from None
-    # YAML 1.1 reads 1e-4 (no dot) as a string, and nobody means the string.
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
     nested: Any = value
     for key in reversed(keys):
         nested = {key: nested}

@@ -13,7 +13,7 @@ __all__ = ["DataRecipe", "LoraRecipe", "ModelRecipe", "Recipe", "SamplesRecipe",
 class _Section(BaseModel):
     """A frozen part of a recipe in which an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LoraRecipe(_Section):

@@ -1,0 +1,210 @@
+"""Recipes: what is read is what was meant, and a mistake is told with the key that was meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from storyteller.errors import RecipeError
+from storyteller.recipe import Recipe, load_recipe, recipe_schema
+from storyteller.recipe.load import bundled_recipes, dump_recipe, find_recipe, merge
+
+_KEYS = st.sampled_from("abcd")
+_TREES = st.recursive(st.integers(), lambda inner: st.dictionaries(_KEYS, inner, max_size=3), max_leaves=8)
+_MAPPINGS = st.dictionaries(_KEYS, _TREES, max_size=3)
+
+_NUMBER = st.floats(1e-6, 0.9)
+_RECIPES = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.text(min_size=1, max_size=20),
+        "model": st.fixed_dictionaries(
+            {},
+            optional={
+                "base": st.text(max_size=20),
+                "method": st.sampled_from(["full", "lora"]),
+                "lora": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "rank": st.integers(1, 64),
+                        "alpha": _NUMBER,
+                        "targets": st.just("all-linear") | st.lists(st.text(max_size=8), max_size=3),
+                    },
+                ),
+            },
+        ),
+        "data": st.fixed_dictionaries(
+            {},
+            optional={
+                "path": st.sampled_from(["data/stories", "故事/集", "with space"]),
+                "context": st.integers(16, 4096),
+                "tasks": st.dictionaries(st.sampled_from(["write", "continue"]), _NUMBER, min_size=1),
+                "max_share_form": st.dictionaries(st.sampled_from(["fable", "chapter"]), _NUMBER),
+            },
+        ),
+        "train": st.fixed_dictionaries(
+            {},
+            optional={
+                "minutes": st.none() | _NUMBER,
+                "lr": _NUMBER,
+                "betas": st.tuples(_NUMBER, _NUMBER),
+                "clip": st.none() | _NUMBER,
+                "sinks": st.lists(st.sampled_from(["tensorboard", "wandb"])),
+            },
+        ),
+        "samples": st.fixed_dictionaries({}, optional={"prompts": st.lists(st.text(max_size=20), max_size=3)}),
+    },
+)
+
+
+def write(path: Path, values: object) -> Path:
+    path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+@settings(max_examples=60, deadline=None)
+@given(_RECIPES)
+def test_what_is_dumped_is_read_back(tmp_path_factory: pytest.TempPathFactory, values: dict[str, object]) -> None:
+    recipe = Recipe.model_validate(values)
+    path = tmp_path_factory.getbasetemp() / "recipe.yaml"
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
+@given(_MAPPINGS, _MAPPINGS)
+def test_merging_keeps_both_and_prefers_the_top(base: dict[str, object], top: dict[str, object]) -> None:
+    before = json.dumps([base, top])
+    merged = merge(base, top)
+    assert merge(base, {}) == base
+    assert merge({}, top) == top
+    assert merge(merged, top) == merged
+    assert merged.keys() == base.keys() | top.keys()
+    assert all(merged[key] == base[key] for key in base.keys() - top.keys())
+    assert json.dumps([base, top]) == before
+
+
+def test_no_recipe_is_all_defaults() -> None:
+    assert load_recipe() == Recipe()
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Recipe().train.lr = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("train.lr=1e-4", "train.lr", 1e-4),
+        ("train.clip=null", "train.clip", None),
+        ("train.clip=", "train.clip", None),
+        ("train.gradient_checkpointing=true", "train.gradient_checkpointing", True),
+        ("name=nan", "name", "nan"),
+        ("name=海豹", "name", "海豹"),
+        ("name=a=b", "name", "a=b"),
+        ("model.lora.targets=[q_proj, v_proj]", "model.lora.targets", ["q_proj", "v_proj"]),
+        ("data.tasks.continue=0.5", "data.tasks.continue", 0.5),
+        ("data.tasks={write: 1}", "data.tasks.write", 1),
+        ("data.path=somewhere/else", "data.path", "somewhere/else"),
+    ],
+)
+def test_overrides(tmp_path: Path, override: str, key: str, value: object) -> None:
+    written = {"data": {"tasks": {"write": 1.0}}, "train": {"rows": 3}}
+    found: object = load_recipe(write(tmp_path / "r.yaml", written), [override]).model_dump(mode="json")
+    for part in key.split("."):
+        assert isinstance(found, dict)
+        found = found[part]
+    assert found == value
+
+
+def test_later_overrides_win(tmp_path: Path) -> None:
+    recipe = load_recipe(None, ["train.lr=0.1", "train.rows=2", "train.lr=0.2"])
+    assert (recipe.train.lr, recipe.train.rows) == (0.2, 2)
+
+
+def test_extends_one_level_beside_the_file_or_bundled(tmp_path: Path) -> None:
+    write(tmp_path / "base.yaml", {"name": "base", "train": {"lr": 0.01, "rows": 2}})
+    child = write(tmp_path / "child.yaml", {"extends": "base.yaml", "name": "child", "train": {"rows": 3}})
+    recipe = load_recipe(child)
+    assert (recipe.name, recipe.train.lr, recipe.train.rows) == ("child", 0.01, 3)
+    assert load_recipe(write(tmp_path / "b.yaml", {"extends": "full"})) == load_recipe("full")
+    write(tmp_path / "base.yaml", {"extends": "full"})
+    with pytest.raises(RecipeError, match="one level only"):
+        load_recipe(child)
+    with pytest.raises(RecipeError, match="no recipe file"):
+        load_recipe(write(tmp_path / "c.yaml", {"extends": "nothing.yaml"}))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.learning_rat=1", "unknown key train.learning_rat"),
+        ("train.stepz=1", "did you mean train.steps?"),
+        ("trian.lr=1e-3", "did you mean train.lr?|did you mean train?"),
+        ("lr=1e-3", r"did you mean train\.lr\?"),
+        ("model.lora.rnak=4", r"did you mean model\.lora\.rank\?"),
+        ("train.lr=fast", r"train\.lr: .*number.*'fast'"),
+        ("train.lr=.nan", r"train\.lr"),
+        ("train.minutes=.inf", r"train\.minutes"),
+        ("train.rows=0", r"train\.rows: .*greater than or equal to 1"),
+        ("train.sinks=[mlflow]", r"'tensorboard' or 'wandb'.*mlflow"),
+        ("train.schedule=cosin", "'cosine'"),
+        ("data.tasks.wirte=1", "'write'"),
+        ("data.tasks={write: 0}", "one must be over 0"),
+        ("train.lr", "key.key=value"),
+        ("=3", "key.key=value"),
+        ("train..lr=3", "key.key=value"),
+        ("train.lr=[1", "not valid YAML"),
+        ("train=3", "train: .*dictionary|train: .*valid"),
+    ],
+)
+def test_mistakes_are_named(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(None, [override])
+
+
+def test_only_one_length() -> None:
+    with pytest.raises(RecipeError, match="give one of steps, epochs and minutes, not steps and minutes"):
+        load_recipe(None, ["train.steps=3", "train.minutes=2"])
+
+
+@pytest.mark.parametrize("content", [b"- a\n- b\n", b"a: [\n", b"\xff\xfe\x00", b"just words"])
+def test_a_file_that_is_no_recipe(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"r\.yaml"):
+        load_recipe(path)
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("# nothing yet\n", encoding="utf-8")
+    assert load_recipe(tmp_path / "r.yaml") == Recipe()
+
+
+def test_a_misspelt_bundled_recipe() -> None:
+    with pytest.raises(RecipeError, match="did you mean the bundled recipe 'tales'"):
+        find_recipe("tale")
+
+
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_bundled_recipes_are_short_and_valid(name: str) -> None:
+    text = bundled_recipes()[name].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    assert text.startswith("# ")
+    assert load_recipe(name).name == name
+
+
+def test_there_are_at_most_fifteen_bundled_recipes() -> None:
+    assert 0 < len(bundled_recipes()) <= 15
+
+
+def test_the_schema_explains_every_key() -> None:
+    schema = recipe_schema()
+    sections = [part for name, part in schema["$defs"].items() if name != "ModelRecipe"]
+    assert all("description" in value for part in sections for value in part["properties"].values())
