@@ -5,10 +5,12 @@ Nothing heavy is imported here: `storyteller --help` answers in under half a sec
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
 import typer
+from typer.core import TyperGroup
 
 from storyteller.cli.doctor import doctor
 from storyteller.cli.evaluate import evaluate
@@ -23,7 +25,32 @@ from storyteller.errors import StorytellerError
 
 __all__ = ["app", "main"]
 
+
+class _Command(TyperGroup):
+    """The command: a mistake of the user ends with one message and exit code 2, Ctrl-C with 130."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run the sub-command and translate what it raises."""
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except (StorytellerError, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                # The reader of a pipe has gone (`storyteller ... | head`): nothing is wrong here.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return None
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            print(f"error: {_message(error)}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt as stop:
+            print(str(stop) or "stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Command,
     name="storyteller",
     help="Turn a language model into a storyteller, and write with it.",
     no_args_is_help=True,
@@ -32,8 +59,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models, name="models", help="List, fetch and describe models.")
-for _command in (write, prepare, tokenize, inspect, finetune, evaluate, recipes, doctor):
-    app.command()(_command)
+for _function in (write, prepare, tokenize, inspect, finetune, evaluate, recipes, doctor):
+    app.command()(_function)
 
 
 @app.callback()
@@ -42,26 +69,12 @@ def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceba
 
 
 def main() -> None:
-    """Run the command; a mistake of the user ends with one message and exit code 2, Ctrl-C with 130."""
-    debug = "--debug" in sys.argv
-    # `--debug` may stand anywhere on the line.
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        app(args=arguments)
-    except StorytellerError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of a pipe has gone (`storyteller ... | head`): nothing is wrong here.
-        sys.stderr.close()
-        sys.exit(0)
-    except OSError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        sys.exit(2)
+    """Run the command; `--debug` may stand anywhere on the line."""
+    arguments = sys.argv[1:]
+    app(["--debug"] + [word for word in arguments if word != "--debug"] if "--debug" in arguments else arguments)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error)

@@ -25,7 +25,7 @@ _PACKAGES = ("storyteller", "torch", "transformers", "peft", "accelerate", "toke
 class Run:
     """One run's folder.
 
-    recipe.yaml  environment.json  data.json  metrics.jsonl  events.log
+    recipe.yaml  asked.yaml  environment.json  data.json  metrics.jsonl  events.log
     samples/step-000500.md
     checkpoints/step-000500/
     best.json  last.json
@@ -37,17 +37,24 @@ class Run:
         self.folder = folder
 
     @classmethod
-    def create(cls, folder: Path, recipe: Recipe) -> Run:
-        """Make the folder, with its recipe and environment; `CheckpointError` if a run stands there already."""
+    def create(cls, folder: Path, recipe: Recipe, *, asked: Recipe, data: Mapping[str, Any]) -> Run:
+        """Make the folder; `CheckpointError` if a run stands there already.
+
+        `recipe` is the resolved one, ready to be run again; what was `asked` for is kept beside it, so that a resume can
+        tell a changed recipe. `data` is the data report.
+        """
         run = cls(folder)
         if run.recipe_path.exists():
             raise CheckpointError(
                 f"{folder} already holds a run; go on with it by `--resume`, or name another folder with --out."
             )
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and all(_begun(path) for path in folder.iterdir())):
             raise CheckpointError(f"{folder} is not an empty folder and not a run; name another folder with --out.")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "environment.json", environment())
+        write_json(folder / "data.json", data)
+        write_atomic(folder / "asked.yaml", dump_recipe(asked))
+        # The last one: with it, the folder is a run.
         write_atomic(run.recipe_path, dump_recipe(recipe))
         return run
 
@@ -117,6 +124,11 @@ class Run:
             kept = [line for line in self.metrics() if line.get("step", 0) <= upto_step]
             write_atomic(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
         return path.open("a", encoding="utf-8", buffering=1)
+
+
+def _begun(path: Path) -> bool:
+    """Whether a file is what a `create` that was killed has left."""
+    return path.name in ("environment.json", "data.json", "asked.yaml") or path.suffix == ".part"
 
 
 def environment() -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -12,7 +13,7 @@ from typing import Any
 from storyteller.errors import TrainingError
 from storyteller.runs.run import Run
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "require_sinks"]
 
 Sink = Callable[[int, str, Mapping[str, float]], None]
 
@@ -42,10 +43,8 @@ class Metrics:
             close()
 
     def _tensorboard(self, run: Run) -> Sink:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise TrainingError("train.sinks names tensorboard: pip install 'storyteller[tensorboard]'.") from None
+        from torch.utils.tensorboard import SummaryWriter
+
         writer = SummaryWriter(str(run.folder / "tensorboard"))
         self._closers.append(writer.close)
 
@@ -56,10 +55,8 @@ class Metrics:
         return sink
 
     def _wandb(self, run: Run) -> Sink:
-        try:
-            import wandb
-        except ImportError:
-            raise TrainingError("train.sinks names wandb: pip install 'storyteller[wandb]'.") from None
+        import wandb
+
         recipe = run.recipe()
         # Nothing leaves the machine unless the user has chosen a mode: offline runs are sent by `wandb sync` later.
         mode = os.environ.get("WANDB_MODE", "offline")
@@ -76,6 +73,13 @@ class Metrics:
             session.log({f"{split}/{key}": value for key, value in values.items()}, step=step)
 
         return sink
+
+
+def require_sinks(names: Sequence[str]) -> None:
+    """Raise `TrainingError` when the package of a sink is missing: better before a run is made than in it."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise TrainingError(f"train.sinks names {name}: pip install 'storyteller[{name}]'.")
 
 
 def _readable(value: float) -> float | None:

@@ -27,7 +27,7 @@ from storyteller.errors import CheckpointError
 from storyteller.runs import Run, file_sha256, read_json, replacing_folder, write_json
 from storyteller.train.optim import trainable
 
-__all__ = ["State", "load_checkpoint", "newest_whole", "rotate", "save_checkpoint"]
+__all__ = ["State", "clear_leftovers", "load_checkpoint", "newest_whole", "rotate", "save_checkpoint"]
 
 SaveModel = Callable[[Path], None]
 LoadModel = Callable[[Path], None]
@@ -107,6 +107,12 @@ def rotate(run: Run, keep: int) -> None:
     for folder in folders[:-keep]:
         if best is None or folder != best[0]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_leftovers(run: Run) -> None:
+    """Delete the unfinished folders that killed processes left among the checkpoints."""
+    for folder in run.checkpoints.glob(".step-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _verified(folder: Path) -> dict[str, Any]:

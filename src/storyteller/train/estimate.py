@@ -58,7 +58,7 @@ def estimate_memory(model: nn.Module, recipe: TrainRecipe, context: int, half: b
 def measure_step_seconds(
     objective: nn.Module, shards: Shards, recipe: TrainRecipe, context: int, accelerator: Accelerator
 ) -> float:
-    """Seconds of one optimizer step, from two real micro-batches forward and backward; no weight changes."""
+    """Seconds of one optimizer step of the slowest process, from two real micro-batches; no weight changes."""
     objective.to(accelerator.device).train()
     batch = shards.batch(recipe.seed, 0, rows=2 * recipe.rows, context=context)
     seconds = 0.0
@@ -72,7 +72,8 @@ def measure_step_seconds(
             torch.cuda.synchronize()
         seconds = time.perf_counter() - began
     objective.zero_grad(set_to_none=True)
-    return seconds * recipe.accumulate
+    slowest = accelerator.gather(torch.tensor([seconds], device=accelerator.device)).max().item()
+    return float(slowest) * recipe.accumulate
 
 
 def resolve_steps(recipe: TrainRecipe, shards: Shards, context: int, step_seconds: float, world: int) -> int:

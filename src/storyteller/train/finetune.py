@@ -19,11 +19,11 @@ from torch import nn
 from storyteller.errors import CheckpointError, TrainingError
 from storyteller.models import Located, apply_lora, count_parameters, load_model, load_weights, locate, save_model
 from storyteller.recipe import Recipe
-from storyteller.recipe.load import dump_recipe
-from storyteller.runs import Run, read_json, replacing_folder, write_atomic, write_json
+from storyteller.runs import Run, read_json, replacing_folder
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.plot import plot_losses
+from storyteller.runs.sinks import require_sinks
 from storyteller.tokens import Shards, StoryTokenizer, Template, tokenize
 from storyteller.train.checkpoint import State
 from storyteller.train.estimate import Estimate, estimate_memory, measure_step_seconds, resolve_steps
@@ -62,13 +62,9 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
     else:
         prepared = _prepare(recipe)
         if prepared.accelerator.is_main_process:
-            Run.create(folder, prepared.recipe)
+            Run.create(folder, prepared.recipe, asked=recipe, data=prepared.shards.meta)
         prepared.accelerator.wait_for_everyone()
         run = Run.open(folder)
-        if prepared.accelerator.is_main_process:
-            # What was asked for is kept beside what it resolved to, so that a resume can tell a changed recipe.
-            write_atomic(folder / "asked.yaml", dump_recipe(recipe))
-            write_json(folder / "data.json", prepared.shards.meta)
     if prepared.accelerator.is_main_process:
         say(str(prepared.estimate))
     try:
@@ -98,12 +94,15 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
 
 
 def _prepare(recipe: Recipe) -> _Prepared:
-    located = locate(recipe.model.base)
-    tokenizer = StoryTokenizer.load(located.folder)
-    template = Template.for_tokenizer(tokenizer)
-    shards = _shards(recipe, tokenizer, template)
+    require_sinks(recipe.train.sinks)
     precision, why = resolve_precision(recipe.train.precision)
     accelerator = Accelerator(mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision])
+    # What is fetched and tokenized is so once; the other processes find it there.
+    with accelerator.main_process_first():
+        located = locate(recipe.model.base)
+        tokenizer = StoryTokenizer.load(located.folder)
+        template = Template.for_tokenizer(tokenizer)
+        shards = _shards(recipe, tokenizer, template)
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
     model = _adapted(recipe, located)
@@ -136,7 +135,13 @@ def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Sh
 
 def _adapted(recipe: Recipe, located: Located) -> nn.Module:
     torch.manual_seed(recipe.train.seed)
-    model: nn.Module = load_model(located, dtype="float32")
+    # Full fine-tuning goes on from the model that an adapter makes; there is nothing left of the adapter then.
+    model: nn.Module = load_model(located, dtype="float32", merge=recipe.model.method == "full")
+    longest = getattr(model.config, "max_position_embeddings", None) or recipe.data.context
+    if recipe.data.context > longest:
+        raise TrainingError(
+            f"data.context is {recipe.data.context}, but {located.name} reads {longest} tokens at most."
+        )
     if recipe.train.gradient_checkpointing:
         model.gradient_checkpointing_enable(  # type: ignore[operator]
             gradient_checkpointing_kwargs={"use_reentrant": False}
@@ -234,12 +239,20 @@ def _same_recipe(run: Run, given: Recipe) -> Recipe:
 
     asked = run.folder / "asked.yaml"
     if asked.exists() and given != Recipe():
-        old, new = dump_recipe(load_recipe(asked)).splitlines(), dump_recipe(given).splitlines()
-        changed = [f"  {a.strip()}  ->  {b.strip()}" for a, b in zip(old, new, strict=False) if a != b]
-        if old != new:
+        old, new = _dotted(load_recipe(asked).model_dump(mode="json")), _dotted(given.model_dump(mode="json"))
+        changed = [f"  {key}: {old.get(key)}  ->  {new.get(key)}" for key in old | new if old.get(key) != new.get(key)]
+        if changed:
             raise CheckpointError(
                 f"{run.folder} was started with another recipe, and a run has one recipe:\n"
                 + "\n".join(changed)
                 + "\nResume it without a recipe, or start a new run with --out."
             )
     return run.recipe()
+
+
+def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, its keys as they are written on the command line."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -11,8 +11,8 @@ from types import FrameType
 __all__ = ["Interrupted", "interruptible"]
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: what the user asked for was done
-    """The user asked to stop and everything has been saved; the message says how to go on."""
+class Interrupted(KeyboardInterrupt):
+    """The Ctrl-C of a user who loses nothing by it: everything has been saved, and the message says how to go on."""
 
 
 @contextlib.contextmanager

@@ -23,7 +23,14 @@ from storyteller.recipe import TrainRecipe
 from storyteller.runs import Metrics, Run, write_atomic
 from storyteller.runs.console import say
 from storyteller.tokens import Batch, Shards
-from storyteller.train.checkpoint import State, load_checkpoint, newest_whole, rotate, save_checkpoint
+from storyteller.train.checkpoint import (
+    State,
+    clear_leftovers,
+    load_checkpoint,
+    newest_whole,
+    rotate,
+    save_checkpoint,
+)
 from storyteller.train.interrupt import Interrupted, interruptible
 from storyteller.train.optim import build_optimizer
 from storyteller.train.schedule import learning_rate
@@ -71,28 +78,29 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
     """
     recipe, run = plan.recipe, plan.run
     optimizer = build_optimizer(objective, recipe)
-    state = _resumed(objective, optimizer, plan) if resume else State()
-    wrapped = accelerator.prepare(objective)
+    state = _resumed(objective, optimizer, plan, accelerator) if resume else State()
+    wrapped, stepper = accelerator.prepare(objective, optimizer)
     # Only the main process writes files; the others compute.
-    metrics = Metrics(run, recipe.sinks, state.step if resume else None) if accelerator.is_main_process else None
+    metrics = Metrics(run, recipe.sinks, state.step or -1) if accelerator.is_main_process else None
     log = _Log(metrics, plan, accelerator)
     saved = time.monotonic()
     try:
         with interruptible() as interrupted:
             if state.step == 0:
-                _evaluate(wrapped, objective, state, plan, accelerator, log)
+                _evaluate(objective, state, plan, accelerator, log)
             while state.step < plan.steps and not _exhausted(state, recipe):
-                log.step(state, *_train_step(wrapped, optimizer, state, plan, accelerator))
-                last = state.step == plan.steps
+                log.step(state, *_train_step(wrapped, stepper, state, plan, accelerator))
                 better = False
-                if last or state.step % plan.evaluate_every == 0:
-                    better = _evaluate(wrapped, objective, state, plan, accelerator, log)
+                if state.step == plan.steps or state.step % plan.evaluate_every == 0:
+                    better = _evaluate(objective, state, plan, accelerator, log)
+                last = state.step == plan.steps or _exhausted(state, recipe)
                 due = state.step % (recipe.save_every or plan.evaluate_every) == 0
                 late = time.monotonic() - saved > 60 * recipe.save_minutes
-                if better or due or last or late or interrupted():
+                late, stop = _agreed(accelerator, late, interrupted())
+                if better or due or last or late or stop:
                     _save(objective, optimizer, state, plan, accelerator, best=better)
                     saved = time.monotonic()
-                if interrupted() and not last:
+                if stop and not last:
                     raise Interrupted(f"stopped at step {state.step} of {plan.steps}; everything is saved")
         if _exhausted(state, recipe):
             log.say(
@@ -108,14 +116,16 @@ def mean_loss(
     objective: nn.Module, data: Shards, rows: int, context: int, limit: int | None, accelerator: Accelerator
 ) -> tuple[float, float]:
     """Loss in nats a target token, and in bits a byte, over (at most `limit` rows of) `data` in its fixed order."""
-    totals = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
+    device = accelerator.device
+    # Apple GPUs have no float64.
+    totals = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
     objective.eval()
     with torch.no_grad(), accelerator.autocast():
         for number, batch in enumerate(data.rows(context=context, rows=rows)):
             if limit is not None and number * rows >= limit:
                 break
             if number % accelerator.num_processes == accelerator.process_index:
-                loss = objective(**batch_tensors(batch, accelerator.device)).double()
+                loss = objective(**batch_tensors(batch, device)).to(totals.dtype)
                 totals += torch.stack([loss, totals.new_tensor(batch.targets), totals.new_tensor(batch.target_bytes)])
     objective.train()
     loss, targets, target_bytes = accelerator.reduce(totals, "sum").tolist()
@@ -123,7 +133,7 @@ def mean_loss(
 
 
 def _train_step(
-    wrapped: nn.Module, optimizer: torch.optim.Optimizer, state: State, plan: Plan, accelerator: Accelerator
+    wrapped: nn.Module, optimizer: Any, state: State, plan: Plan, accelerator: Accelerator
 ) -> tuple[Batch, float, float]:
     """One optimizer step; returns the whole step's batch, its mean loss and the gradient's norm before clipping."""
     recipe, world = plan.recipe, accelerator.num_processes
@@ -148,7 +158,8 @@ def _train_step(
         total += loss.detach()
     norm = accelerator.clip_grad_norm_(wrapped.parameters(), recipe.clip or math.inf)
     mean = (accelerator.reduce(total, "sum") / max(1, batch.targets)).item()
-    if not math.isfinite(mean) or not math.isfinite(float(norm)):
+    # In float16 a gradient that is too large is part of the method: the step is left out and the scale lowered.
+    if not math.isfinite(mean) or (accelerator.scaler is None and not math.isfinite(float(norm))):
         raise TrainingError(
             f"step {state.step + 1}: the loss is {mean} and the gradient norm {float(norm)}; the last checkpoint is kept. "
             f"Lower train.lr (now {recipe.lr:g}), or set train.precision=float32."
@@ -161,13 +172,11 @@ def _train_step(
     return batch, mean, float(norm)
 
 
-def _evaluate(
-    wrapped: nn.Module, objective: nn.Module, state: State, plan: Plan, accelerator: Accelerator, log: _Log
-) -> bool:
+def _evaluate(objective: nn.Module, state: State, plan: Plan, accelerator: Accelerator, log: _Log) -> bool:
     """Measure on dev and tell the samples; True when this is the best model so far that training made."""
     recipe, better = plan.recipe, False
     if plan.measured:
-        loss, bits = mean_loss(wrapped, plan.shards, recipe.rows, plan.context, recipe.evaluate_rows, accelerator)
+        loss, bits = mean_loss(objective, plan.shards, recipe.rows, plan.context, recipe.evaluate_rows, accelerator)
         better = state.best_loss is None or loss < state.best_loss
         log.dev(state, loss, bits, better)
         if better:
@@ -199,18 +208,31 @@ def _save(
     accelerator.wait_for_everyone()
 
 
-def _resumed(objective: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> State:
+def _resumed(objective: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, accelerator: Accelerator) -> State:
     folder, damaged = newest_whole(plan.run)
-    for path in damaged:
-        say(f"{path} is damaged and is passed over")
-        plan.run.event(f"damaged checkpoint passed over: {path.name}")
-    if folder is None:
-        say("no whole checkpoint in the run yet: starting at step 0")
-        return State()
-    state = load_checkpoint(folder, objective, optimizer, plan.load_model)
-    say(f"resumed at step {state.step} of {plan.steps}, loss was {state.last_loss:.4f}")
-    plan.run.event(f"resumed at step {state.step}")
+    state = State() if folder is None else load_checkpoint(folder, objective, optimizer, plan.load_model)
+    if accelerator.is_main_process:
+        for path in damaged:
+            say(f"{path} is damaged and is passed over")
+            plan.run.event(f"damaged checkpoint passed over: {path.name}")
+        if folder is None:
+            say("no whole checkpoint in the run yet: starting at step 0")
+        else:
+            say(f"resumed at step {state.step} of {plan.steps}, loss was {state.last_loss:.4f}")
+            # A kill may have come between the checkpoint and the pointer to it.
+            if state.best_step == state.step:
+                plan.run.point("best", folder, step=state.step, loss=state.best_loss)
+        plan.run.event(f"resumed at step {state.step}")
+        clear_leftovers(plan.run)
     return state
+
+
+def _agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
+    """Each wish, true on every process when it is on one: all must save and stop at the same step."""
+    if accelerator.num_processes == 1:
+        return list(wishes)
+    counts = accelerator.reduce(torch.tensor([float(wish) for wish in wishes], device=accelerator.device), "sum")
+    return [count > 0 for count in counts.tolist()]
 
 
 def _exhausted(state: State, recipe: TrainRecipe) -> bool:

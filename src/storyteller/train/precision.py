@@ -7,6 +7,8 @@ from typing import Literal
 
 import torch
 
+from storyteller.errors import TrainingError
+
 __all__ = ["Precision", "resolve_precision"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -22,6 +24,8 @@ def resolve_precision(asked: str) -> tuple[Precision, str]:
     transformer's shape is clearly faster in it: with AVX-512-BF16 or AMX it is about 2.5 times as fast, without them
     eight times slower.
     """
+    if asked == "float16" and not torch.cuda.is_available():
+        raise TrainingError("train.precision=float16 needs a GPU; take auto, bfloat16 or float32.")
     if asked != "auto":
         return asked, "as the recipe says"  # type: ignore[return-value]
     if torch.cuda.is_available():

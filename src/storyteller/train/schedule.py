@@ -25,7 +25,7 @@ def learning_rate(step: int, steps: int, recipe: TrainRecipe) -> float:
         return recipe.lr * (step + 1) / warm
     if recipe.schedule == "constant":
         return recipe.lr
-    start = warm if recipe.schedule != "wsd" else max(warm, steps - round(recipe.decay_share * steps))
+    start = warm if recipe.schedule != "wsd" else max(warm, steps - max(1, round(recipe.decay_share * steps)))
     done = min(1.0, max(0.0, (step - start + 1) / max(1, steps - start)))
     shape = (1 + math.cos(math.pi * done)) / 2 if recipe.schedule == "cosine" else 1 - done
     return recipe.lr * (recipe.floor + (1 - recipe.floor) * shape)
