@@ -18,8 +18,8 @@ fast: setup-dev  ## the tests that need no real model
 	$(BIN)/python -m pytest -m "not slow"
 
 check: setup-dev  ## style, types, and the direction of imports
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks scripts
+	$(BIN)/ruff format --check src tests benchmarks scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -10,11 +10,22 @@ from storyteller.corpus.story import Language
 from storyteller.errors import ModelError
 from storyteller.runs.home import models_home
 
-__all__ = ["DEFAULT_BASE", "Entry", "Part", "Terms", "catalogue", "entry_named", "find_entry", "shipped_adapter"]
+__all__ = [
+    "DEFAULT_BASE",
+    "SHIPPED",
+    "Entry",
+    "Part",
+    "Terms",
+    "catalogue",
+    "entry_named",
+    "find_entry",
+    "shipped_adapter",
+]
 
 DEFAULT_BASE = "smollm2-135m-instruct"
 
-_SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED = Path(__file__).parent / "shipped"
+"""The storyteller that comes with the package: a PEFT folder, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +176,4 @@ def entry_named(name: str) -> Entry:
 
 def shipped_adapter() -> Path | None:
     """The folder of the adapter that comes with the package, or None while there is none."""
-    return _SHIPPED if (_SHIPPED / "adapter_config.json").is_file() else None
+    return SHIPPED if (SHIPPED / "adapter_config.json").is_file() else None
