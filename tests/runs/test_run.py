@@ -56,7 +56,10 @@ def test_a_creation_that_was_killed_can_be_repeated(run: Run) -> None:
 
 def test_pointers(run: Run) -> None:
     run.point("best", run.checkpoints / "step-000002", step=2, loss=1.5)
-    assert run.pointed("best") == (run.checkpoints / "step-000002", {"checkpoint": "step-000002", "step": 2, "loss": 1.5})
+    assert run.pointed("best") == (
+        run.checkpoints / "step-000002",
+        {"checkpoint": "step-000002", "step": 2, "loss": 1.5},
+    )
     for damaged in ("{", "[]", "{}"):
         (run.folder / "best.json").write_text(damaged)
         with pytest.raises(CheckpointError, match=r"best\.json is damaged"):
