@@ -25,7 +25,7 @@ def known(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     entry = entry_of(write_gguf(tiny_llama, tmp_path / "tiny.gguf"), tmp_path / "wheels")
     default = Entry("default", "", ("en",), 1, "llama", 1024, "CC0", base="tiny")
     monkeypatch.setattr("storyteller.models.entries._ENTRIES", (default, entry))
-    monkeypatch.setattr("storyteller.models.entries._SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr("storyteller.models.entries.SHIPPED", tmp_path / "shipped")
     return entry
 
 

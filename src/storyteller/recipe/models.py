@@ -104,7 +104,9 @@ class TrainRecipe(_Section):
 class SamplesRecipe(_Section):
     """Stories told from the same prompts while the model learns."""
 
-    every: int | None = Field(None, ge=1, description="steps between samples; null: at each evaluation")
+    every: int | None = Field(
+        None, ge=1, description="steps between samples; null: at the start, in the middle and at the end"
+    )
     words: int = Field(80, ge=1, description="length of a sample in words or 字")
     prompts: list[str] = Field(
         ["A lighthouse keeper finds a talking seal.", "Two sisters inherit a clock that runs backwards."],

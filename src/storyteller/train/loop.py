@@ -88,6 +88,7 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
         with interruptible() as interrupted:
             if state.step == 0:
                 _evaluate(objective, state, plan, accelerator, log)
+                _sample(objective, state, plan, accelerator)
             while state.step < plan.steps and not _exhausted(state, recipe):
                 log.step(state, *_train_step(wrapped, stepper, state, plan, accelerator))
                 better = False
@@ -100,6 +101,7 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
                 if better or due or last or late or stop:
                     _save(objective, optimizer, state, plan, accelerator, best=better)
                     saved = time.monotonic()
+                _sample(objective, state, plan, accelerator)
                 if stop and not last:
                     raise Interrupted(f"stopped at step {state.step} of {plan.steps}; everything is saved")
         if _exhausted(state, recipe):
@@ -173,7 +175,7 @@ def _train_step(
 
 
 def _evaluate(objective: nn.Module, state: State, plan: Plan, accelerator: Accelerator, log: _Log) -> bool:
-    """Measure on dev and tell the samples; True when this is the best model so far that training made."""
+    """Measure on dev; True when this is the best model so far."""
     recipe, better = plan.recipe, False
     if plan.measured:
         loss, bits = mean_loss(objective, plan.shards, recipe.rows, plan.context, recipe.evaluate_rows, accelerator)
@@ -183,17 +185,18 @@ def _evaluate(objective: nn.Module, state: State, plan: Plan, accelerator: Accel
             state.best_loss, state.best_step, state.worse = loss, state.step, 0
         else:
             state.worse += 1
-    every = plan.sample_every or plan.evaluate_every
-    if (
-        plan.samples is not None
-        and accelerator.is_main_process
-        and (state.step % every == 0 or state.step == plan.steps)
-    ):
-        objective.eval()
-        write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())
-        objective.train()
     accelerator.wait_for_everyone()
     return better
+
+
+def _sample(objective: nn.Module, state: State, plan: Plan, accelerator: Accelerator) -> None:
+    """Tell the samples when they are due: at the start, at the end, and every so many steps between."""
+    due = state.step % (plan.sample_every or max(1, plan.steps // 2)) == 0 or state.step == plan.steps
+    if plan.samples is None or not due or not accelerator.is_main_process:
+        return
+    objective.eval()
+    write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())
+    objective.train()
 
 
 def _save(
