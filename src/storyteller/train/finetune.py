@@ -26,7 +26,7 @@ from storyteller.runs.plot import plot_losses
 from storyteller.runs.sinks import require_sinks
 from storyteller.tokens import Shards, StoryTokenizer, Template, tokenize
 from storyteller.train.checkpoint import State
-from storyteller.train.estimate import Estimate, estimate_memory, measure_step_seconds, resolve_steps
+from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
 from storyteller.train.objectives import CausalObjective
@@ -107,11 +107,10 @@ def _prepare(recipe: Recipe) -> _Prepared:
         say(f"computing in {precision}: {why}")
     model = _adapted(recipe, located)
     context = recipe.data.context
-    seconds = measure_step_seconds(CausalObjective(model), shards, recipe.train, context, accelerator)
+    seconds, memory = measure_cost(CausalObjective(model), shards, recipe.train, context, accelerator)
     steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
     resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(model)
-    memory = estimate_memory(model, recipe.train, context, half=precision != "float32")
     return _Prepared(
         recipe.model_copy(update={"train": resolved}),
         located,

@@ -32,6 +32,7 @@ from storyteller.train.checkpoint import (
     save_checkpoint,
 )
 from storyteller.train.interrupt import Interrupted, interruptible
+from storyteller.train.memory import advising_on_memory, peak_memory
 from storyteller.train.optim import build_optimizer
 from storyteller.train.schedule import learning_rate
 
@@ -85,7 +86,7 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
     log = _Log(metrics, plan, accelerator)
     saved = time.monotonic()
     try:
-        with interruptible() as interrupted:
+        with interruptible() as interrupted, advising_on_memory():
             if state.step == 0:
                 _evaluate(objective, state, plan, accelerator, log)
                 _sample(objective, state, plan, accelerator)
@@ -294,7 +295,7 @@ class _Log:
             "targets": state.targets,
             "targets_per_second": self._targets / seconds,
             "tokens_per_second": self._tokens / seconds,
-            "memory_mb": _memory(self._device),
+            "memory_mb": peak_memory(self._device) / 1e6,
         }
         self._metrics.write(state.step, "train", values)
         say(
@@ -315,17 +316,6 @@ class _Log:
         self._since = time.monotonic()
         self._steps = self._targets = self._tokens = self._bytes = 0
         self._loss = 0.0
-
-
-def _memory(device: torch.device) -> float:
-    """Peak memory in MB: of the GPU where there is one, else of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def _clock(seconds: float) -> str:
