@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,9 +77,8 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     """
     from safetensors.torch import load_file
 
-    values = _verified(folder)
+    state = _verified(folder)
     load_model(folder)
-    state = State(**{field.name: values[field.name] for field in dataclasses.fields(State)})
     if _fingerprint(model) != state.tensors:
         raise CheckpointError(f"the weights loaded from {folder} are not those that were saved; was a file exchanged?")
     _restore_moments(model, optimizer, load_file(folder / "optimizer.safetensors"), folder)
@@ -90,7 +88,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 def newest_whole(run: Run) -> tuple[Path | None, list[Path]]:
     """The newest checkpoint that passes its hashes, and the damaged ones that are newer than it."""
     damaged = []
-    for folder in sorted(run.checkpoints.glob("step-*"), reverse=True):
+    for folder in reversed(_by_step(run)):
         try:
             _verified(folder)
         except CheckpointError:
@@ -103,8 +101,7 @@ def newest_whole(run: Run) -> tuple[Path | None, list[Path]]:
 def rotate(run: Run, keep: int) -> None:
     """Delete all checkpoints but the newest `keep` and the best."""
     best = run.pointed("best")
-    folders = sorted(run.checkpoints.glob("step-*"))
-    for folder in folders[:-keep]:
+    for folder in _by_step(run)[:-keep]:
         if best is None or folder != best[0]:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -115,19 +112,24 @@ def clear_leftovers(run: Run) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _verified(folder: Path) -> dict[str, Any]:
-    """The content of `state.json`, after every file that it names has been checked."""
+def _by_step(run: Run) -> list[Path]:
+    # A millionth step has a longer name.
+    return sorted(run.checkpoints.glob("step-*"), key=lambda folder: (len(folder.name), folder.name))
+
+
+def _verified(folder: Path) -> State:
+    """The saved state, after every file that was saved with it has been checked."""
     advice = "delete that folder to go on from an earlier checkpoint"
     try:
-        values: dict[str, Any] = read_json(folder / "state.json")
-        files = values["files"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / 'state.json'} cannot be read ({error}); {advice}.") from None
-    for name, noted in files.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != noted["bytes"] or file_sha256(path) != noted["sha256"]:
+        values = read_json(folder / "state.json")
+        state = State(**{field.name: values[field.name] for field in dataclasses.fields(State)})
+        files = {folder / name: (noted["bytes"], noted["sha256"]) for name, noted in values["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / 'state.json'} cannot be read ({error!r}); {advice}.") from None
+    for path, (size, sha256) in files.items():
+        if not path.is_file() or path.stat().st_size != size or file_sha256(path) != sha256:
             raise CheckpointError(f"{path} is damaged or missing; {advice}.")
-    return values
+    return state
 
 
 def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
