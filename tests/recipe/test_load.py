@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from storyteller.errors import RecipeError
 from storyteller.recipe import Recipe, load_recipe, recipe_schema
+from storyteller.recipe.aliases import ALIASES, keys_of
 from storyteller.recipe.load import bundled_recipes, dump_recipe, find_recipe, merge
 
 _KEYS = st.sampled_from("abcd")
@@ -144,7 +145,22 @@ def test_extends_one_level_beside_the_file_or_bundled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.learning_rat=1", "unknown key train.learning_rat"),
+        ("train.learning_rat=1", r"unknown key train\.learning_rat; did you mean train\.lr\?"),
+        ("train.learning_rate=1e-4", r"did you mean train\.lr\?"),
+        ("learning-rate=1e-4", r"did you mean train\.lr\?"),
+        ("train.batch_size=4", r"did you mean train\.rows\?"),
+        ("train.max_steps=4", r"did you mean train\.steps\?"),
+        ("num_epochs=4", r"did you mean train\.epochs\?"),
+        ("train.block_size=4", r"did you mean data\.context\?"),
+        ("data.max_length=4", r"did you mean data\.context\?"),
+        ("model.r=4", r"did you mean model\.lora\.rank\?"),
+        ("model.rank=4", r"did you mean model\.lora\.rank\?"),
+        ("model.lora_alpha=4", r"did you mean model\.lora\.alpha\?"),
+        ("train.bf16=true", r"did you mean train\.precision\?"),
+        ("train.gradient_accumulation_steps=2", r"did you mean train\.accumulate\?"),
+        ("train.output_dir=x", "did you mean --out FOLDER?"),
+        ("base_model=x", r"did you mean model\.base\?"),
+        ("train.xyzzy=1", r"unknown key train\.xyzzy$"),
         ("train.stepz=1", "did you mean train.steps?"),
         ("trian.lr=1e-3", "did you mean train.lr?|did you mean train?"),
         ("lr=1e-3", r"did you mean train\.lr\?"),
@@ -167,6 +183,12 @@ def test_extends_one_level_beside_the_file_or_bundled(tmp_path: Path) -> None:
 def test_mistakes_are_named(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(None, [override])
+
+
+def test_another_trainers_name_is_never_ours_and_leads_to_a_key() -> None:
+    keys = set(keys_of(Recipe))
+    assert set(ALIASES.values()) - keys == {"--out FOLDER"}
+    assert not ALIASES.keys() & {key.rpartition(".")[2] for key in keys}
 
 
 def test_only_one_length() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from storyteller.errors import RecipeError
+from storyteller.recipe.aliases import meant_key
 from storyteller.recipe.models import Recipe
 
 __all__ = ["bundled_recipes", "dump_recipe", "find_recipe", "load_recipe", "merge", "recipe_schema"]
@@ -111,20 +112,9 @@ def _explain(error: ValidationError, source: Path | str | None) -> str:
     for problem in error.errors():
         location = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = list(_dotted_keys(Recipe))
-            near = difflib.get_close_matches(location, known, n=1, cutoff=0.5) or [
-                key for key in known if key.rpartition(".")[2] == location.rpartition(".")[2]
-            ]
-            lines.append(f"unknown key {location}" + (f"; did you mean {near[0]}?" if near else ""))
+            meant = meant_key(location)
+            lines.append(f"unknown key {location}" + (f"; did you mean {meant}?" if meant else ""))
         else:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{location or 'recipe'}: {message} (got {problem['input']!r})")
     return f"{where}: " + "\n  ".join(lines)
-
-
-def _dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, info in model.model_fields.items():
-        yield prefix + name
-        for kind in (info.annotation, *get_args(info.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from _dotted_keys(kind, f"{prefix}{name}.")
