@@ -24,6 +24,8 @@ def plot_losses(run: Run) -> Path | None:
             values.append(line["bits_per_byte"])
     if not curves:
         return None
+    # Text stays text in the SVG: whoever looks at it has the letters, of whatever script a run's name is.
+    pyplot.rcParams["svg.fonttype"] = "none"
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for split, (steps, values) in sorted(curves.items()):
         axes.plot(steps, values, label=split, marker="o" if split == "dev" else None, linewidth=1.5, markersize=4)

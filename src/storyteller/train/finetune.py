@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from storyteller.errors import CheckpointError, TrainingError
@@ -96,6 +97,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
 def _prepare(recipe: Recipe) -> _Prepared:
     require_sinks(recipe.train.sinks)
     precision, why = resolve_precision(recipe.train.precision)
+    # Accelerate holds one precision a process; an earlier run's must not bind this one.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision])
     # What is fetched and tokenized is so once; the other processes find it there.
     with accelerator.main_process_first():
@@ -228,7 +231,7 @@ def _licences(corpus: Path) -> dict[str, int]:
     """Stories by licence as the corpus's own report counts them; none when the folder has no report."""
     with contextlib.suppress(OSError, json.JSONDecodeError):
         counts = read_json(corpus / "manifest.json").get("licences", {})
-        return {str(name): int(count) for name, count in counts.items()}
+        return {str(name) or "not stated": int(count) for name, count in counts.items()}
     return {}
 
 
