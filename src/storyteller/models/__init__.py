@@ -10,6 +10,7 @@ The cache is `$STORYTELLER_HOME/models` (`~/.storyteller/models`) and may be del
 
     <name>/<file>.gguf            a fetched model of the catalogue
     converted/<sha256>-<n>/       the transformers folder made of a GGUF: config.json, model.safetensors, tokenizer.json
+    merged/<key>-<n>.gguf         a base with its adapter merged in, for the fast engine; the four last used are kept
     hub/                          fetched hub models, as the hub's library lays them out
 """
 
