@@ -13,15 +13,19 @@ __all__ = ["Interval", "cluster_weights", "ratio_interval"]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval; `n` is the number of works (clusters) that it rests on."""
+    """An estimate with its 95 % interval; `n` is the number of works (clusters) that it rests on.
+
+    One work alone has no interval: `low` and `high` are None then.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        interval = "no interval" if self.low is None else f"{self.low:.4f}, {self.high:.4f}"
+        return f"{self.value:.4f} [{interval}]"
 
 
 def cluster_weights(clusters: int, resamples: int = 2000, seed: int = 1) -> NDArray[np.float64]:
@@ -39,14 +43,14 @@ def ratio_interval(
 ) -> Interval:
     """The ratio of two sums (such as bits and bytes) with a percentile bootstrap over clusters (Efron and Tibshirani 1993).
 
-    One value an item; `clusters` names the work of each. With a single cluster the interval is not defined and is NaN.
+    One value an item; `clusters` names the work of each. With a single cluster there is no interval.
     """
     names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     above = np.bincount(index, weights=np.asarray(numerators, dtype=np.float64), minlength=len(names))
     below = np.bincount(index, weights=np.asarray(denominators, dtype=np.float64), minlength=len(names))
     value = float(above.sum() / below.sum())
     if len(names) < 2:
-        return Interval(value, float("nan"), float("nan"), len(names))
+        return Interval(value, None, None, len(names))
     weights = cluster_weights(len(names), resamples, seed)
     ratios = (weights @ above) / (weights @ below)
     low, high = np.percentile(ratios, [2.5, 97.5])

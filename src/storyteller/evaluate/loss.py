@@ -67,6 +67,9 @@ def measure_losses(
     """
     if not stories:
         raise DataError("there is no story to measure; check the split and the filters.")
+    longest = getattr(model.config, "max_position_embeddings", None) or context
+    if context > longest:
+        raise DataError(f"a window of {context} tokens is too long: the model reads {longest} tokens at most.")
     device = next(model.parameters()).device
     model.eval()
     results = []

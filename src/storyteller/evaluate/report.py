@@ -71,7 +71,9 @@ def choose_stories(data: Path, split: str, limit: int | None, language: str | No
         raise DataError(f"there is no split {split!r}; it is train, dev or test.")
     found = [story for story in read_split(data, split) if language in (None, story.language)]
     if not found:
-        raise DataError(f"{data} has no {language or ''} story in its {split} split; prepare a larger corpus.")
+        raise DataError(
+            f"{data} has no {language + ' ' if language else ''}story in its {split} split; prepare a larger corpus."
+        )
     ordered = sorted(found, key=lambda story: hashlib.sha256(story.id.encode()).digest())
     return list(itertools.islice(ordered, limit))
 
