@@ -82,6 +82,22 @@ def test_duplicates_are_removed_and_counted(tmp_path: Path) -> None:
     assert kept.kept == 13
 
 
+@pytest.mark.parametrize("chinese", [False, True])
+@pytest.mark.parametrize("near", [False, True])
+def test_duplicates_that_are_kept_stay_on_one_side(tmp_path: Path, chinese: bool, near: bool) -> None:
+    texts = [tale(n, chinese=chinese) for n in range(20)]
+    copies = [text.replace("老", "少", 1).replace("said", "cried", 1) if near else text for text in texts]
+    path = write(tmp_path / "in.jsonl", [*texts, *copies, *texts])
+    report = prepare([path], tmp_path / "out", settings=PrepareSettings(deduplicate=False, dev=0.3, test=0.3))
+    splits = {split: list(read_split(tmp_path / "out", split)) for split in ("train", "dev", "test")}
+    assert report.kept == len({story.id for split in splits.values() for story in split}) == 60
+    assert min(map(len, splits.values())) > 0
+    solid = {split: {"".join(story.text.split()) for story in stories} for split, stories in splits.items()}
+    for text, copy in zip(texts, copies, strict=True):
+        kin = {"".join(text.split()), "".join(copy.split())}
+        assert [found for stories in solid.values() if (found := kin & stories)] == [kin]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

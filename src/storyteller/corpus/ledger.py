@@ -40,12 +40,12 @@ _MACHINE = re.compile(
 
 
 class Ledger:
-    """Rows (40 bytes) and, when near duplicates are looked for, sketches (256 bytes) in two files of a folder."""
+    """Rows (40 bytes) and sketches (256 bytes) in two files of a folder."""
 
-    def __init__(self, folder: Path, *, sketches: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self._rows_path, self._sketches_path = folder / "rows.bin", folder / "sketches.bin"
         self._rows = self._rows_path.open("wb")
-        self._sketches = self._sketches_path.open("wb") if sketches else None
+        self._sketches = self._sketches_path.open("wb")
         self._licences: dict[str, int] = {}
         self.size = 0
 
@@ -58,8 +58,7 @@ class Ledger:
         try:
             self._rows.close()
         finally:
-            if self._sketches is not None:
-                self._sketches.close()
+            self._sketches.close()
 
     def add(self, story: Story, source: int) -> None:
         """Write the row of `story`; `source` numbers the file or folder that it came from."""
@@ -73,8 +72,7 @@ class Ledger:
             *(FORMS.index(story.form), LANGUAGES.index(story.language)),
         )
         self._rows.write(np.array(row, ROW).tobytes())
-        if self._sketches is not None:
-            self._sketches.write(sketch(story.text, story.language).tobytes())
+        self._sketches.write(sketch(story.text, story.language).tobytes())
         self.size += 1
 
     @property

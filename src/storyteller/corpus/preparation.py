@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,10 +59,12 @@ def prepare(paths: Sequence[Path], out: Path, *, settings: PrepareSettings | Non
     with _full_disk(out), replacing_folder(out) as folder:
         from storyteller.corpus.ledger import Ledger
 
-        sketches = settings.deduplicate and settings.near_duplicates
         inputs = _Inputs(paths)
-        with Ledger(folder, sketches=sketches) as ledger, (folder / "kept.jsonl").open("wb") as kept:
+        copies: Counter[str] = Counter()
+        with Ledger(folder) as ledger, (folder / "kept.jsonl").open("wb") as kept:
             for story, source in _stories(inputs, settings, report):
+                if not settings.deduplicate:
+                    story = _as_copy(story, copies)
                 kept.write(json.dumps(story.to_json(), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
                 ledger.add(story, source)
                 report.megabytes += len(story.text.encode("utf-8", "replace")) / 1e6
@@ -73,6 +76,13 @@ def prepare(paths: Sequence[Path], out: Path, *, settings: PrepareSettings | Non
         report.seconds = round(time.monotonic() - started, 2)
         _write_manifest(folder, inputs.entries(), settings, report)
     return report
+
+
+def _as_copy(story: Story, copies: Counter[str]) -> Story:
+    """`story` under an id of its own: that of its text, with a number from the second of the same text on."""
+    copies[story.id] += 1
+    number = copies[story.id]
+    return story if number == 1 else dataclasses.replace(story, id=f"{story.id}-{number}")
 
 
 def to_story(piece: Piece) -> Story | None:
@@ -193,18 +203,20 @@ def _decide(ledger: Ledger, settings: PrepareSettings, report: Report, sources: 
     """The split of each row; 255 for a duplicate. Fills the report's figures."""
     import numpy as np
 
-    from storyteller.corpus.duplicates import near_duplicates
+    from storyteller.corpus.duplicates import components, near_duplicates
     from storyteller.corpus.split import assign, group
 
     rows = ledger.rows()
     alive = np.ones(len(rows), bool)
-    kin = np.arange(len(rows))
+    _, first, same = np.unique(np.array(rows["text"]), return_index=True, return_inverse=True)
+    # Copies are looked for even when they are kept: they must not come to lie on two sides.
+    twins, kin = near_duplicates(ledger.sketches(), settings.threshold)
+    kin = components(kin, np.arange(len(rows)), first[same])
     if settings.deduplicate:
         alive[:] = False
-        alive[np.unique(np.array(rows["text"]), return_index=True)[1]] = True
+        alive[first] = True
         report.exact_duplicates = int((~alive).sum())
         if settings.near_duplicates:
-            twins, kin = near_duplicates(ledger.sketches(), settings.threshold)
             # Of a cluster the first story stays; it is alive, for the first of exact duplicates is.
             near = alive & (twins != np.arange(len(rows)))
             report.near_duplicates = int(near.sum())

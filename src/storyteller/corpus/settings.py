@@ -16,9 +16,10 @@ class PrepareSettings:
     """What `prepare` keeps and how it splits.
 
     `min_words` and `max_words` count 字 in Chinese. `deduplicate` removes exact duplicates, `near_duplicates` those
-    whose shingles have a Jaccard similarity of `threshold` or more. `dev` and `test` are shares of the stories.
-    `licences` and `exclude_licences` are patterns (regular expressions, case ignored) that a stated licence must, or
-    must not, match. A group of one author or work over `largest_group` of all stories is split up.
+    whose shingles have a Jaccard similarity of `threshold` or more; those that are kept stay in one split. `dev` and
+    `test` are shares of the stories. `licences` and `exclude_licences` are patterns (regular expressions, case ignored)
+    that a stated licence must, or must not, match. A group of one author or work over `largest_group` of all stories is
+    split up.
     """
 
     languages: tuple[Language, ...] = LANGUAGES
