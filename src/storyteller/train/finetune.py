@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from storyteller.corpus import read_split
 from storyteller.errors import CheckpointError, TrainingError
 from storyteller.models import Located, apply_lora, count_parameters, load_model, load_weights, locate, save_model
 from storyteller.recipe import Recipe
@@ -96,6 +97,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
 
 def _prepare(recipe: Recipe) -> _Prepared:
     require_sinks(recipe.train.sinks)
+    # A corpus that is not there is told before a model is fetched.
+    read_split(recipe.data.path, "train")
     precision, why = resolve_precision(recipe.train.precision)
     # Accelerate holds one precision a process; an earlier run's must not bind this one.
     AcceleratorState._reset_state()
