@@ -22,7 +22,7 @@ def learning_rate(step: int, steps: int, recipe: TrainRecipe) -> float:
     """
     warm = min(warmup_steps(recipe, steps), steps)
     if step < warm:
-        return recipe.lr * (step + 1) / warm
+        return recipe.lr * ((step + 1) / warm)  # the share is exactly 1 at the end
     if recipe.schedule == "constant":
         return recipe.lr
     start = warm if recipe.schedule != "wsd" else max(warm, steps - max(1, round(recipe.decay_share * steps)))
