@@ -9,7 +9,7 @@ from storyteller.corpus.language import sample, words_of
 from storyteller.corpus.settings import PrepareSettings
 from storyteller.corpus.story import Form, Story
 
-__all__ = ["refusal"]
+__all__ = ["layout_refusal", "refusal"]
 
 _LICENCE_WORDS = (
     "licen",
@@ -50,19 +50,11 @@ def refusal(story: Story, settings: PrepareSettings) -> str | None:
         return "language not asked for"
     if story.form not in settings.forms:
         return "form not asked for"
-    return _licence(story, settings) or _layout(story.text, story.form) or _unsuitable(story, settings)
+    return _licence(story, settings) or layout_refusal(story.text, story.form) or _unsuitable(story, settings)
 
 
-def _licence(story: Story, settings: PrepareSettings) -> str | None:
-    stated = story.licence or ""
-    if settings.licences and not re.search(settings.licences, stated, re.I):
-        return "licence not allowed" if stated else "no licence stated"
-    if settings.exclude_licences and re.search(settings.exclude_licences, stated, re.I):
-        return "licence excluded"
-    return None
-
-
-def _layout(text: str, form: Form) -> str | None:
+def layout_refusal(text: str, form: Form) -> str | None:
+    """The reason for which `text` does not even look like a story, or nothing."""
     seen = sample(text, 1500)
     solid = len(seen) - seen.count(" ") - seen.count("\n")
     if sum(map(str.isalpha, seen)) < 0.6 * solid:
@@ -78,6 +70,15 @@ def _layout(text: str, form: Form) -> str | None:
         repeated = sum(len(line) * (count - 1) for line, count in Counter(lines).items() if count > 1)
         if repeated > 0.4 * len(text):
             return "repeated lines"
+    return None
+
+
+def _licence(story: Story, settings: PrepareSettings) -> str | None:
+    stated = story.licence or ""
+    if settings.licences and not re.search(settings.licences, stated, re.I):
+        return "licence not allowed" if stated else "no licence stated"
+    if settings.exclude_licences and re.search(settings.exclude_licences, stated, re.I):
+        return "licence excluded"
     return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from storyteller.corpus.language import count_words, split_sentences
 from storyteller.corpus.story import Form, Language
 from storyteller.errors import GenerationError
+from storyteller.generate.doubt import doubt
 from storyteller.generate.engine import Engine
 from storyteller.generate.sampling import Sampler
 from storyteller.generate.stopping import ByteDecoder, FinishReason, Length
@@ -50,7 +51,7 @@ class Told:
 
     `finish_reason` is `stop` (the model's own end, or a sentence end near the wished length), `length` (cut at 130 %
     of it or at `max_tokens`, after the last whole sentence), `context` (the window is full and the task allows no
-    other) or `cancelled`.
+    other) or `cancelled`. `doubt` is set when the text does not look like a story, and says like what.
     """
 
     text: str
@@ -66,6 +67,7 @@ class Told:
     seconds: float
     tokens: int
     tokens_per_second: float
+    doubt: str | None = None
 
 
 class Writing:
@@ -117,6 +119,7 @@ class Writing:
             seconds=round(self._seconds, 3),
             tokens=self._count,
             tokens_per_second=round(self._count / self._seconds, 1) if self._seconds else 0.0,
+            doubt=doubt(text, request.form),
         )
 
     def _write(self) -> Iterator[Token]:
