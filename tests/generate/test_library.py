@@ -8,7 +8,7 @@ import yaml
 
 from storyteller.errors import GenerationError
 from storyteller.generate import Told, save_story
-from storyteller.generate.library import read_story
+from storyteller.generate.library import read_origin, read_story
 from storyteller.runs.home import stories_home
 
 
@@ -62,3 +62,16 @@ def test_a_continuation_is_saved_with_what_it_continues(before: str, text: str, 
     path = save_story(story, before=before)
     assert read_story(path) == before + text
     assert f"words: {words}\n" in path.read_text("utf-8")
+
+
+def test_a_saved_story_knows_where_it_comes_from() -> None:
+    path = save_story(told("The end.", "Seal"))
+    assert read_origin(path) == {"form": "fable", "language": "en", "model": "tiny"}
+
+
+@pytest.mark.parametrize(
+    "content", ["Once.", "---\nform: fable\nmodel: other\n---\nOnce.", "---\na: [\n---\n从前。", "---\n- a\n---\nOnce."]
+)
+def test_another_programs_file_says_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "s.md").write_text(content, encoding="utf-8")
+    assert read_origin(tmp_path / "s.md") == {}

@@ -15,7 +15,7 @@ from storyteller.generate.writing import Told
 from storyteller.runs.files import write_atomic
 from storyteller.runs.home import stories_home
 
-__all__ = ["read_story", "save_story"]
+__all__ = ["read_origin", "read_story", "save_story"]
 
 _FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^\w]+")
@@ -50,13 +50,30 @@ def save_story(
 
 def read_story(path: Path) -> str:
     """The text of a story file, without its front matter if it has one; raises `GenerationError`."""
+    return _FRONT.sub("", _read(path)).strip()
+
+
+def read_origin(path: Path) -> dict[str, str]:
+    """The `form`, `language` and `model` of a file that `save_story` wrote; of any other file, nothing."""
+    import yaml
+
+    front = _FRONT.match(_read(path))
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        record = yaml.safe_load(front.group(1)) if front else None
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(record, dict) or not {"finish_reason", "seed"} <= record.keys():
+        return {}
+    return {key: record[key] for key in ("form", "language", "model") if isinstance(record.get(key), str)}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise GenerationError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise GenerationError(f"{path}: not UTF-8 text. Save it as UTF-8.") from error
-    return _FRONT.sub("", text).strip()
 
 
 def _markdown(told: Told, settings: dict[str, Any], now: datetime.datetime) -> str:

@@ -20,15 +20,20 @@ def build_request(
     words: int | None = None,
     title: str | None = None,
     characters: Sequence[Character] = (),
+    keywords: Sequence[str] = (),
+    opening: str | None = None,
     before: str | None = None,
 ) -> Request:
     """The request for a story about something, or, with `before`, for what comes after a story so far.
 
-    Without a language it is that of `about`, or of `before`. Raises `GenerationError` for an empty prompt, an unknown
-    form or language, and a length below 1.
+    Without a language it is that of `about`, `opening` or `before`, the first that is there. Raises `GenerationError`
+    for an empty prompt, an unknown form or language, a length below 1, and an opening for what has begun already.
     """
     about = about.strip() if about else None
-    if not about and not before:
+    opening = opening.strip() if opening else None
+    if opening and before:
+        raise GenerationError("an opening begins a new story. To continue one with your words, add them to its file.")
+    if not about and not before and not opening:
         raise GenerationError('the prompt is empty. Say what the story is about: "A keeper finds a talking seal"')
     known_form = next((known for known in FORMS if known == form), None)
     if known_form is None:
@@ -40,11 +45,13 @@ def build_request(
         raise GenerationError(f"a story of {words} words cannot be written; ask for 1 or more.")
     return Request(
         task="continue" if before else "write",
-        language=spoken or identify_language(about or before or "") or "en",
+        language=spoken or identify_language(about or opening or before or "") or "en",
         form=known_form,
         about=about,
         title=title,
         words=words,
         characters=tuple(characters),
+        keywords=tuple(word.strip() for word in keywords if word.strip()),
+        opening=opening or None,
         before=before or None,
     )
