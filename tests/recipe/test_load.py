@@ -222,6 +222,14 @@ def test_bundled_recipes_are_short_and_valid(name: str) -> None:
     assert load_recipe(name).name == name
 
 
+def test_who_browses_the_repository_finds_the_same_recipes() -> None:
+    folder = Path(__file__).parents[2] / "recipes"
+    assert not folder.readlink().is_absolute()
+    assert {path.stem: path.resolve() for path in folder.glob("*.yaml")} == {
+        name: path.resolve() for name, path in bundled_recipes().items()
+    }
+
+
 def test_there_are_at_most_fifteen_bundled_recipes() -> None:
     assert 0 < len(bundled_recipes()) <= 15
 
