@@ -12,6 +12,7 @@ import traceback
 import typer
 from typer.core import TyperGroup
 
+from storyteller import __version__
 from storyteller.cli.doctor import doctor
 from storyteller.cli.evaluate import evaluate
 from storyteller.cli.finetune import finetune
@@ -63,8 +64,17 @@ for _function in (write, prepare, tokenize, inspect, finetune, evaluate, recipes
     app.command()(_function)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"storyteller {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
+) -> None:
     """Turn a language model into a storyteller, and write with it."""
 
 
