@@ -12,10 +12,10 @@ story: setup model  ## set everything up and tell a story
 	@$(BIN)/storyteller write "$(PROMPT)"
 
 test: setup-dev model  ## set everything up and pass all tests, those that need the real model too
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 fast: setup-dev  ## the tests that need no real model
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
 
 check: setup-dev  ## style, types, and the direction of imports
 	$(BIN)/ruff check src tests benchmarks scripts
