@@ -238,3 +238,14 @@ def test_the_schema_explains_every_key() -> None:
     schema = recipe_schema()
     sections = [part for name, part in schema["$defs"].items() if name != "ModelRecipe"]
     assert all("description" in value for part in sections for value in part["properties"].values())
+
+
+def test_a_length_on_top_takes_the_place_of_the_one_below(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("train: {steps: 10, lr: 1.0e-3}", encoding="utf-8")
+    (tmp_path / "child.yaml").write_text("extends: base.yaml\ntrain: {epochs: 2}", encoding="utf-8")
+    child = load_recipe(tmp_path / "child.yaml").train
+    assert (child.steps, child.epochs, child.lr) == (None, 2, 1e-3)
+    asked = load_recipe(tmp_path / "base.yaml", ["train.minutes=3"]).train
+    assert (asked.steps, asked.minutes, asked.lr) == (None, 3, 1e-3)
+    with pytest.raises(RecipeError, match="give one of"):
+        load_recipe(tmp_path / "base.yaml", ["train.minutes=3", "train.epochs=1"])

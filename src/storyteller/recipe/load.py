@@ -17,6 +17,8 @@ from storyteller.recipe.models import Recipe
 
 __all__ = ["bundled_recipes", "dump_recipe", "find_recipe", "load_recipe", "merge", "recipe_schema"]
 
+_LENGTHS = ("steps", "epochs", "minutes")
+
 
 def load_recipe(source: Path | str | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in the file `source` (or of that bundled name; none: all defaults) with `a.b=value` overrides on top.
@@ -24,8 +26,10 @@ def load_recipe(source: Path | str | None = None, overrides: Sequence[str] = ())
     Raises `RecipeError` for a file that cannot be read, an unknown key, a value of the wrong kind.
     """
     values = _read(find_recipe(source), extends=True) if source is not None else {}
+    asked: dict[str, Any] = {}
     for override in overrides:
-        values = merge(values, _parse_override(override))
+        asked = merge(asked, _parse_override(override))
+    values = _overlay(values, asked)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -57,6 +61,18 @@ def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """`merge`, in which a length given on top (steps, epochs or minutes) takes the place of the one below."""
+    below, above = base.get("train"), top.get("train")
+    if (
+        isinstance(below, Mapping)
+        and isinstance(above, Mapping)
+        and any(above.get(key) is not None for key in _LENGTHS)
+    ):
+        base = {**base, "train": {key: value for key, value in below.items() if key not in _LENGTHS}}
+    return merge(base, top)
+
+
 def find_recipe(source: Path | str) -> Path:
     """The recipe file of that path, or the bundled one of that name; `RecipeError` if there is neither."""
     path = Path(source)
@@ -85,7 +101,7 @@ def _read(path: Path, *, extends: bool) -> dict[str, Any]:
     if not extends:
         raise RecipeError(f"{path} is extended by another recipe, so it cannot have `extends` itself (one level only).")
     beside = path.parent / str(parent)
-    return merge(_read(beside if beside.is_file() else find_recipe(str(parent)), extends=False), values)
+    return _overlay(_read(beside if beside.is_file() else find_recipe(str(parent)), extends=False), values)
 
 
 def _parse_override(override: str) -> dict[str, Any]:
