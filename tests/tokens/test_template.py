@@ -58,20 +58,46 @@ def test_an_opening_only_adds_to_the_prompt(template: Template, request: Request
     assert opened == bare + template.tokenizer.encode("从前")
 
 
+def spelled(tokenizer: StoryTokenizer, ids: list[int]) -> str:
+    """The text with its control tokens; a character may be several tokens, so bytes are joined first."""
+    return b"".join(
+        tokenizer.token(i).encode() if tokenizer.is_special(i) else tokenizer.token_bytes(i) for i in ids
+    ).decode()
+
+
 def test_chatml_has_the_form_of_a_chat(tokenizer: StoryTokenizer) -> None:
     template = Template.for_tokenizer(tokenizer)
-    example = template.example(Request(about="A seal."), "Once.")
-    spelled = "".join(tokenizer.token(i) if tokenizer.is_special(i) else tokenizer.decode([i]) for i in example.ids)
-    assert spelled == (
+    assert spelled(tokenizer, template.example(Request(about="A seal."), "Once.").ids) == (
         "<|im_start|>user\nWrite a short story.\nAbout: A seal.<|im_end|>\n<|im_start|>assistant\nOnce.<|im_end|>"
     )
+
+
+def test_chatml_stays_what_models_were_trained_with(tokenizer: StoryTokenizer) -> None:
+    # When this has to change, so has the version of the kind.
+    template = Template.for_tokenizer(tokenizer)
+    request = Request(about="借灯。", title="灯笼", words=290, language="zh", opening="从前")
+    assert spelled(tokenizer, template.prompt(request)) == (
+        "<|im_start|>user\n写一篇约300字的短篇小说。\n标题：灯笼\n内容：借灯。<|im_end|>\n<|im_start|>assistant\n从前"
+    )
+    request = Request("continue", about="A lamp.", words=290, before="She slept.")
+    assert spelled(tokenizer, template.prompt(request)) == (
+        "<|im_start|>user\nContinue this short story, about 300 words.\nAbout: A lamp.\nThe story so far:\nShe slept."
+        "<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert template.version == 1
 
 
 def test_plain_has_lines_and_a_blank_line(metaspace: StoryTokenizer) -> None:
     template = Template.for_tokenizer(metaspace)
     assert template.kind == "plain"
-    text = metaspace.decode(template.example(Request(language="zh", title="灯"), "从前。").ids)
-    assert text == "写一篇短篇小说。\n标题：灯\n\n正文：\n从前。"
+    english = metaspace.decode(template.example(Request(title="Lamp"), "Once.").ids)
+    assert english == "Write a short story.\nTitle: Lamp\n\nStory:\nOnce."
+    chinese = metaspace.decode(template.example(Request(language="zh", title="灯"), "从前。").ids)
+    assert chinese == "写一篇短篇小说。\n标题：灯\n\n正文：\n　　从前。"
+    scene = metaspace.decode(template.example(Request(language="zh", form="play"), "海豹：你好。").ids)
+    assert scene == "写一场话剧。\n\n正文：\n海豹：你好。"
+    further = metaspace.decode(template.example(Request("continue", "zh", before="从前。"), "后来。").ids)
+    assert further == "续写这一篇短篇小说。\n前文：\n从前。\n\n正文：\n后来。"
 
 
 def test_requests_in_words() -> None:
@@ -123,7 +149,16 @@ def test_saved_and_loaded(template: Template, tmp_path: Path) -> None:
     assert loaded.prompt(Request(title="灯")) == template.prompt(Request(title="灯"))
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"kind": "chatml", "version": 99}', '{"kind": "xml", "version": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "{}",
+        '{"kind": "chatml", "version": 99}',
+        '{"kind": "xml", "version": 1}',
+        '{"kind": "plain", "version": 1}',
+    ],
+)
 def test_a_damaged_or_newer_template_is_a_model_error(template: Template, tmp_path: Path, content: str) -> None:
     (tmp_path / "storyteller_template.json").write_text(content)
     with pytest.raises(ModelError, match="storyteller_template"):

@@ -12,15 +12,15 @@ from storyteller.tokens.request import Request
 from storyteller.tokens.tokenizer import StoryTokenizer
 from storyteller.tokens.wording import request_text
 
-__all__ = ["TEMPLATE_FILE", "TEMPLATE_VERSION", "Example", "Template", "TemplateKind"]
+__all__ = ["TEMPLATE_FILE", "TEMPLATE_VERSIONS", "Example", "Template", "TemplateKind"]
 
 TemplateKind = Literal["chatml", "plain"]
 
 #: The file beside a model's weights that names the template it was trained with.
 TEMPLATE_FILE = "storyteller_template.json"
 
-#: Rises whenever the same request gives other tokens; shards and models of another version are not mixed.
-TEMPLATE_VERSION = 1
+#: A kind's rises whenever the same request gives other tokens; shards and models of another version are not mixed.
+TEMPLATE_VERSIONS: dict[TemplateKind, int] = {"chatml": 1, "plain": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Template:
     Kind `chatml` is SmolLM2's own chat format: `<|im_start|>user\\n…<|im_end|>\\n<|im_start|>assistant\\n…<|im_end|>`,
     without the default system message of its own template: it says nothing about the story, costs 20 tokens of every
     example, and what is left out in training and in use alike is not missed. Kind `plain` serves base models: the
-    request's lines, a blank line, `Story:` and the story, then eos.
+    request's lines, a blank line, `Story:` and the story, then eos. New Chinese prose is indented as in print, which
+    leads a base model into a story where it would often begin a numbered list.
     """
 
     def __init__(self, tokenizer: StoryTokenizer, kind: TemplateKind) -> None:
@@ -51,6 +52,11 @@ class Template:
             raise ModelError(f"the template {kind} needs {needed}, and the tokenizer has none. Choose another model.")
         self._start, self.stop_id = start, stop
         self._line_break, self._assistant = tokenizer.encode("\n"), tokenizer.encode("assistant\n")
+
+    @property
+    def version(self) -> int:
+        """The version of this kind of template."""
+        return TEMPLATE_VERSIONS[self.kind]
 
     @classmethod
     def for_tokenizer(cls, tokenizer: StoryTokenizer) -> Template:
@@ -73,9 +79,9 @@ class Template:
             kind, version = saved["kind"], saved["version"]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path}: damaged. Delete it to use the tokenizer's own template.") from error
-        if kind not in get_args(TemplateKind) or version != TEMPLATE_VERSION:
+        if kind not in get_args(TemplateKind) or version != TEMPLATE_VERSIONS[kind]:
             raise ModelError(
-                f"{path}: template {kind} version {version}; this Storyteller writes version {TEMPLATE_VERSION}. "
+                f"{path}: template {kind} version {version}; this Storyteller writes {_kinds()}. "
                 "Train the model again, or delete the file to use the current template at a loss of quality."
             )
         return cls(tokenizer, kind)
@@ -83,7 +89,7 @@ class Template:
     def save(self, folder: Path) -> None:
         """Write `storyteller_template.json`, after checking what must hold: see `check`."""
         self.check()
-        write_json(Path(folder) / TEMPLATE_FILE, {"kind": self.kind, "version": TEMPLATE_VERSION})
+        write_json(Path(folder) / TEMPLATE_FILE, {"kind": self.kind, "version": self.version})
 
     def check(self) -> None:
         """Raise `ModelError` unless a prompt is a prefix of its example, has one BOS, and the stop token is a label."""
@@ -115,7 +121,7 @@ class Template:
             ids = [self._start, *encode(f"user\n{request_text(request)}"), self.stop_id]
             ids += [*self._line_break, self._start, *self._assistant]
         else:
-            ids = encode(f"{request_text(request)}\n\n{'正文：' if request.language == 'zh' else 'Story:'}\n")
+            ids = encode(f"{request_text(request)}\n\n{_beginning(request)}")
         if bos is not None and ids[0] != bos:  # SmolLM2's BOS is <|im_start|>, which stands there already
             ids.insert(0, bos)
         # A piece of its own, so that the prompt without an opening is a prefix of the prompt with one.
@@ -132,3 +138,15 @@ class Template:
         """`example` for a prompt and a completion that are ids already."""
         labels = [*completion, self.stop_id] if ends else completion
         return Example(ids=prompt + labels, loss_mask=[0] * len(prompt) + [1] * len(labels))
+
+
+def _beginning(request: Request) -> str:
+    """The mark of a plain text after which the story comes."""
+    if request.language == "en":
+        return "Story:\n"
+    prose = request.task == "write" and request.form in ("story", "chapter", "lesson", "fable")
+    return "正文：\n　　" if prose else "正文：\n"
+
+
+def _kinds() -> str:
+    return " and ".join(f"{kind} version {version}" for kind, version in TEMPLATE_VERSIONS.items())

@@ -22,7 +22,7 @@ from storyteller.tokens.conditions import Conditions
 from storyteller.tokens.examples import Examples, StoryExample
 from storyteller.tokens.request import Task
 from storyteller.tokens.shards import INDEX, META_FILE, Shards, content_hash, token_type
-from storyteller.tokens.template import TEMPLATE_VERSION, Template
+from storyteller.tokens.template import Template
 from storyteller.tokens.tokenizer import StoryTokenizer
 from storyteller.tokens.vocabulary import Frequencies
 
@@ -93,7 +93,7 @@ def _identity(
         "version": _VERSION,
         "corpus": {split: file_sha256(path) for split, path in paths.items()},
         "tokenizer": tokenizer.sha256,
-        "template": {"kind": template.kind, "version": TEMPLATE_VERSION},
+        "template": {"kind": template.kind, "version": template.version},
         "settings": settings.model_dump(mode="json", exclude={"path"}),
     }
 
