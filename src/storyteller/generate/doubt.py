@@ -15,8 +15,10 @@ _ITEM = re.compile(
 
 
 def doubt(text: str, form: Form) -> str | None:
-    """What the text looks like when it does not look like a story: a `list`, or a reason of the corpus's filter."""
+    """What the text looks like when it is no story: `empty`, a `list`, or a reason of the corpus's filter."""
+    if not text.strip():
+        return "empty"
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) >= 4 and sum(bool(_ITEM.match(line)) for line in lines) >= 0.5 * len(lines):
         return "list"
-    return layout_refusal(text, form) if text else None
+    return layout_refusal(text, form)

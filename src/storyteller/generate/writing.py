@@ -119,7 +119,7 @@ class Writing:
             seconds=round(self._seconds, 3),
             tokens=self._count,
             tokens_per_second=round(self._count / self._seconds, 1) if self._seconds else 0.0,
-            doubt=doubt(text, request.form),
+            doubt=None if self.finish_reason == "cancelled" else doubt(text, request.form),
         )
 
     def _write(self) -> Iterator[Token]:
