@@ -86,10 +86,14 @@ def measure_losses(
             nats = sum(
                 _window_nats(model, sequence, *window) for window in _windows(len(prefix), len(sequence), context)
             )
-            work = story.work or story.title or story.id
-            results.append(StoryLoss(story.id, work, story.form, story.language, nats, len(ids), text_bytes))
+            results.append(StoryLoss(story.id, _work(story), story.form, story.language, nats, len(ids), text_bytes))
             advance()
     return results
+
+
+def _work(story: Story) -> str:
+    """What is drawn as one in the bootstrap: the work, or the author's share of it where it collects several authors."""
+    return " / ".join(part for part in (story.author, story.work) if part) or story.title or story.id
 
 
 def summarise(losses: Iterable[StoryLoss]) -> list[LossTable]:
