@@ -55,6 +55,8 @@ class Metrics:
         return sink
 
     def _wandb(self, run: Run) -> Sink:
+        # Its error reports go to a third party as soon as it is imported; off unless the user has asked for them.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         recipe = run.recipe()
