@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interval", "cluster_weights", "ratio_interval"]
+from storyteller.corpus.story import Story
+
+__all__ = ["Interval", "cluster_weights", "ratio_interval", "work_of"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Interval:
     def __str__(self) -> str:
         interval = "no interval" if self.low is None else f"{self.low:.4f}, {self.high:.4f}"
         return f"{self.value:.4f} [{interval}]"
+
+
+def work_of(story: Story) -> str:
+    """What is drawn as one in the bootstrap: the work, or the author's share of it where it collects several authors."""
+    return " / ".join(part for part in (story.author, story.work) if part) or story.title or story.id
 
 
 def cluster_weights(clusters: int, resamples: int = 2000, seed: int = 1) -> NDArray[np.float64]:

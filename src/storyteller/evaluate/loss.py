@@ -12,7 +12,7 @@ from torch import nn
 
 from storyteller.corpus.story import Story
 from storyteller.errors import DataError
-from storyteller.evaluate.bootstrap import Interval, ratio_interval
+from storyteller.evaluate.bootstrap import Interval, ratio_interval, work_of
 from storyteller.runs.console import progress
 from storyteller.tokens import Request, StoryTokenizer, Template
 from storyteller.train.objectives import linear_cross_entropy
@@ -86,14 +86,9 @@ def measure_losses(
             nats = sum(
                 _window_nats(model, sequence, *window) for window in _windows(len(prefix), len(sequence), context)
             )
-            results.append(StoryLoss(story.id, _work(story), story.form, story.language, nats, len(ids), text_bytes))
+            results.append(StoryLoss(story.id, work_of(story), story.form, story.language, nats, len(ids), text_bytes))
             advance()
     return results
-
-
-def _work(story: Story) -> str:
-    """What is drawn as one in the bootstrap: the work, or the author's share of it where it collects several authors."""
-    return " / ".join(part for part in (story.author, story.work) if part) or story.title or story.id
 
 
 def summarise(losses: Iterable[StoryLoss]) -> list[LossTable]:

@@ -1,0 +1,117 @@
+"""Prompts of an evaluation: what is asked of every system, with what a person wrote in that place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from storyteller.corpus.language import count_words, ends_sentence, split_sentences
+from storyteller.corpus.story import Language, Story
+from storyteller.errors import DataError
+from storyteller.evaluate.bootstrap import work_of
+from storyteller.tokens.conditions import central_sentence
+from storyteller.tokens.request import Request
+from storyteller.tokens.vocabulary import Frequencies
+
+__all__ = ["TASKS", "Prompt", "PromptTask", "choose_prompts", "cut_at_sentence"]
+
+PromptTask = Literal["continue", "write"]
+TASKS: tuple[PromptTask, ...] = ("continue", "write")
+
+#: Words (or 字 over 1.6) of a story that a continuation is shown.
+LEAD = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One thing to ask: `reference` is what a person wrote there, `work` the unit of the bootstrap."""
+
+    id: str
+    request: Request
+    reference: str
+    work: str
+
+    @property
+    def asked(self) -> str:
+        """What was asked, in words, for whoever compares an answer with it."""
+        request = self.request
+        parts = (request.title, request.about, request.outline, request.before)
+        return "\n".join(part for part in parts if part)
+
+
+def choose_prompts(
+    stories: Sequence[Story], count: int, *, words: int = 200, task: PromptTask = "continue"
+) -> list[Prompt]:
+    """`count` prompts spread over as many works as there are, always the same ones for the same stories.
+
+    `continue` shows about 80 words of a passage and asks for the `words` after them; a person's words are then an
+    answer to the very same question. `write` gives the title and the passage's central sentence; there the reference
+    is an excerpt of a story that may be longer. `words` are 字 in Chinese. Raises `DataError` when no story is long
+    enough, and returns fewer than `count` when there are no more passages.
+    """
+    if task not in TASKS:
+        raise DataError(f"there is no task {task!r} to prompt for; it is one of {', '.join(TASKS)}.")
+    if count < 1 or words < 1:
+        raise DataError(f"{count} prompts for {words} words each: both must be 1 or more.")
+    frequencies = Frequencies.of(stories)
+    ordered = sorted(stories, key=lambda story: _hash(story.id))
+    # One passage a story, then a second one of each: works count for more than passages of the same work.
+    rounds: dict[int, list[Prompt]] = {}
+    for story in ordered:
+        passages = sorted(enumerate(_passages(story, words)), key=lambda item: _hash(f"{story.id}/{item[0]}"))
+        for place, (number, (lead, reference)) in enumerate(passages[: 1 + count // len(ordered)]):
+            if task == "write":
+                lead, reference = "", cut_at_sentence(lead + reference, words, story.language)
+            request = _request(story, lead.rstrip(), reference, words, frequencies)
+            prompt = Prompt(f"{story.id}/{number}", request, reference.strip(), work_of(story))
+            rounds.setdefault(place, []).append(prompt)
+    chosen = [prompt for place in sorted(rounds) for prompt in rounds[place]]
+    if not chosen:
+        raise DataError(
+            f"none of the {len(stories)} stories has the {LEAD + words} words that a prompt and its answer need; "
+            "ask for shorter texts (--words)."
+        )
+    return chosen[:count]
+
+
+def cut_at_sentence(text: str, words: int, language: Language) -> str:
+    """The whole sentences of `text` up to `words` words or 字; at least the first one, and no unfinished last one."""
+    kept, written = [], 0
+    for sentence in split_sentences(text, language):
+        written += count_words(sentence, language)
+        if kept and written > words:
+            break
+        kept.append(sentence)
+    while len(kept) > 1 and not ends_sentence(kept[-1]):
+        kept.pop()
+    return "".join(kept).strip()
+
+
+def _passages(story: Story, words: int) -> Iterator[tuple[str, str]]:
+    """Pairs of a lead and the text after it, one after another without overlap."""
+    lead_words = LEAD if story.language == "en" else LEAD * 8 // 5
+    lead: list[str] = []
+    rest: list[str] = []
+    counts = [0, 0]
+    for sentence in split_sentences(story.text, story.language):
+        length = count_words(sentence, story.language)
+        part = 0 if counts[0] < lead_words else 1
+        (lead if part == 0 else rest).append(sentence)
+        counts[part] += length
+        if counts[1] >= words:
+            yield "".join(lead), cut_at_sentence("".join(rest), words, story.language)
+            lead, rest, counts = [], [], [0, 0]
+
+
+def _request(story: Story, lead: str, reference: str, words: int, frequencies: Frequencies) -> Request:
+    title = " ".join(story.title.split()) if story.title else None
+    if lead:
+        return Request("continue", story.language, story.form, title=title, words=words, before=lead)
+    about = central_sentence(reference, frequencies, story.language)
+    return Request("write", story.language, story.form, title=title, about=about, words=words)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
