@@ -1,0 +1,196 @@
+"""What a frozen causal model says of a text in one pass: hidden states of chosen layers, and each token's likelihood.
+
+The pass is causal, so the hidden state at the end of a sentence represents the story up to there: one pass over a story
+gives all of its prefixes. Scorers and critics put small heads on these states; the model itself is never trained.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from storyteller.errors import DataError
+from storyteller.models.load import Precision, load_model
+
+if TYPE_CHECKING:
+    from storyteller.models.location import Located
+    from storyteller.tokens import StoryTokenizer
+
+__all__ = ["Passage", "Reader", "Reading", "fastest_precision", "sentence_passage"]
+
+ROW_TOKENS = 2048
+"""Tokens of one padded batch on a processor; larger batches were not faster on two cores. A GPU takes eight times more."""
+LOGIT_ROWS = 256
+"""Rows of logits alive at once: 256 x 49,152 float32 are 50 MB."""
+WORTH = 1.4
+"""bfloat16 must be so many times faster than float32 on the processor: casts and norms eat smaller gains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Ids to be read: `prefix` is context that gets no likelihood of its own, `ends` the index past each sentence.
+
+    `ends` counts in `ids`, rises, and its last entry is `len(ids)`.
+    """
+
+    ids: Sequence[int]
+    ends: Sequence[int]
+    prefix: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the model made of a passage, on the CPU.
+
+    `hidden` [layers, tokens, width] in the model's precision: the state after each token of the passage. Per token, in
+    nats, float32: `log_likelihoods` [tokens] given all that stands before it, and `entropies` [tokens] of the
+    distribution that it was drawn from. `ends` as in the passage. `unread` tokens at the end did not fit.
+    """
+
+    ids: list[int]
+    ends: list[int]
+    hidden: Tensor
+    log_likelihoods: Tensor
+    entropies: Tensor
+    unread: int = 0
+
+
+def sentence_passage(tokenizer: StoryTokenizer, sentences: Sequence[str], prefix: Sequence[int] = ()) -> Passage:
+    """The passage of a text given as its sentences, each with the white space after it (as `split_sentences` cuts).
+
+    That white space goes to the next sentence, where the tokenizers put it in running text. Without a `prefix` the
+    text follows an end-of-text token, as a document of pretraining does. Raises `DataError` for a text without a token.
+    """
+    ids: list[int] = []
+    ends = []
+    space = ""
+    for sentence in sentences:
+        body = sentence.rstrip()
+        ids += tokenizer.encode(space + body)
+        ends.append(len(ids))
+        space = sentence[len(body) :]
+    if not ids:
+        raise DataError("There is nothing to read: the text is empty.")
+    return Passage(ids, ends, list(prefix) or [_before_text(tokenizer)])
+
+
+class Reader:
+    """Reads passages with a frozen causal model of transformers.
+
+    `layers` are numbered as transformers numbers hidden states: 0 is the embedding, the last one stands after the
+    final norm. With `likelihoods=False` the output layer (a fifth of a 135M model's work) is left out, and the
+    likelihoods and entropies of a reading are empty.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: StoryTokenizer, layers: Sequence[int] = (10, 20, 30), *, likelihoods: bool = True
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.layers = tuple(layers)
+        self.likelihoods = likelihoods
+        config = model.config.get_text_config()
+        self.width: int = config.hidden_size
+        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 20
+        if wrong := [layer for layer in self.layers if not 0 <= layer <= config.num_hidden_layers]:
+            raise DataError(
+                f"There is no layer {wrong[0]}: the model has hidden states 0 to {config.num_hidden_layers}."
+            )
+
+    @classmethod
+    def open(cls, located: Located, layers: Sequence[int] = (10, 20, 30), *, likelihoods: bool = True) -> Reader:
+        """Load a located model, its adapter merged, in the fastest sound precision, on the first GPU if there is one."""
+        from storyteller.tokens import StoryTokenizer
+
+        model = load_model(located, dtype=fastest_precision(), merge=True)
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        return cls(model, StoryTokenizer.load(located.folder), layers, likelihoods=likelihoods)
+
+    def read(self, passages: Sequence[Passage], most: int | None = None) -> Iterator[tuple[int, Reading]]:
+        """Yield (index, reading) of every passage, in an order that makes good batches; at most `most` tokens of each.
+
+        Readings come one batch at a time, so that a caller that pools them never holds all hidden states.
+        """
+        limit = min(most or self.context, self.context)
+        lengths = [min(len(p.prefix) + len(p.ids), limit) for p in passages]
+        for batch in _batches(lengths, ROW_TOKENS * (8 if self.model.device.type == "cuda" else 1)):
+            yield from zip(batch, self._read([passages[i] for i in batch], limit), strict=True)
+
+    @torch.inference_mode()
+    def _read(self, passages: Sequence[Passage], limit: int) -> Iterator[Reading]:
+        rows = [[*p.prefix, *p.ids][:limit] for p in passages]
+        padded = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+        for row, ids in zip(padded, rows, strict=True):
+            row[: len(ids)] = torch.tensor(ids)
+        padded = padded.to(self.model.device)
+        # Padding stands on the right, where no token of a causal model sees it: no mask is needed.
+        body = getattr(self.model, self.model.base_model_prefix)
+        output = body(input_ids=padded, use_cache=False, output_hidden_states=True)
+        for row, (passage, ids) in enumerate(zip(passages, rows, strict=True)):
+            start, end = len(passage.prefix), len(ids)
+            hidden = torch.stack([output.hidden_states[layer][row, start:end] for layer in self.layers])
+            likelihoods, entropies = torch.empty(0), torch.empty(0)
+            if self.likelihoods:
+                before = output.last_hidden_state[row, start - 1 : end - 1]
+                likelihoods, entropies = self._likelihoods(before, padded[row, start:end])
+            read = end - start
+            ends = [e for e in passage.ends if e <= read]
+            if read and (not ends or ends[-1] < read):
+                ends.append(read)
+            yield Reading(ids[start:], ends, hidden.cpu(), likelihoods.cpu(), entropies.cpu(), len(passage.ids) - read)
+
+    def _likelihoods(self, before: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        head = self.model.get_output_embeddings()
+        found, entropies = [], []
+        for rows, wanted in zip(before.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), strict=True):
+            logits = head(rows).float().log_softmax(-1)
+            found.append(logits.gather(1, wanted[:, None])[:, 0])
+            entropies.append(-(logits.exp() * logits).sum(-1))
+        return torch.cat(found), torch.cat(entropies)
+
+
+def fastest_precision() -> Precision:
+    """The precision to read in: bfloat16 where the GPU has it, or where this processor's products are clearly faster.
+
+    With AVX-512-BF16 or AMX they are about twice as fast, without them eight times slower; so it is measured.
+    """
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    if torch.backends.mps.is_available():
+        return "float32"
+    ratio = _product_seconds(torch.float32) / _product_seconds(torch.bfloat16)
+    return "bfloat16" if ratio >= WORTH else "float32"
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    left, right = torch.ones(512, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _batches(lengths: Sequence[int], row_tokens: int) -> Iterator[list[int]]:
+    """Indices by falling length, as many as fit `row_tokens` when padded to the longest; the longest batch first."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > row_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _before_text(tokenizer: StoryTokenizer) -> int:
+    """What stands before a document in pretraining: the end of another one, or BOS where the model has no such token."""
+    candidates = (tokenizer.id_of("<|endoftext|>"), tokenizer.bos_id, *tokenizer.stop_ids, 0)
+    return next(token for token in candidates if token is not None)
