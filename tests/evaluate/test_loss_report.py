@@ -12,7 +12,7 @@ from tests.tokens.stories import LAMP, SCENE, SEAL, story, write_corpus
 from storyteller.corpus.story import Story
 from storyteller.errors import DataError, ModelError
 from storyteller.evaluate import StoryLoss, compare, evaluate_models, render_report
-from storyteller.evaluate.report import choose_stories
+from storyteller.evaluate.loss_report import choose_stories
 
 
 @pytest.fixture(scope="module")
