@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from storyteller.corpus.story import Language
 
-__all__ = ["count_words", "ends_sentence", "identify_language", "sample", "split_sentences", "words_of"]
+__all__ = ["HAN", "count_words", "ends_sentence", "identify_language", "sample", "split_sentences", "words_of"]
 
-_HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-_HAN_RUN = re.compile(f"[{_HAN}]+")
+HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+"""The Han characters as ranges of a regular expression's character class."""
+
+_HAN_RUN = re.compile(f"[{HAN}]+")
 _KANA_HANGUL = re.compile("[\u3041-\u30ff\u31f0-\u31ff\uac00-\ud7af]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]+")
 _WORD = re.compile(r"[^\W_]+(?:[’'‐-][^\W_]+)*")
