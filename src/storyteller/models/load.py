@@ -25,6 +25,11 @@ def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = 
     import torch
     from transformers import AutoModelForCausalLM
 
+    if located.ensemble is not None:
+        raise ModelError(
+            f"{located.name} is an ensemble, which is no single set of weights. Name one of its members "
+            f"({', '.join(member.name for member in located.members)}), or make one of them: storyteller ensemble merge"
+        )
     merging = merge and located.adapter is not None
     with quiet():
         try:

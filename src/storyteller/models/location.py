@@ -15,6 +15,7 @@ from filelock import FileLock
 from storyteller.corpus.story import Language
 from storyteller.errors import ModelError
 from storyteller.models.convert import convert_gguf, converted_folder
+from storyteller.models.ensemble_file import ENSEMBLE_FILE, Ensemble, read_ensemble, tokenizer_hash
 from storyteller.models.entries import Entry, entry_named, find_entry, shipped_adapter
 from storyteller.models.fetch import Download, fetch, terms_refusal
 from storyteller.models.hub import fetch_from_hub
@@ -32,7 +33,8 @@ class Located:
 
     `folder` is a transformers folder (config.json, *.safetensors, tokenizer.json), `adapter` a PEFT folder to be laid
     over it, `gguf` the file that the folder was converted from. `base` is what an adapter made on this model names as
-    its base: a catalogue name, a hub name or an absolute path.
+    its base: a catalogue name, a hub name or an absolute path. An ensemble has `members`, the first of which gives
+    `folder` and `base`, and no weights of its own.
     """
 
     name: str
@@ -41,10 +43,20 @@ class Located:
     adapter: Path | None = None
     gguf: Path | None = None
     languages: tuple[Language, ...] = ()
+    ensemble: Ensemble | None = None
+    members: tuple[Located, ...] = ()
+
+    @property
+    def template_folder(self) -> Path:
+        """Where the template lies that the model was trained with."""
+        return self.members[0].template_folder if self.members else self.adapter or self.folder
 
     @cached_property
     def sha256(self) -> str:
-        """One hash of all the weights: base and, if there is one, adapter."""
+        """One hash of all the weights: base and, if there is one, adapter; of an ensemble, all members' and its rule."""
+        if self.ensemble is not None:
+            rule = self.ensemble.model_dump_json(exclude={"members": {"__all__": {"model"}}})
+            return hashlib.sha256("".join([rule, *(member.sha256 for member in self.members)]).encode()).hexdigest()
         sums = [file_sha256(path) for place in (self.folder, self.adapter) if place for path in _weight_files(place)]
         return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
@@ -52,8 +64,8 @@ class Located:
 def locate(name: str | Path) -> Located:
     """Find a model by catalogue name, path or hub name, fetching and converting it if it is not in the cache yet.
 
-    A path is the folder of a transformers model, of a PEFT adapter or of a run (its `final/`, else its best
-    checkpoint), or a GGUF file. Raises `ModelError` for what cannot be found, fetched or read, for an adapter whose
+    A path is the folder of a transformers model, of a PEFT adapter, of an ensemble or of a run (its `final/`, else its
+    best checkpoint), or a GGUF file. Raises `ModelError` for what cannot be found, fetched or read, for an adapter whose
     base is missing, for weights in pickle, and for models with terms that were not accepted yet.
     """
     text = str(name)
@@ -117,6 +129,8 @@ def _converted(gguf: Path, sha256: str) -> Path:
 
 
 def _locate_folder(folder: Path, name: str) -> Located:
+    if (folder / ENSEMBLE_FILE).is_file():
+        return _locate_ensemble(folder, name)
     if (folder / "adapter_config.json").is_file():
         return _locate_adapter(folder, name)
     if (folder / "config.json").is_file():
@@ -126,7 +140,7 @@ def _locate_folder(folder: Path, name: str) -> Located:
         return _locate_run(folder, name)
     raise ModelError(
         f"{folder} holds no model: neither config.json (a transformers model), nor adapter_config.json (an adapter), "
-        "nor recipe.yaml (a run)."
+        "nor ensemble.yaml (an ensemble), nor recipe.yaml (a run)."
     )
 
 
@@ -157,6 +171,29 @@ def _locate_adapter(folder: Path, name: str) -> Located:
     if located.adapter is not None:
         raise ModelError(f"the base {base!r} of the adapter in {folder} is an adapter itself; merge that one first.")
     return replace(located, name=name, adapter=folder)
+
+
+def _locate_ensemble(folder: Path, name: str) -> Located:
+    ensemble = read_ensemble(folder)
+    members = []
+    for member in ensemble.members:
+        beside = folder / Path(member.model).expanduser()
+        try:
+            located = locate(beside.resolve() if beside.exists() else member.model)
+        except ModelError as error:
+            raise ModelError(f"the member {member.model!r} of the ensemble {folder} cannot be had: {error}") from error
+        if located.ensemble is not None:
+            raise ModelError(f"{folder}: the member {member.model!r} is an ensemble itself; name its members instead.")
+        members.append(replace(located, name=member.model))
+    first = members[0]
+    for other in members[1:]:
+        if other.folder != first.folder and tokenizer_hash(other.folder) != tokenizer_hash(first.folder):
+            raise ModelError(
+                f"{folder}: {first.name!r} and {other.name!r} have different tokenizers, so their tokens cannot be "
+                "mixed. Let them write drafts, or sentences in turn: storyteller.ensemble.relay."
+            )
+    languages = tuple(language for language in first.languages if all(language in m.languages for m in members))
+    return Located(name, first.folder, first.base, languages=languages, ensemble=ensemble, members=tuple(members))
 
 
 def _locate_run(folder: Path, name: str) -> Located:

@@ -1,0 +1,63 @@
+"""The two factors of every layer's low-rank delta, read from a PEFT folder without building a model."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storyteller.errors import ModelError
+from storyteller.runs.files import read_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Factors", "adapter_scale", "read_factors"]
+
+Factors = dict[str, "tuple[Tensor, Tensor]"]
+"""Layer name to (down `[rank, in]`, up `[out, rank]`), with the scale in `up`: the layer's delta is `up @ down`."""
+
+_PREFIX = "base_model.model."
+
+
+def read_factors(folder: Path) -> Factors:
+    """The float32 factors of a LoRA adapter, by the names of the base's own layers.
+
+    Raises `ModelError` for an adapter that is more than plain LoRA (DoRA, biases, whole layers), since its effect is
+    more than the factors say, and for damaged files.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = read_json(folder / "adapter_config.json")
+        weights = load_file(folder / "adapter_model.safetensors")
+    except (OSError, json.JSONDecodeError, SafetensorError) as error:
+        raise ModelError(f"the adapter in {folder} cannot be read ({str(error).splitlines()[0]}).") from None
+    _refuse_more_than_lora(config, folder)
+    factors: Factors = {}
+    for name in sorted(weights):
+        layer, kind = name.removeprefix(_PREFIX).removesuffix(".weight").rsplit(".", 1)
+        if kind == "lora_A":
+            up = weights.get(name.replace("lora_A", "lora_B"))
+            if up is None:
+                raise ModelError(f"{folder}/adapter_model.safetensors is damaged: {layer} has no lora_B.")
+            factors[layer] = (weights[name].float(), up.float() * adapter_scale(config, weights[name].shape[0]))
+        elif kind != "lora_B":
+            raise ModelError(f"the adapter in {folder} holds {name}, which is no factor of LoRA.")
+    return factors
+
+
+def adapter_scale(config: dict[str, Any], rank: int) -> float:
+    """What the product of the factors is multiplied by: alpha over the rank, or over its root when rank-stabilised."""
+    return float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _refuse_more_than_lora(config: dict[str, Any], folder: Path) -> None:
+    more = [key for key in ("use_dora", "modules_to_save", "alpha_pattern", "lora_bias") if config.get(key)]
+    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or more:
+        kind = ", ".join(more) or f"{config.get('peft_type')}, bias {config.get('bias')}"
+        raise ModelError(
+            f"the adapter in {folder} is not plain LoRA ({kind}). Merge it into its base first and use the whole model."
+        )

@@ -1,0 +1,71 @@
+"""Several adapters at once over one base: each row of a batch goes through an adapter of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from storyteller.errors import ModelError
+from storyteller.models.adapters.factors import Factors
+
+if TYPE_CHECKING:
+    from transformers.pytorch_utils import Conv1D
+
+__all__ = ["AdapterRows"]
+
+
+class AdapterRows:
+    """Lays the factors of K adapters over a model, so that row k of a batch of K is read with adapter k.
+
+    One pass over the base's weights serves all rows, which is what a small batch costs on any machine; the deltas add
+    rank / width of that each (Sheng et al. 2023, "S-LoRA", arXiv 2311.03285). An empty dictionary is the base itself.
+    """
+
+    def __init__(self, model: Any, adapters: Sequence[Factors]) -> None:
+        """Change `model` in place; raises `ModelError` when an adapter does not fit its layers."""
+        self.model, self.size = model, len(adapters)
+        self._layers: list[_RowLinear] = []
+        for name in sorted({name for factors in adapters for name in factors}):
+            try:
+                linear = model.get_submodule(name)
+                layer = _RowLinear(linear, [factors.get(name) for factors in adapters])
+            except (AttributeError, RuntimeError) as error:
+                raise ModelError(
+                    f"an adapter does not fit the base at {name} ({error}); is it of another base?"
+                ) from None
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, layer)
+            self._layers.append(layer)
+
+    def use(self, rows: slice) -> None:
+        """Let the rows of the next batch be these of the adapters."""
+        for layer in self._layers:
+            layer.rows = rows
+
+
+class _RowLinear(nn.Module):
+    """`linear(x)[k] + x[k] @ down[k] @ up[k]`; shapes: x `[K, tokens, in]`, down `[K, in, r]`, up `[K, r, out]`."""
+
+    def __init__(self, linear: nn.Linear | Conv1D, factors: Sequence[tuple[Tensor, Tensor] | None]) -> None:
+        super().__init__()
+        self.linear = linear
+        self.rows = slice(None)
+        known = [pair for pair in factors if pair is not None]
+        rank = max(down.shape[0] for down, _ in known)
+        inner, outer = known[0][0].shape[1], known[0][1].shape[0]
+        like: dict[str, Any] = {"dtype": linear.weight.dtype, "device": linear.weight.device}
+        # A lower rank, or none at all, is filled up with zeros.
+        self.down = torch.zeros(len(factors), rank, inner, **like)
+        self.up = torch.zeros(len(factors), rank, outer, **like)
+        for row, pair in enumerate(factors):
+            if pair is not None:
+                self.down[row, : pair[0].shape[0]] = pair[0]
+                self.up[row, : pair[0].shape[0]] = pair[1].T
+        linear(torch.zeros(1, inner, **like)).expand(1, outer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = torch.bmm(x, self.down[self.rows].transpose(1, 2))
+        return torch.baddbmm(self.linear(x), inner, self.up[self.rows])
