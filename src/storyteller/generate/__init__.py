@@ -3,6 +3,7 @@
 `Storyteller` is the door: `Storyteller.load().write("A talking seal")` yields tokens. Behind it an `Engine` gives the
 logits of the next token (`torch` for every model, `llama` for speed on a CPU), `sampling` draws one of them,
 `stopping` finds a good end, `writing` is the loop that joins them, and `library` keeps what was told as files.
+`Storyteller.tell_many` writes many stories at once: `many` drives the same loops over a `BatchEngine`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storyteller.generate.engine import ENGINES, Engine, EngineName, open_engine
+    from storyteller.generate.engine import ENGINES, BatchEngine, Engine, EngineName, open_batch, open_engine
     from storyteller.generate.library import save_story
+    from storyteller.generate.many import write_many
     from storyteller.generate.sampling import Draw, Sampler, SamplingSettings
     from storyteller.generate.stopping import FinishReason
     from storyteller.generate.storyteller import Storyteller
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINES",
     "Alternative",
+    "BatchEngine",
     "Draw",
     "Engine",
     "EngineName",
@@ -31,16 +34,21 @@ __all__ = [
     "Token",
     "Told",
     "Writing",
+    "open_batch",
     "open_engine",
     "save_story",
+    "write_many",
 ]
 
 _HOMES = {
     "ENGINES": "engine",
+    "BatchEngine": "engine",
     "Engine": "engine",
     "EngineName": "engine",
+    "open_batch": "engine",
     "open_engine": "engine",
     "save_story": "library",
+    "write_many": "many",
     "Draw": "sampling",
     "Sampler": "sampling",
     "SamplingSettings": "sampling",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 from storyteller.errors import GenerationError, ModelError
 
@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
     from storyteller.models import Located
 
-__all__ = ["ENGINES", "Engine", "EngineName", "common_prefix", "cores", "open_engine"]
+__all__ = [
+    "ENGINES",
+    "BatchEngine",
+    "Batching",
+    "Engine",
+    "EngineName",
+    "OneByOne",
+    "common_prefix",
+    "cores",
+    "open_batch",
+    "open_engine",
+]
 
 EngineName = Literal["auto", "llama", "torch"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -43,6 +54,70 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free the model; the engine is of no use afterwards."""
         ...
+
+
+class BatchEngine(Protocol):
+    """Reads several sequences at once, each in a row of its own with a cache of `context` positions.
+
+    It shares the weights with the engine that it was made from, which must stay open.
+    """
+
+    name: str
+    rows: int
+    context: int
+    vocabulary_size: int
+
+    def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[NDArray[np.float32]]:
+        """The logits `[vocabulary_size]` of the id that follows each sequence, in the order of `sequences`.
+
+        A key is a row, from 0 to `rows - 1`; rows that are not named rest. As in `Engine.feed`, a row computes only what
+        differs from its last sequence, so that a row whose story is over simply takes another one. The arrays may be
+        overwritten by the next call.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the cache; the engine that it was made from stays open."""
+        ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """An engine that can read several sequences at once."""
+
+    def batch(self, rows: int, context: int) -> BatchEngine:
+        """A batch of `rows` rows of `context` positions each on this engine's weights; raises `ModelError`."""
+        ...
+
+
+class OneByOne:
+    """A batch of one row over an engine that reads one sequence at a time."""
+
+    rows = 1
+
+    def __init__(self, engine: Engine) -> None:
+        self.name, self.context, self.vocabulary_size = engine.name, engine.context, engine.vocabulary_size
+        self._engine = engine
+
+    def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[NDArray[np.float32]]:
+        """The logits of the one sequence; see `BatchEngine.feed_many`."""
+        (ids,) = sequences.values()
+        return [self._engine.feed(ids)]
+
+    def close(self) -> None:
+        """Do nothing: the engine is not its own."""
+
+
+def open_batch(engine: Engine, rows: int, context: int | None = None) -> BatchEngine:
+    """A batch of `rows` rows on an engine's weights, or of one row where the engine cannot read several at once.
+
+    `context` is the most positions that a row will need; a smaller one saves memory.
+    """
+    if rows < 1:
+        raise GenerationError(f"{rows} stories at once cannot be written; ask for 1 or more.")
+    if isinstance(engine, Batching):
+        return engine.batch(rows, min(context or engine.context, engine.context))
+    return OneByOne(engine)
 
 
 def open_engine(located: Located, engine: str = "auto", context: int | None = None) -> Engine:

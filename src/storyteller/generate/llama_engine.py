@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from storyteller.errors import GenerationError, ModelError
 from storyteller.generate.engine import common_prefix, cores
+from storyteller.generate.llama_batch import LlamaBatch
 from storyteller.generate.llama_library import llama_library
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class LlamaEngine:
             self._ids += piece
         pointer = library.get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, (self.vocabulary_size,))
+
+    def batch(self, rows: int, context: int) -> LlamaBatch:
+        """Read several sequences at once on the same weights; see `open_batch`."""
+        return LlamaBatch(self._library, self._model, rows, context, self.vocabulary_size)
 
     def close(self) -> None:
         """Free the model and its cache."""

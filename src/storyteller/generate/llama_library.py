@@ -14,7 +14,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int, c_int32, c_size_t, c_uint32, c_void_p
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int, c_int8, c_int32, c_size_t, c_uint32, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,10 @@ class Batch(Structure):
         ("n_tokens", c_int32),
         ("token", POINTER(c_int32)),
         ("embd", c_void_p),
-        ("pos", c_void_p),
-        ("n_seq_id", c_void_p),
-        ("seq_id", c_void_p),
-        ("logits", c_void_p),
+        ("pos", POINTER(c_int32)),
+        ("n_seq_id", POINTER(c_int32)),
+        ("seq_id", POINTER(POINTER(c_int32))),
+        ("logits", POINTER(c_int8)),
     )
 
 
@@ -108,6 +108,9 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_get_memory": (c_void_p, (c_void_p,)),
     "llama_memory_seq_rm": (c_bool, (c_void_p, c_int32, c_int32, c_int32)),
     "llama_memory_clear": (None, (c_void_p, c_bool)),
+    "llama_n_ctx_seq": (c_uint32, (c_void_p,)),
+    "llama_batch_init": (Batch, (c_int32, c_int32, c_int32)),
+    "llama_batch_free": (None, (Batch,)),
     "llama_batch_get_one": (Batch, (POINTER(c_int32), c_int32)),
     "llama_decode": (c_int32, (c_void_p, Batch)),
     "llama_get_logits_ith": (POINTER(c_float), (c_void_p, c_int32)),

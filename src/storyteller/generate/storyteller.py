@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from storyteller.corpus.story import LANGUAGES, Language
 from storyteller.errors import GenerationError
-from storyteller.generate.engine import Engine, open_engine
+from storyteller.generate.engine import BatchEngine, Engine, open_batch, open_engine
+from storyteller.generate.many import write_many
 from storyteller.generate.requests import build_request
 from storyteller.generate.sampling import Sampler, SamplingSettings, breaker_ids, name_ids
 from storyteller.generate.writing import Told, Writing
@@ -19,6 +20,9 @@ __all__ = ["Storyteller"]
 
 #: The bound on tokens when the writer names no length: about 700 words.
 MAX_TOKENS = 1024
+
+#: Stories that are written at once. Measured by benchmarks/batch.py.
+ROWS = 16
 
 
 class Storyteller:
@@ -110,6 +114,46 @@ class Storyteller:
         for _ in writing:
             pass
         return writing.told()
+
+    def tell_many(
+        self,
+        prompts: Sequence[str | Request],
+        *,
+        seeds: Sequence[int] | None = None,
+        rows: int | None = None,
+        **options: Any,
+    ) -> Iterator[tuple[int, Told | GenerationError]]:
+        """Tell a story for each prompt, `rows` of them at once, and yield its index and the story when it is over.
+
+        Each has its own seed and is what `tell` makes of the prompt with this seed and these options on the same
+        engine, as far as rounding allows (a batch may add numbers in another order). A story that cannot be told does
+        not end the others: its error stands in its place. Without `rows` as many as pay on this machine are written at
+        once. Raises `GenerationError` for seeds that are not as many as the prompts, and for less than one row.
+        """
+        if seeds is not None and len(seeds) != len(prompts):
+            raise GenerationError(f"{len(prompts)} prompts need as many seeds, and {len(seeds)} were given.")
+        writings: dict[Writing, int] = {}
+        refused: dict[int, GenerationError] = {}
+        for index, prompt in enumerate(prompts):
+            try:
+                writings[self.write(prompt, seed=None if seeds is None else seeds[index], **options)] = index
+            except GenerationError as error:
+                refused[index] = error
+        longest = max((writing.longest for writing in writings), default=1)
+        batch = open_batch(self.engine, min(ROWS if rows is None else rows, max(1, len(writings))), longest)
+        return self._tell_many(writings, refused, batch)
+
+    def _tell_many(
+        self, writings: dict[Writing, int], refused: dict[int, GenerationError], batch: BatchEngine
+    ) -> Iterator[tuple[int, Told | GenerationError]]:
+        try:
+            yield from refused.items()
+            for writing, error in write_many(writings, batch):
+                for _ in writing if error is None else ():  # shows what is still held back
+                    pass
+                yield writings[writing], error or writing.told()
+        finally:
+            batch.close()
 
     def close(self) -> None:
         """Free the model."""

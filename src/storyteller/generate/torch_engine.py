@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from storyteller.generate.engine import common_prefix
+from storyteller.generate.torch_batch import TorchBatch
 
 if TYPE_CHECKING:
     from storyteller.models import Located
@@ -57,6 +58,10 @@ class TorchEngine:
         self._cache = output.past_key_values
         logits: NDArray[np.float32] = output.logits[0, -1].float().cpu().numpy()
         return logits
+
+    def batch(self, rows: int, context: int) -> TorchBatch:
+        """Read several sequences at once on the same weights; see `open_batch`."""
+        return TorchBatch(self._model, rows, context)
 
     def close(self) -> None:
         """Forget the model and its cache."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from storyteller.corpus.language import count_words, split_sentences
 from storyteller.corpus.story import Form, Language
@@ -71,7 +75,11 @@ class Told:
 
 
 class Writing:
-    """The tokens of a story as they come, and `told()` at any time for what there is so far."""
+    """The tokens of a story as they come, and `told()` at any time for what there is so far.
+
+    Iterating over it reads through its own engine. Whoever writes many stories at once reads `wanted`, the ids whose
+    logits the story needs next, and hands those to `read`; `wanted` is None when the story is over.
+    """
 
     def __init__(
         self, engine: Engine, template: Template, request: Request, sampler: Sampler, *, model: str, max_tokens: int
@@ -82,11 +90,21 @@ class Writing:
         self.request = request
         self.seed = sampler.seed
         self.finish_reason: FinishReason = "cancelled"
+        self.seconds = 0.0
+        self._waiting: deque[Token] = deque()  # tokens that may be shown and were not asked for yet
         self._shown: list[str] = []
         self._count = 0
-        self._seconds = 0.0
         self._prompt = self._first_prompt()
-        self._stream = self._write()
+        self._steps = self._write()
+        self.wanted: Sequence[int] | None = next(self._steps)
+
+    @property
+    def longest(self) -> int:
+        """The positions that the story can take in an engine's cache, and some for what the bound leaves uncounted.
+
+        Those are the tokens of an unfinished character, and white space at the beginning.
+        """
+        return min(self._engine.context, len(self._prompt) + self._tokens + LEAST_ROOM)
 
     def __iter__(self) -> Iterator[Token]:
         return self
@@ -94,12 +112,23 @@ class Writing:
     def __next__(self) -> Token:
         started = time.perf_counter()
         try:
-            token = next(self._stream)
+            while not self._waiting and self.wanted is not None:
+                self.read(self._engine.feed(self.wanted))
         finally:
-            self._seconds += time.perf_counter() - started
+            self.seconds += time.perf_counter() - started
+        if not self._waiting:
+            raise StopIteration
+        token = self._waiting.popleft()
         self._shown.append(token.text)
         self._count += token.id >= 0
         return token
+
+    def read(self, logits: NDArray[np.float32]) -> None:
+        """Go on by one token with the logits `[vocabulary]` of the id that follows `wanted`."""
+        try:
+            self.wanted = self._steps.send(logits)
+        except StopIteration:
+            self.wanted = None
 
     def told(self) -> Told:
         """The story so far; `cancelled` while it is unfinished."""
@@ -116,22 +145,25 @@ class Writing:
             form=request.form,
             language=request.language,
             title=request.title,
-            seconds=round(self._seconds, 3),
+            seconds=round(self.seconds, 3),
             tokens=self._count,
-            tokens_per_second=round(self._count / self._seconds, 1) if self._seconds else 0.0,
+            tokens_per_second=round(self._count / self.seconds, 1) if self.seconds else 0.0,
             doubt=None if self.finish_reason == "cancelled" else doubt(text, request.form),
         )
 
-    def _write(self) -> Iterator[Token]:
-        """Yield tokens; near the end whole sentences are held back until they are complete."""
-        request, stops = self.request, set(self._template.tokenizer.stop_ids)
+    def _write(self) -> Generator[Sequence[int], NDArray[np.float32], None]:
+        """Yield the ids whose logits come next and be sent them; what may be shown goes to `_waiting`.
+
+        Near the end whole sentences are held back until they are complete.
+        """
+        request, stops, show = self.request, set(self._template.tokenizer.stop_ids), self._waiting.extend
         length = Length(request.language, request.words, self._tokens)
         story = request.before or ""
         if request.opening:
             story = request.opening.rstrip()
-            yield Token(story, -1, 0.0)
+            show([Token(story, -1, 0.0)])
             length.feed(story, 0)
-        ids, decoder = self._prompt, ByteDecoder()
+        ids, decoder = list(self._prompt), ByteDecoder()
         held: list[Token] = []
         unit: list[Token] = []  # tokens of one unfinished character
         joins = True  # the next text has to be joined to what was read as the story so far
@@ -142,10 +174,11 @@ class Writing:
                     self.finish_reason = "context"
                     return
                 ids, joins = window, True
-            draw = self._sampler.draw(self._engine.feed(ids), ids, stops if length.too_short_to_end else ())
+            logits = yield ids
+            draw = self._sampler.draw(logits, ids, stops if length.too_short_to_end else ())
             if draw.id in stops:
                 self.finish_reason = "stop"
-                yield from held
+                show(held)
                 return
             ids.append(draw.id)
             text = decoder.feed(self._template.tokenizer.token_bytes(draw.id))
@@ -156,7 +189,7 @@ class Writing:
                 continue
             joins = False
             if length.sentence_ended(text):
-                yield from held
+                show(held)
                 held = []
                 if length.may_end(text):
                     self.finish_reason = "stop"
@@ -169,7 +202,7 @@ class Writing:
                 self.finish_reason = "length"
                 return
             if not length.holds_sentences:
-                yield from held
+                show(held)
                 held = []
 
     def _first_prompt(self) -> list[int]:
@@ -202,12 +235,15 @@ class Writing:
         """The last whole sentences of `story` that fit into `room` ids, from a paragraph's start where there is one."""
         encode = self._template.tokenizer.encode
         sentences = split_sentences(story[-8 * room :], self.request.language)
-        kept = len(sentences)
-        while kept > 0 and (room := room - len(encode(sentences[kept - 1]))) >= 0:
+        kept, left = len(sentences), room
+        while kept > 0 and (left := left - len(encode(sentences[kept - 1]))) >= 0:
             kept -= 1
         chosen = sentences[max(kept, 1) :] if len(sentences) > 1 else []
         if not chosen:  # one endless sentence
-            return story[-2 * LEAST_ROOM :]
+            last = story[-2 * LEAST_ROOM :]
+            while len(encode(last)) > room:
+                last = last[len(last) // 2 :]
+            return last
         starts = (i for i in range(1, len(chosen) // 2) if "\n" in chosen[i - 1])
         return "".join(chosen[next(starts, 0) :])
 

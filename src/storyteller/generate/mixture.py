@@ -1,0 +1,293 @@
+"""A mixture of models behind the interface of one: mixed anew at each token, with weights that may move meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storyteller.errors import GenerationError, ModelError
+from storyteller.generate.engine import BatchEngine, Engine, OneByOne, open_batch, open_engine
+from storyteller.generate.mixing import Mixed, arithmetic, contrastive, divergence, geometric, log_softmax
+from storyteller.models.ensemble_file import Gate, Rule, check_weights
+from storyteller.runs.console import say
+
+if TYPE_CHECKING:
+    from storyteller.models import Located
+
+__all__ = ["Group", "Mixer", "MixtureBatch", "MixtureEngine", "Single", "Spent", "open_mixture"]
+
+Logits = NDArray[np.float32]
+Ask = Callable[[int, Mapping[int, Sequence[int]]], Sequence[Logits]]
+
+
+class Group(Protocol):
+    """Members that read together: one call gives the logits of each of them, `[members, vocabulary]`."""
+
+    name: str
+    size: int
+    context: int
+    vocabulary_size: int
+
+    def feed(self, ids: Sequence[int]) -> Logits:
+        """The logits of the id that follows `ids`, a row for each member; see `Engine.feed`."""
+        ...
+
+    def close(self) -> None:
+        """Free the members."""
+        ...
+
+
+class Single:
+    """One engine as a group of its own."""
+
+    size = 1
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.context, self.vocabulary_size = engine.name, engine.context, engine.vocabulary_size
+
+    def feed(self, ids: Sequence[int]) -> Logits:
+        """The engine's logits as the one row."""
+        return self._engine.feed(ids)[None]
+
+    def batch(self, rows: int, context: int) -> BatchEngine:
+        """Several sequences at once on the engine's weights, or one where it cannot."""
+        return open_batch(self._engine, rows, context)
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.close()
+
+
+@dataclass
+class Spent:
+    """What a mixture did: tokens in all, tokens for which others than the first member were asked, tokens mixed."""
+
+    tokens: int = 0
+    asked: int = 0
+    mixed: int = 0
+    divergence: float = 0.0
+    """The sum of the divergences, in bits, over the tokens for which others were asked."""
+
+
+class Mixer:
+    """What is mixed and how, shared by an engine and its batches: weights, gate, and who was dropped."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        *,
+        rule: Rule = "arithmetic",
+        gate: Gate | None = None,
+        plausibility: float = 0.1,
+    ) -> None:
+        """Members in their order bear `names`, and come in groups of `sizes`."""
+        self.members = tuple(names)
+        self.rule, self.gate, self.plausibility = rule, gate or Gate(), plausibility
+        self.spent = Spent()
+        self._groups = [range(end - size, end) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+        self._dropped: set[int] = set()
+        self.weights = tuple(weights)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The members' weights, which sum to 1."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, weights: Sequence[float]) -> None:
+        try:
+            # One tuple takes the place of another: a reader in another thread sees the old weights or the new ones.
+            self._weights = check_weights(weights, len(self.members), self.rule)
+        except ValueError as error:
+            raise GenerationError(f"{error}.") from None
+
+    def mix(self, sequences: Mapping[int, Sequence[int]], ask: Ask) -> list[Mixed]:
+        """The mixed log-probabilities that follow each sequence; `ask(group, sequences)` has a group read them."""
+        weights = self._say()
+        first = next(member for member, weight in enumerate(weights) if weight != 0)
+        lead = next(group for group, members in enumerate(self._groups) if first in members)
+        others = [g for g, members in enumerate(self._groups) if g != lead and any(weights[m] != 0 for m in members)]
+        said: dict[int, dict[int, Logits]] = {row: {} for row in sequences}
+        self._hear(ask, [lead], sequences, weights, said)
+        unsure = {row: ids for row, ids in sequences.items() if first in said[row] and not self._sure(said[row][first])}
+        if others and unsure:
+            self._hear(ask, others, unsure, weights, said)
+        if any(weights[member] != 0 for member in self._dropped):
+            return self.mix(sequences, ask)  # somebody has just been dropped: once more without
+        self.spent.tokens += len(sequences)
+        self.spent.asked += sum(len(members) > 1 for members in said.values())
+        return [Mixed.of(self._join(members, weights), members, weights) for members in said.values()]
+
+    def _say(self) -> list[float]:
+        """Each member's weight now, read once a token; 0 for those that were dropped."""
+        kept = [0.0 if member in self._dropped else weight for member, weight in enumerate(self._weights)]
+        if any(kept):
+            return kept
+        left = [float(member not in self._dropped) for member in range(len(kept))]
+        if not any(left):
+            raise GenerationError("no member of the ensemble gives finite logits any more. Their weights are damaged.")
+        return left
+
+    def _sure(self, logs: Logits) -> bool:
+        return self.gate.sure is not None and float(logs.max()) >= math.log(self.gate.sure)
+
+    def _hear(
+        self,
+        ask: Ask,
+        groups: Sequence[int],
+        sequences: Mapping[int, Sequence[int]],
+        weights: Sequence[float],
+        said: dict[int, dict[int, Logits]],
+    ) -> None:
+        """Note the log-probabilities of the members of these groups that have a say; drop whoever gives no numbers."""
+        for group in groups:
+            for row, logits in zip(sequences, ask(group, sequences), strict=True):
+                # The largest value tells of a NaN and of an infinity, without a look at every one.
+                sound = np.isfinite(logits.max(axis=1))
+                for place, member in enumerate(self._groups[group]):
+                    if weights[member] == 0 or member in self._dropped:
+                        continue
+                    if sound[place]:
+                        said[row][member] = log_softmax(logits[place : place + 1])[0]
+                    else:
+                        self._dropped.add(member)
+                        say(f"{self.members[member]} gives no finite logits and is left out; its weights are damaged")
+
+    def _join(self, said: Mapping[int, Logits], all_weights: Sequence[float]) -> Logits:
+        weights = [all_weights[member] for member in said]
+        logs = np.stack(list(said.values()))
+        # A contrast that has lost its expert is none; the first of the others goes on alone.
+        if len(logs) == 1 or (self.rule == "contrastive" and weights[0] <= 0):
+            return logs[0]
+        apart = divergence(logs, weights)
+        self.spent.divergence += apart
+        if self.gate.divergence is not None and apart <= self.gate.divergence:
+            return logs[0]
+        self.spent.mixed += 1
+        weights = [weight / sum(weights) for weight in weights]
+        if self.rule == "arithmetic":
+            return arithmetic(logs, weights)
+        return geometric(logs, weights) if self.rule == "geometric" else contrastive(logs, weights, self.plausibility)
+
+
+class MixtureEngine:
+    """Mixes members at each token; see `Engine`, and `Ensemble` for the rules.
+
+    `weights` may be set at any time, from any thread: the next token is drawn with them. A member that is not asked
+    (its weight is 0, or the gate is closed) reads what it has missed in one go when it is next asked. A member that
+    gives a number that is none is dropped with a message, and the story goes on with the others.
+    """
+
+    def __init__(self, groups: Sequence[Group], mixer: Mixer) -> None:
+        """Take open groups, in the order of the mixer's members; raises `ModelError` when they do not fit."""
+        sizes = {group.vocabulary_size for group in groups}
+        if len(sizes) != 1:
+            raise ModelError(f"the members have different vocabularies ({', '.join(map(str, sorted(sizes)))} tokens).")
+        self.vocabulary_size: int = sizes.pop()
+        self.context = min(group.context for group in groups)
+        self.name = "mixture of " + " and ".join(sorted({group.name for group in groups}))
+        self.mixer = mixer
+        self._groups = list(groups)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The members' names."""
+        return self.mixer.members
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The members' weights, which sum to 1; they hold from the next token on, in the batches too."""
+        return self.mixer.weights
+
+    @weights.setter
+    def weights(self, weights: Sequence[float]) -> None:
+        self.mixer.weights = tuple(weights)
+
+    @property
+    def spent(self) -> Spent:
+        """What was asked and mixed so far."""
+        return self.mixer.spent
+
+    def feed(self, ids: Sequence[int]) -> Mixed:
+        """The mixed log-probabilities of the id that follows `ids`; see `Engine.feed`."""
+        return self.mixer.mix({0: ids}, lambda group, _: [self._groups[group].feed(ids)])[0]
+
+    def batch(self, rows: int, context: int) -> BatchEngine:
+        """Read several sequences at once, where every member can; see `open_batch`."""
+        batches = [group.batch(rows, context) for group in self._groups if isinstance(group, Single)]
+        if len(batches) < len(self._groups) or min(batch.rows for batch in batches) < rows:
+            return OneByOne(self)
+        return MixtureBatch(batches, self.mixer)
+
+    def close(self) -> None:
+        """Free all members."""
+        for group in self._groups:
+            group.close()
+
+
+class MixtureBatch:
+    """Several sequences at once, each through every member; see `BatchEngine`."""
+
+    def __init__(self, batches: Sequence[BatchEngine], mixer: Mixer) -> None:
+        self._batches, self._mixer = batches, mixer
+        self.name = "mixture"
+        self.rows, self.vocabulary_size = batches[0].rows, batches[0].vocabulary_size
+        self.context = min(batch.context for batch in batches)
+
+    def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[Logits]:
+        """The mixed log-probabilities after each sequence; see `BatchEngine.feed_many`."""
+        return self._mixer.mix(
+            sequences, lambda group, wanted: [logits[None] for logits in self._batches[group].feed_many(wanted)]
+        )
+
+    def close(self) -> None:
+        """Free the members' caches."""
+        for batch in self._batches:
+            batch.close()
+
+
+def open_mixture(located: Located, engine: str = "auto", context: int | None = None) -> MixtureEngine:
+    """Open the members of a located ensemble: side by side, or with torch as rows of one batch over their one base.
+
+    `engine` is as in `open_engine`. Raises `ModelError` when a member cannot be opened.
+    """
+    ensemble = located.ensemble
+    assert ensemble is not None, "an ensemble is what is opened here"
+    groups = _open_groups(located, engine, context, apart=ensemble.gate.sure is not None)
+    mixer = Mixer(
+        [member.name for member in located.members],
+        [group.size for group in groups],
+        ensemble.weights,
+        rule=ensemble.rule,
+        gate=ensemble.gate,
+        plausibility=ensemble.plausibility,
+    )
+    return MixtureEngine(groups, mixer)
+
+
+def _open_groups(located: Located, engine: str, context: int | None, *, apart: bool) -> list[Group]:
+    members = located.members
+    one_base = len({member.folder for member in members}) == 1 and len(members) > 1
+    groups: list[Group] = []
+    if engine != "torch" or not one_base:
+        try:
+            for member in members:
+                groups.append(Single(open_engine(member, "llama" if one_base else engine, context)))
+            return groups
+        except ModelError:
+            for group in groups:
+                group.close()
+            if engine == "llama" or not one_base:
+                raise
+    from storyteller.generate.torch_rows import open_rows
+
+    return open_rows(members, context, apart=apart)
