@@ -9,7 +9,7 @@ from storyteller.corpus.story import Story
 from storyteller.tokens.request import Character
 from storyteller.tokens.vocabulary import word_list
 
-__all__ = ["CUED", "characters", "without_speech"]
+__all__ = ["CUED", "characters", "mentions", "without_speech"]
 
 #: Forms that are written as cues and lines.
 CUED = ("screenplay", "play", "dialogue")
@@ -51,19 +51,29 @@ _NO_WHO = re.compile(
 )
 
 
-def characters(story: Story, most: int = 8) -> list[Character]:
+def characters(story: Story, most: int = 8, least: int | None = None) -> list[Character]:
     """The people of a story, most frequent first.
 
-    English: capitalised words that stand in the middle of a sentence, act or speak, and occur at least twice (three
-    times in a text over 400 words). Chinese: names by jieba's tags that occur twice and act or speak. Plays and
-    dialogues: the names before the lines.
+    English: capitalised words that stand in the middle of a sentence, act or speak, and occur `least` times (by default
+    twice, and three times in a text over 400 words). Chinese: names by jieba's tags that occur `least` times (by
+    default twice) and act or speak. Plays and dialogues: the names before the lines.
     """
     text = story.text[:_MOST]
     if story.form in CUED and (cues := _cues(text)):
         names = cues
     else:
-        names = _chinese(text) if story.language == "zh" else _english(text, 3 if story.words > 400 else 2)
+        enough = least or (3 if story.language == "en" and story.words > 400 else 2)
+        names = _chinese(text, enough) if story.language == "zh" else _english(text, enough)
     return [Character(name, _who(name, text) if story.language == "en" else "") for name in names[:most]]
+
+
+def mentions(name: str, text: str) -> list[int]:
+    """Where a text mentions the person of that name, as characters: by the whole name, its first or its last word."""
+    words = re.sub(rf"^(?:(?:{_TITLE})\.? )+", "", name).split(" ")
+    spellings = dict.fromkeys((name, " ".join(words), words[0], words[-1]))
+    either = "|".join(map(re.escape, spellings))
+    pattern = rf"\b(?:{either})\b" if name.isascii() else either
+    return [match.start() for match in re.finditer(pattern, text, re.I if name.isupper() else 0)]
 
 
 def without_speech(text: str) -> str:
@@ -115,7 +125,7 @@ def _english(text: str, least: int) -> list[str]:
     return names
 
 
-def _chinese(text: str) -> list[str]:
+def _chinese(text: str, least: int) -> list[str]:
     import rjieba
 
     surnames, not_names = word_list("surnames_zh"), word_list("not_names_zh")
@@ -128,7 +138,7 @@ def _chinese(text: str) -> list[str]:
         before, times = Counter(text[max(0, place - 1) : place] for place in places).most_common(1)[0]
         name = before + word if len(word) == 2 and before in surnames and times * 2 > len(places) else word
         plausible = name[0] in surnames or name[:2] in surnames
-        if not acts or count < (2 if plausible else 5) or {word, name} & not_names or name[-1] in _PLACES:
+        if not acts or count < (least if plausible else least + 3) or {word, name} & not_names or name[-1] in _PLACES:
             continue
         if not any(name in other or other in name for other in names):
             names.append(name)
