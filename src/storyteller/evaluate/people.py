@@ -34,10 +34,11 @@ _SOMEONE = {
     ),
     "zh": re.compile("男|女|母|父|妈|爸|爹|娘|姐|妹|哥|弟|妻|夫|儿|公主|王子|太太|老师|医生|人"),
 }
-_REQUEST_WORDS = frozenset(
+_ASKING = (
     "write short story stories words word about title characters character keywords keyword fable scene screenplay"
-    " dialogue lesson novel chapter following include 短篇小说 小说 标题 人物 关键词 内容 故事 寓言 对话 课文 剧本".split()
+    " dialogue lesson novel chapter following include 短篇小说 小说 标题 人物 关键词 内容 故事 寓言 对话 课文 剧本"
 )
+_REQUEST_WORDS = frozenset(_ASKING.split())
 
 
 @dataclass(frozen=True, slots=True)
