@@ -1,7 +1,8 @@
 """Training: one loop, and around it what a stage needs.
 
-`loop` is the only loop; `objectives` says what it minimises, `optim` and `schedule` how it steps, `checkpoint` what survives,
-`estimate` and `precision` what it will cost, `samples` what it can tell by now. `finetune` is the stage that puts them
+`drive` is the only loop, `loop` likelihood training in it; `objectives` says what it minimises, `optim` and `schedule` how
+it steps, `checkpoint` what survives, `estimate` and `precision` what it will cost, `samples` what it can tell by now.
+`finetune` is the stage that puts them
 together: a recipe and prepared stories in, a run folder with a storyteller in it out. Importing this package imports torch.
 """
 

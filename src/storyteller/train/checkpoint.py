@@ -26,7 +26,16 @@ from storyteller.errors import CheckpointError
 from storyteller.runs import Run, file_sha256, read_json, replacing_folder, write_json
 from storyteller.train.optim import trainable
 
-__all__ = ["State", "clear_leftovers", "load_checkpoint", "newest_whole", "rotate", "save_checkpoint"]
+__all__ = [
+    "State",
+    "clear_leftovers",
+    "load_checkpoint",
+    "moments",
+    "newest_whole",
+    "restore_moments",
+    "rotate",
+    "save_checkpoint",
+]
 
 SaveModel = Callable[[Path], None]
 LoadModel = Callable[[Path], None]
@@ -58,7 +67,7 @@ def save_checkpoint(
     folder = run.checkpoints / f"step-{state.step:06d}"
     with replacing_folder(folder) as part:
         save_model(part)
-        save_file(_moments(model, optimizer), part / "optimizer.safetensors")
+        save_file(moments(model, optimizer), part / "optimizer.safetensors")
         files = {
             path.relative_to(part).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
             for path in sorted(part.rglob("*"))
@@ -81,7 +90,7 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     load_model(folder)
     if _fingerprint(model) != state.tensors:
         raise CheckpointError(f"the weights loaded from {folder} are not those that were saved; was a file exchanged?")
-    _restore_moments(model, optimizer, load_file(folder / "optimizer.safetensors"), folder)
+    restore_moments(model, optimizer, load_file(folder / "optimizer.safetensors"), folder)
     return state
 
 
@@ -132,7 +141,8 @@ def _verified(folder: Path) -> State:
     return state
 
 
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's state by parameter name, on the CPU."""
     return {
         f"{name}/{key}": value.detach().cpu().contiguous()
         for name, parameter in trainable(model).items()
@@ -140,9 +150,10 @@ def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, to
     }
 
 
-def _restore_moments(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], folder: Path
+def restore_moments(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], folder: Path | str
 ) -> None:
+    """Put what `moments` gave back; `CheckpointError` when `folder`'s state is of a parameter that is not trained."""
     parameters = trainable(model)
     for key, value in tensors.items():
         name, _, moment = key.rpartition("/")

@@ -1,4 +1,4 @@
-"""The loop, the only one: batch, loss, gradients, step; and around it logging, evaluation, checkpoints and samples.
+"""Likelihood training in the loop: batch, loss, gradients, step; and around it logging, evaluation, checkpoints, samples.
 
 Everything that varies over time is a function of the step: the batch, the learning rate, the seed of dropout. So a resumed
 run is the same run, two processes are the same run as one, and there is nothing to fast-forward.
@@ -31,12 +31,12 @@ from storyteller.train.checkpoint import (
     rotate,
     save_checkpoint,
 )
-from storyteller.train.interrupt import Interrupted, interruptible
-from storyteller.train.memory import advising_on_memory, peak_memory
+from storyteller.train.drive import drive
+from storyteller.train.memory import peak_memory
 from storyteller.train.optim import build_optimizer
 from storyteller.train.schedule import learning_rate
 
-__all__ = ["Plan", "batch_tensors", "fit", "mean_loss"]
+__all__ = ["Plan", "batch_tensors", "fit", "mean_loss", "mix"]
 
 LN2 = math.log(2)
 
@@ -84,27 +84,9 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
     # Only the main process writes files; the others compute.
     metrics = Metrics(run, recipe.sinks, state.step or -1) if accelerator.is_main_process else None
     log = _Log(metrics, plan, accelerator)
-    saved = time.monotonic()
+    stage = _Fitting(objective, wrapped, optimizer, stepper, state, plan, accelerator, log)
     try:
-        with interruptible() as interrupted, advising_on_memory():
-            if state.step == 0:
-                _evaluate(objective, state, plan, accelerator, log)
-                _sample(objective, state, plan, accelerator)
-            while state.step < plan.steps and not _exhausted(state, recipe):
-                log.step(state, *_train_step(wrapped, stepper, state, plan, accelerator))
-                better = False
-                if state.step == plan.steps or state.step % plan.evaluate_every == 0:
-                    better = _evaluate(objective, state, plan, accelerator, log)
-                last = state.step == plan.steps or _exhausted(state, recipe)
-                due = state.step % (recipe.save_every or plan.evaluate_every) == 0
-                late = time.monotonic() - saved > 60 * recipe.save_minutes
-                late, stop = _agreed(accelerator, late, interrupted())
-                if better or due or last or late or stop:
-                    _save(objective, optimizer, state, plan, accelerator, best=better)
-                    saved = time.monotonic()
-                _sample(objective, state, plan, accelerator)
-                if stop and not last:
-                    raise Interrupted(f"stopped at step {state.step} of {plan.steps}; everything is saved")
+        drive(stage)
         if _exhausted(state, recipe):
             log.say(
                 f"stopped early: {state.worse} evaluations without improvement, the best was at step {state.best_step}"
@@ -113,6 +95,51 @@ def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: b
         if metrics is not None:
             metrics.close()
     return state
+
+
+class _Fitting:
+    """Likelihood training as a stage of the loop."""
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        wrapped: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        stepper: Any,
+        state: State,
+        plan: Plan,
+        accelerator: Accelerator,
+        log: _Log,
+    ) -> None:
+        self._objective, self._wrapped, self._optimizer, self._stepper = objective, wrapped, optimizer, stepper
+        self._state, self._plan, self._accelerator, self._log = state, plan, accelerator, log
+        self.steps, self.evaluate_every = plan.steps, plan.evaluate_every
+        self.save_every = plan.recipe.save_every or plan.evaluate_every
+        self.save_minutes = plan.recipe.save_minutes
+
+    @property
+    def at(self) -> int:
+        return self._state.step
+
+    def exhausted(self) -> bool:
+        return _exhausted(self._state, self._plan.recipe)
+
+    def step(self) -> None:
+        done = _train_step(self._wrapped, self._stepper, self._state, self._plan, self._accelerator)
+        self._log.step(self._state, *done)
+
+    def evaluate(self) -> bool:
+        return _evaluate(self._objective, self._state, self._plan, self._accelerator, self._log)
+
+    def save(self, *, best: bool) -> None:
+        _save(self._objective, self._optimizer, self._state, self._plan, self._accelerator, best=best)
+
+    def sample(self) -> None:
+        _sample(self._objective, self._state, self._plan, self._accelerator)
+
+    def agree(self, late: bool, stop: bool) -> tuple[bool, bool]:
+        late, stop = _agreed(self._accelerator, late, stop)
+        return late, stop
 
 
 def mean_loss(
@@ -143,7 +170,7 @@ def _train_step(
     rate = learning_rate(state.step, plan.steps, recipe)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    torch.manual_seed(_mix(recipe.seed, state.step, accelerator.process_index))
+    torch.manual_seed(mix(recipe.seed, state.step, accelerator.process_index))
     # Every process draws the whole step's rows (they are a function of seed and step), so all know the divisor.
     batch = plan.shards.batch(
         recipe.seed, state.step, rows=recipe.rows * recipe.accumulate * world, context=plan.context
@@ -249,7 +276,7 @@ def batch_tensors(batch: Batch, device: torch.device, rows: slice = slice(None))
     return {name: torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names}
 
 
-def _mix(*parts: int) -> int:
+def mix(*parts: int) -> int:
     """One 63-bit seed from several integers (the multiplier is that of Knuth's MMIX generator)."""
     mixed = 0
     for part in parts:
