@@ -7,7 +7,19 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["DataRecipe", "LoraRecipe", "ModelRecipe", "Recipe", "SamplesRecipe", "TrainRecipe"]
+__all__ = [
+    "CriticRecipe",
+    "DataRecipe",
+    "LoraRecipe",
+    "ModelRecipe",
+    "MonitorsRecipe",
+    "Recipe",
+    "RefineRecipe",
+    "RewardRecipe",
+    "RolloutRecipe",
+    "SamplesRecipe",
+    "TrainRecipe",
+]
 
 
 class _Section(BaseModel):
@@ -114,6 +126,99 @@ class SamplesRecipe(_Section):
     )
 
 
+class RolloutRecipe(_Section):
+    """What the policy is asked during refinement, and how it answers."""
+
+    group: int = Field(
+        4, ge=2, le=64, description="stories told for each prompt; train.rows x accumulate prompts a step"
+    )
+    new_tokens: int = Field(96, ge=4, description="longest story in tokens; human stories are cut to it, too")
+    prompt_tokens: int = Field(192, ge=8, description="longest prompt in tokens")
+    temperature: float = Field(0.9, gt=0, description="temperature of rollouts, over the full vocabulary")
+    prefix_share: float = Field(0.5, ge=0, le=1, description="share of prompts that show a human beginning to continue")
+    prompts: int = Field(4000, ge=4, description="prompts kept for training, drawn by work")
+    dev_prompts: int = Field(64, ge=2, description="fixed prompts of a monitor's evaluation; as many more for the gate")
+
+
+class CriticRecipe(_Section):
+    """The critic: heads on frozen features, and how it learns."""
+
+    width: int = Field(128, ge=4, description="width of the random projection of hidden states")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout on pooled features")
+    lr: float = Field(3e-4, gt=0, description="learning rate of the heads")
+    betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's moment decay rates")
+    pairs: int = Field(32, ge=2, description="(human, generated) pairs in one step of the critic")
+    smoothing: float = Field(0.9, gt=0.5, le=1, description="target of human text; one-sided label smoothing")
+    pair_weight: float = Field(0.5, ge=0, description="weight of the paired Bradley-Terry term")
+    coherence_weight: float = Field(0.5, ge=0, description="weight of the coherence head's loss")
+    gradient_penalty: float = Field(0.05, ge=0, description="weight of the squared gradient at human features (R1)")
+    pool: int = Field(256, ge=4, description="stories of the reference model before training, and in warm-up")
+    warmup_steps: int = Field(300, ge=1, description="most critic steps before training")
+    warmup_accuracy: float = Field(0.75, ge=0.5, le=1, description="held-out accuracy that ends the warm-up")
+    rewarm_steps: int = Field(50, ge=0, description="critic steps on the buffer after a roll-back")
+    probe_limit: float = Field(
+        0.6, ge=0.5, le=1, description="AUC of length or punctuation alone that refuses the data"
+    )
+    skip_above: float = Field(0.90, le=1, description="the critic rests while its accuracy is above this")
+    twice_below: float = Field(0.60, ge=0, description="and learns twice while it is below this")
+
+
+class RewardRecipe(_Section):
+    """From the critic's logits to a story's reward."""
+
+    kind: Literal["logit", "log_d"] = Field("logit", description="the standardised logit, or log D as it stands")
+    coherence: float = Field(0.5, ge=0, description="weight of the coherence logit")
+    to_go: float = Field(0.5, ge=0, le=1, description="share of the advantage given sentence by sentence")
+    penalty: float = Field(0.5, ge=0, description="cost of each rule broken: repetition, copying, no end, length")
+
+
+class MonitorsRecipe(_Section):
+    """When to worry; a pair is (healthy, roll back). Differences are to the reference model on the same prompts."""
+
+    patience_steps: int = Field(10, ge=1, description="steps that a step monitor must be out of bounds")
+    accuracy_high: float = Field(0.92, description="the critic wins too easily: its reward says nothing")
+    accuracy_low: float = Field(0.52, description="the critic is beaten: its reward is noise")
+    kl: tuple[float, float] = Field((0.08, 0.15), description="drift from the reference, nats per token")
+    reward_std: float = Field(0.05, ge=0, description="least spread of rewards within a group")
+    dead_groups: float = Field(0.6, ge=0, le=1, description="share of groups without any spread")
+    entropy: tuple[float, float] = Field((0.85, 0.75), description="token entropy over the reference's")
+    grad_spike: float = Field(10.0, gt=1, description="gradient norm over its median")
+    judge_evaluations: int = Field(3, ge=2, description="evaluations in which only the critic sees progress")
+    distinct_2: tuple[float, float] = Field((0.97, 0.95), description="distinct-2 over the reference's")
+    self_bleu: tuple[float, float] = Field((0.02, 0.03), description="rise of self-BLEU-4")
+    rep_4: tuple[float, float] = Field((0.01, 0.02), description="rise of repeated 4-grams")
+    length: tuple[float, float] = Field((0.10, 0.15), description="relative change of length")
+    endings: tuple[float, float] = Field((0.05, 0.10), description="fall of the share of stories that end a sentence")
+    human_nll: tuple[float, float] = Field((0.03, 0.07), description="rise of held-out human loss, nats per token")
+    copying: tuple[float, float] = Field((0.01, 0.02), description="rise of the share of copied 8-grams")
+    guard_weight: float = Field(0.02, ge=0, description="AUC that a guardrail at its limit costs in the objective J")
+    rollbacks: int = Field(3, ge=0, description="roll-backs before the run ends with its best checkpoint")
+
+
+class RefineRecipe(_Section):
+    """Adversarial refinement of a fine-tuned model: generator against critic, with monitors and roll-back."""
+
+    trainer: Literal["gail", "coop", "pairs", "iq"] = Field("gail", description="how the critic's opinion is learned")
+    rollout: RolloutRecipe = RolloutRecipe()
+    critic: CriticRecipe = CriticRecipe()
+    reward: RewardRecipe = RewardRecipe()
+    monitors: MonitorsRecipe = MonitorsRecipe()
+    kl: float = Field(0.02, ge=0, description="first weight of the divergence from the reference")
+    kl_target: float | None = Field(
+        0.05, gt=0, description="divergence the weight is steered to; null: weight is fixed"
+    )
+    replay: tuple[float, float] = Field((0.3, 0.1), description="weight of human text's loss, first and last")
+    entropy: float = Field(0.01, ge=0, description="weight of the entropy floor")
+    entropy_floor: float = Field(0.85, ge=0, description="the floor, as a share of the reference's entropy")
+    ema: float = Field(0.98, ge=0, lt=1, description="decay of the averaged weights")
+    rounds: int = Field(3, ge=1, description="coop and pairs: times the critic and the sampler are renewed")
+    least_ess: float = Field(3.0, ge=1, description="coop: effective samples per prompt that the weights must keep")
+    dpo_beta: float = Field(0.1, gt=0, description="pairs: sharpness of the preference")
+    td: float = Field(0.01, ge=0, description="iq: weight of the temporal-difference term")
+    minutes: float | None = Field(None, gt=0, description="wall-clock end of training; what is best by then is finished")
+    scales: list[float] = Field([0.25, 0.5, 0.75, 1.0, 1.25], description="adapter scales tried at the end")
+
+
 class Recipe(_Section):
     """One training run."""
 
@@ -122,3 +227,4 @@ class Recipe(_Section):
     data: DataRecipe = DataRecipe()
     train: TrainRecipe = TrainRecipe()
     samples: SamplesRecipe = SamplesRecipe()
+    refine: RefineRecipe | None = None
