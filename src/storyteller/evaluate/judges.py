@@ -102,10 +102,9 @@ def judge(
         scores = cross_fit(matrix, assigned, strength)
         return scores, auc(bootstrap, *scores, clusters, clusters)
 
-    seen = {
-        "length": length_features(ours, theirs, language),
-        "punctuation": punctuation_features(ours, theirs, language),
-    }
+    seen = {"length": length_features(ours, theirs, language)}
+    if punctuation:
+        seen["punctuation"] = punctuation_features(ours, theirs, language)
     probes = {name: area(matrix, 1.0)[1].interval() for name, matrix in seen.items()}
     failed = [name for name, probe in probes.items() if probe.value > GATE] + ["duplicates"] * bool(duplicates)
     verdict = Verdict(
