@@ -48,12 +48,11 @@ def ngram_features(texts: Sequence[str], family: Literal["word", "char"], langua
 
 
 def length_features(human: Sequence[str], system: Sequence[str], language: Language) -> NDArray[np.float64]:
-    """How long the texts are, in words, characters and sentences, each in eight classes so that no shape is missed."""
-    counts = np.array(
-        [(count_words(text, language), len(text), len(split_sentences(text, language))) for text in (*human, *system)],
-        np.float64,
-    )
-    return np.concatenate([_classes(column) for column in counts.T], axis=1)
+    """How long the texts are, in words or 字, in eight classes so that no shape is missed.
+
+    Letters a word and words a sentence are style, which a judge may see; the number of words is an accident of the cap.
+    """
+    return _classes(np.array([count_words(text, language) for text in (*human, *system)], np.float64))
 
 
 def punctuation_features(human: Sequence[str], system: Sequence[str], language: Language) -> NDArray[np.float64]:

@@ -102,7 +102,7 @@ def judge(
         scores = cross_fit(matrix, assigned, strength)
         return scores, auc(bootstrap, *scores, clusters, clusters)
 
-    seen = {"length": length_features(ours, theirs, language)}
+    seen = {"length": length_features(human, system, language)}  # as they were matched: hyphens join words
     if punctuation:
         seen["punctuation"] = punctuation_features(ours, theirs, language)
     probes = {name: area(matrix, 1.0)[1].interval() for name, matrix in seen.items()}
