@@ -121,7 +121,7 @@ def open_batch(engine: Engine, rows: int, context: int | None = None) -> BatchEn
 
 
 def open_engine(located: Located, engine: str = "auto", context: int | None = None) -> Engine:
-    """Open a located model, base and adapter together.
+    """Open a located model, base and adapter together, or the members of an ensemble.
 
     `llama` is llama.cpp, the fast one on a CPU; `torch` runs every transformers model and is the reference; `auto`
     takes the first where it can run the model, with torch in its place otherwise. Raises `GenerationError` for an
@@ -129,6 +129,10 @@ def open_engine(located: Located, engine: str = "auto", context: int | None = No
     """
     if engine not in ENGINES:
         raise GenerationError(f"no engine is called {engine!r}. Choose one of: {', '.join(ENGINES)}.")
+    if located.ensemble is not None:
+        from storyteller.generate.mixture import open_mixture
+
+        return open_mixture(located, engine, context)
     if engine != "torch":
         from storyteller.generate.llama_engine import LlamaEngine
 

@@ -59,7 +59,7 @@ class Storyteller:
 
         located = locate(model)
         tokenizer = StoryTokenizer.load(located.folder)
-        template = Template.load(located.adapter or located.folder, tokenizer)
+        template = Template.load(located.template_folder, tokenizer)
         opened = open_engine(located, engine, context)
         return cls(opened, template, name=located.name, languages=located.languages)
 

@@ -16,6 +16,7 @@ from storyteller.corpus.story import Form, Language
 from storyteller.errors import GenerationError
 from storyteller.generate.doubt import doubt
 from storyteller.generate.engine import Engine
+from storyteller.generate.mixing import Mixed
 from storyteller.generate.sampling import Sampler
 from storyteller.generate.stopping import ByteDecoder, FinishReason, Length
 from storyteller.tokens import Template
@@ -29,11 +30,12 @@ LEAST_ROOM = 64
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A token that could have stood in a place, with the model's probability for it."""
+    """A token that could have stood in a place, with the model's probability for it; `members` as in `Token`."""
 
     text: str
     id: int
     probability: float
+    members: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,14 @@ class Token:
     """A piece of the story, of whole characters; `text` may be empty while a character is unfinished.
 
     `logprob` is the natural logarithm of the model's own probability. The forced opening is one token with the id -1.
+    Of an ensemble, `members` tells who wanted it: a share for each member, in their order.
     """
 
     text: str
     id: int
     logprob: float
     alternatives: tuple[Alternative, ...] = ()
+    members: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,9 @@ class Writing:
             text = decoder.feed(self._template.tokenizer.token_bytes(draw.id))
             if joins:
                 text = _joined(story, text)
-            unit.append(Token(text, draw.id, draw.logprob, self._named(draw.alternatives)))
+            unit.append(
+                Token(text, draw.id, draw.logprob, self._named(draw.alternatives, logits), _wanted(logits, draw.id))
+            )
             if not text:
                 continue
             joins = False
@@ -247,9 +253,18 @@ class Writing:
         starts = (i for i in range(1, len(chosen) // 2) if "\n" in chosen[i - 1])
         return "".join(chosen[next(starts, 0) :])
 
-    def _named(self, alternatives: tuple[tuple[int, float], ...]) -> tuple[Alternative, ...]:
+    def _named(
+        self, alternatives: tuple[tuple[int, float], ...], logits: NDArray[np.float32]
+    ) -> tuple[Alternative, ...]:
         spell = self._template.tokenizer.token_bytes
-        return tuple(Alternative(spell(i).decode("utf-8", "replace"), i, p) for i, p in alternatives)
+        return tuple(
+            Alternative(spell(i).decode("utf-8", "replace"), i, p, _wanted(logits, i)) for i, p in alternatives
+        )
+
+
+def _wanted(logits: NDArray[np.float32], index: int) -> tuple[float, ...]:
+    """Which members of an ensemble wanted the id; of one model, nothing."""
+    return logits.shares(index) if isinstance(logits, Mixed) else ()
 
 
 def _joined(story: str, text: str) -> str:
