@@ -34,7 +34,7 @@ from storyteller.train.loop import Plan, fit
 from storyteller.train.objectives import CausalObjective
 from storyteller.train.precision import resolve_precision
 
-__all__ = ["dry_run", "finetune"]
+__all__ = ["dry_run", "finetune", "same_recipe"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
     """
     if resume:
         run = Run.open(folder)
-        recipe = _same_recipe(run, recipe)
+        recipe = same_recipe(run, recipe)
         prepared = _prepare(recipe)
     else:
         prepared = _prepare(recipe)
@@ -238,7 +238,7 @@ def _licences(corpus: Path) -> dict[str, int]:
     return {}
 
 
-def _same_recipe(run: Run, given: Recipe) -> Recipe:
+def same_recipe(run: Run, given: Recipe) -> Recipe:
     """The run's own recipe; `CheckpointError` with the differences when another one was asked for."""
     from storyteller.recipe import load_recipe
 

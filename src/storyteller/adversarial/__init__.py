@@ -1,0 +1,27 @@
+"""Adversarial refinement: a storyteller and a critic trained against each other, watched, and taken back when it fails.
+
+`refine` is the stage. `refinement` is its step in the training loop: `rollouts` draw stories with the weights that are
+trained (`policy`: with the adapter the policy, without it the reference), `groups` lays a prompt and its stories out in
+one row, `reading` reads them once for the divergence and for the `critic`, `rewards` says what each token is worth, and
+`gail`, `coop`, `pairs` or `iq` is the loss of the `update`. `adversary` keeps the critic in balance, `monitors` watches,
+`final` decides what is shipped, `report` tells it. `using` puts the critic to work. Importing a part imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storyteller.adversarial.measuring import Score
+    from storyteller.adversarial.refine import dry_run, refine
+
+__all__ = ["Score", "dry_run", "refine"]
+
+_HOMES = {"Score": "measuring", "dry_run": "refine", "refine": "refine"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

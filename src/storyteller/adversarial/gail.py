@@ -1,0 +1,93 @@
+"""`gail`: on-policy adversarial imitation (Ho and Ermon 2016; on text: TextGAIL, Wu et al. 2021; GAD, 2025).
+
+The policy tells stories, the critic's opinion is their reward, the group's other stories are the baseline. One epoch on
+what was just drawn, so there is no importance ratio. Divergence from the reference, human replay and an entropy floor hold
+it where likelihood training had brought it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+from storyteller.adversarial.critic import Opinion
+from storyteller.adversarial.policy import Tokens
+from storyteller.adversarial.reading import Group
+from storyteller.adversarial.rewards import Rules, Scale, advantages, flat, rewards
+from storyteller.adversarial.update import Batch, Lesson, Loss, k3
+from storyteller.recipe.models import RewardRecipe
+
+__all__ = ["gail_lessons", "policy_gradient"]
+
+
+def gail_lessons(
+    groups: Sequence[Group],
+    opinions: Sequence[Opinion | None],
+    rules: Rules,
+    recipe: RewardRecipe,
+    realism: Scale,
+    coherence: Scale,
+) -> tuple[list[Lesson], dict[str, float]]:
+    """Lessons whose weights are the advantages of the drawn stories, and the figures of their rewards.
+
+    `opinions` are the critic's of all drawn stories, in order; both scales take them in first.
+    """
+    stories, marks = flat(group.stories for group in groups), flat(group.marks for group in groups)
+    told = [opinion for opinion in opinions if opinion is not None]
+    if told:
+        realism.update(torch.stack([opinion.score[-1] for opinion in told]))
+        coherence.update(torch.stack([opinion.coherence[:, -1].mean() for opinion in told]))
+    penalties = [rules.broken(ids, mark) if mark.ends else 0 for ids, mark in zip(stories, marks, strict=True)]
+    values = rewards(opinions, penalties, recipe, realism, coherence).view(len(groups), -1)
+    weights = advantages(values, opinions, marks, [len(story) for story in stories], recipe.to_go)
+    spread = values.std(1, correction=0)
+    members = values.shape[1]
+    lessons = [
+        Lesson(group.prompt.ids, group.stories, weights[i * members : (i + 1) * members], group.reference,
+               group.prompt.human)
+        for i, group in enumerate(groups)
+    ]  # fmt: skip
+    figures = {
+        "reward": float(values.mean()),
+        "reward_std": float(spread.mean()),
+        "dead_groups": float((spread < 0.01).float().mean()),
+        "broken_rules": sum(penalties) / len(penalties),
+        "logit": realism.mean,
+        "coherence_logit": coherence.mean,
+    }
+    return lessons, figures
+
+
+def policy_gradient(
+    *, divergence: float, replay: float, entropy: float, least_entropy: float, drawn: float = 1.0
+) -> Loss:
+    """The loss of on-policy imitation on a batch.
+
+    - `drawn` / N sum A log pi + `divergence` * k3 + `replay` * NLL(human) + `entropy` * relu(`least_entropy` - H): sums over
+    tokens, divided by the whole step's drawn (N) or human tokens. The advantages A are the batch's weights. The gradient of
+    its first term is the score-function estimate of the expected reward's (Williams 1992).
+    """
+
+    def loss(tokens: Tokens, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        mine, human = batch.drawn, ~batch.drawn
+        logprob, n = tokens.logprob, batch.drawn_tokens
+        gain = (batch.weight[mine] * logprob[mine]).sum() / n
+        drift = k3(logprob[mine], batch.reference[mine]).sum() / n
+        nll = -logprob[human].sum() / batch.human_tokens
+        total = replay * nll - drawn * gain + divergence * drift
+        if entropy and least_entropy and bool(mine.any()):
+            share = int(mine.sum()) / n
+            total = total + entropy * share * relu(least_entropy - tokens.entropy[mine].mean())
+        with torch.no_grad():
+            figures = {
+                "kl": float(drift),
+                "human_loss": float(nll),
+                "entropy": float(tokens.entropy[mine].sum() / n),
+                "gain": float(gain),
+            }
+        return total, figures
+
+    return loss

@@ -1,0 +1,151 @@
+"""One set of weights that is two models: with the adapter the policy, without it the frozen reference."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from storyteller.adversarial.groups import Rows
+from storyteller.train.optim import trainable
+
+__all__ = ["Policy", "Tokens", "Weights", "token_values"]
+
+CHUNK = 256
+"""Rows of logits alive at once: 256 x 49,152 float32 are 50 MB, and a chunk's backward pass holds four such."""
+
+Weights = Mapping[str, Tensor]
+"""An adapter's weights by parameter name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a model says of the tokens that were drawn, each [n]: `logprob` at the temperature of the drawing, the
+    `entropy` of that distribution, the raw `logit` and the log-sum `value` of all logits (soft value, at temperature 1).
+    """
+
+    logprob: Tensor
+    entropy: Tensor
+    logit: Tensor
+    value: Tensor
+
+
+class Policy:
+    """A causal model with one PEFT adapter; the adapter is what is trained."""
+
+    def __init__(self, model: nn.Module) -> None:
+        # Dropout would make the log-probabilities others than those of the drawing.
+        self.model: Any = model.eval()
+        causal = self.model.get_base_model()
+        self.body: Any = getattr(causal, causal.base_model_prefix)
+        self.head: Tensor = causal.get_output_embeddings().weight
+        self.depth: int = causal.config.get_text_config().num_hidden_layers
+        self.width: int = self.head.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.device
+
+    @contextlib.contextmanager
+    def reference(self) -> Iterator[None]:
+        """Within this block the model is the reference: no adapter, no gradients."""
+        with self.model.disable_adapter(), torch.no_grad():
+            yield
+
+    @contextlib.contextmanager
+    def merged(self) -> Iterator[None]:
+        """Within this block the adapter is part of the weights: what sampling runs on, two products fewer a layer.
+
+        The weights themselves are put back afterwards, not computed back, so that nothing drifts.
+        """
+        layers = [module for module in self.model.modules() if hasattr(module, "get_delta_weight")]
+        kept = [layer.get_base_layer().weight.data for layer in layers]
+        with torch.no_grad():
+            for layer, weight in zip(layers, kept, strict=True):
+                layer.get_base_layer().weight.data = weight + layer.get_delta_weight("default").to(weight.dtype)
+        try:
+            with self.reference():
+                yield
+        finally:
+            for layer, weight in zip(layers, kept, strict=True):
+                layer.get_base_layer().weight.data = weight
+
+    @contextlib.contextmanager
+    def wearing(self, weights: Weights | None) -> Iterator[None]:
+        """Within this block the adapter has other weights (None: its own)."""
+        if weights is None:
+            yield
+            return
+        own = self.weights()
+        self.load(weights)
+        try:
+            yield
+        finally:
+            self.load(own)
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the adapter's weights."""
+        return {name: parameter.detach().clone() for name, parameter in trainable(self.model).items()}
+
+    @torch.no_grad()
+    def load(self, weights: Weights) -> None:
+        """Put `weights`, as `weights()` gives them, into the adapter."""
+        for name, parameter in trainable(self.model).items():
+            parameter.copy_(weights[name])
+
+    def scaled(self, weights: Weights, scale: float) -> dict[str, Tensor]:
+        """`weights` with an adapter `scale` times as strong: linear interpolation towards the reference (LITI).
+
+        The update is B A, so B alone is scaled (WARP, Rame et al. 2024, arXiv 2406.16768).
+        """
+        return {name: tensor * scale if "lora_B" in name else tensor.clone() for name, tensor in weights.items()}
+
+    def read(self, rows: Rows, *, layers: tuple[int, ...] = ()) -> tuple[Tensor, list[Tensor]]:
+        """The last hidden state at each story token's predictor [n, width], and those of `layers` where it stands.
+
+        `layers` are numbered as transformers numbers hidden states: the last one stands after the final norm.
+        """
+        output = self.body(
+            input_ids=rows.input_ids,
+            position_ids=rows.position_ids,
+            attention_mask=rows.mask,
+            use_cache=False,
+            output_hidden_states=bool(layers),
+        )
+        chosen = [output.hidden_states[layer].flatten(0, 1)[rows.places] for layer in layers]
+        return output.last_hidden_state.flatten(0, 1)[rows.predictors], chosen
+
+    def tokens(self, hidden: Tensor, labels: Tensor, temperature: float | Tensor) -> Tokens:
+        """The values of `labels` [n], predicted from `hidden` [n, width]; `temperature` is one, or one for each."""
+        return token_values(hidden, self.head, labels, temperature)
+
+
+def token_values(hidden: Tensor, weight: Tensor, labels: Tensor, temperature: float | Tensor) -> Tokens:
+    """`Tokens` of `hidden @ weight.T`, without ever holding all logits: the backward pass makes each chunk again.
+
+    `hidden` [n, width], `weight` [vocabulary, width], `labels` [n]; `temperature` a number, or [n].
+    """
+    temperatures = torch.as_tensor(temperature, dtype=torch.float32, device=hidden.device).expand(len(labels))
+    parts = [
+        checkpoint(_chunk_values, hidden[rows], weight, labels[rows], temperatures[rows], use_reentrant=False)
+        for rows in (slice(start, start + CHUNK) for start in range(0, len(labels), CHUNK))
+    ]
+    return Tokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _chunk_values(hidden: Tensor, weight: Tensor, labels: Tensor, temperature: Tensor) -> tuple[Tensor, ...]:
+    logits = (hidden @ weight.T).float()
+    logit = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
+    value = logits.logsumexp(1)
+    scaled = logits / temperature.unsqueeze(1)
+    total = scaled.logsumexp(1)
+    logprob = logit / temperature - total
+    # H = log Z - E[logit]; the product is the only other tensor of the vocabulary's size.
+    entropy = total - ((scaled - total.unsqueeze(1)).exp() * scaled).sum(1)
+    return logprob, entropy, logit, value

@@ -1,0 +1,134 @@
+"""One pass of the reference over groups of stories: its log-probabilities for the divergence, its states for the critic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from storyteller.adversarial.critic import Critic, Pair, Read, depths_of
+from storyteller.adversarial.groups import lay_out
+from storyteller.adversarial.marks import Marks, matched, sentence_marks
+from storyteller.adversarial.policy import Policy
+from storyteller.adversarial.prompts import Prompt, corrupted
+from storyteller.tokens import Template
+
+__all__ = ["Group", "read_groups"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A prompt with its drawn stories, as the reference and the critic's projections see them.
+
+    `reference` are the reference's log-probabilities of each story's tokens at the rollouts' temperature, `reads` what
+    the critic reads of each (None for a story without a word), `human` and `corrupted` the same of the human story.
+    """
+
+    prompt: Prompt
+    stories: list[list[int]]
+    marks: list[Marks]
+    reference: list[Tensor]
+    entropy: float
+    reads: list[Read | None]
+    human: Read
+    corrupted: Read | None
+
+    def pairs(self) -> list[Pair]:
+        """The human story beside each drawn one, both cut to the sentences within their common length."""
+        pairs = []
+        for read in self.reads:
+            if read is None:
+                continue
+            human, drawn = matched(self.human.ends, read.ends)
+            faulty = self.corrupted
+            if faulty is not None:
+                _, ends = matched(human, faulty.ends)
+                faulty = Read(faulty.states[:, : ends[-1]], tuple(ends))
+            pairs.append(
+                Pair(
+                    Read(self.human.states[:, : human[-1]], tuple(human)),
+                    Read(read.states[:, : drawn[-1]], tuple(drawn)),
+                    faulty,
+                )
+            )
+        return pairs
+
+
+def read_groups(
+    policy: Policy,
+    critic: Critic,
+    template: Template,
+    prompts: Sequence[Prompt],
+    stories: Sequence[list[list[int]]],
+    *,
+    temperature: float,
+    new_tokens: int,
+    rows: int,
+    seed: int,
+) -> list[Group]:
+    """Read each prompt's drawn stories, its human story and that one with a fault, all as branches of one row.
+
+    `rows` groups go through the model at once; `seed` chooses the faults.
+    """
+    groups: list[Group] = []
+    for start in range(0, len(prompts), rows):
+        part = range(start, min(start + rows, len(prompts)))
+        faulty = [corrupted(prompts[i], template, new_tokens, seed, prompts[(i + 1) % len(prompts)].text) for i in part]
+        groups += _read(
+            policy,
+            critic,
+            template,
+            [prompts[i] for i in part],
+            [stories[i] for i in part],
+            faulty,
+            temperature,
+        )
+    return groups
+
+
+def _read(
+    policy: Policy,
+    critic: Critic,
+    template: Template,
+    prompts: Sequence[Prompt],
+    stories: Sequence[list[list[int]]],
+    faulty: Sequence[list[int] | None],
+    temperature: float,
+) -> list[Group]:
+    branches = [
+        [*drawn, list(prompt.human), *([fault] if fault else [])]
+        for prompt, drawn, fault in zip(prompts, stories, faulty, strict=True)
+    ]
+    layout = lay_out([prompt.ids for prompt in prompts], branches, template.tokenizer.pad_id, policy.device)
+    with policy.reference():
+        hidden, states = policy.read(layout, layers=depths_of(policy.depth))
+        values = policy.tokens(hidden, layout.labels, temperature)
+    logprobs, entropies = layout.split(values.logprob.cpu()), layout.split(values.entropy.cpu())
+    projected = [each.cpu() for each in critic.project(states).split(layout.lengths, dim=1)]
+    groups, place = [], 0
+    for prompt, drawn, branch in zip(prompts, stories, branches, strict=True):
+        mine = slice(place, place + len(branch))
+        marks = [sentence_marks(ids, template.tokenizer, prompt.language) for ids in branch]
+        reads = [_shown(states, mark) for states, mark in zip(projected[mine], marks, strict=True)]
+        human = reads[len(drawn)]
+        assert human is not None, "a prompt's human story has a sentence"
+        groups.append(
+            Group(
+                prompt=prompt,
+                stories=drawn,
+                marks=marks[: len(drawn)],
+                reference=logprobs[mine][: len(drawn)],
+                entropy=float(sum(e.sum() for e in entropies[mine][: len(drawn)]) / sum(map(len, drawn))),
+                reads=reads[: len(drawn)],
+                human=human,
+                corrupted=reads[-1] if len(branch) > len(drawn) + 1 else None,
+            )
+        )
+        place += len(branch)
+    return groups
+
+
+def _shown(states: Tensor, marks: Marks) -> Read | None:
+    """What the critic reads of a story: its states up to the last sentence end."""
+    return Read(states[:, : marks.ends[-1]].clone(), marks.ends) if marks.ends else None

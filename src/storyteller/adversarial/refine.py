@@ -1,0 +1,247 @@
+"""The refinement stage: a fine-tuned model and prepared stories in, a run folder with a refined model in it out.
+
+locate -> prompts by work -> pool of the model's own stories -> probes, critic's warm-up -> loop -> scale, gate -> report
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from storyteller.adversarial.adversary import Adversary, pairs_to_tensors, tensors_to_pairs
+from storyteller.adversarial.critic import Critic, depths_of
+from storyteller.adversarial.final import Decision, decide, join_adapters
+from storyteller.adversarial.measuring import Score
+from storyteller.adversarial.policy import Policy
+from storyteller.adversarial.probes import refuse_shortcuts
+from storyteller.adversarial.prompts import PromptSets, make_prompts
+from storyteller.adversarial.refinement import Refinement
+from storyteller.adversarial.report import write_report
+from storyteller.adversarial.rewards import flat
+from storyteller.corpus import read_split
+from storyteller.errors import RecipeError, TrainingError
+from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model
+from storyteller.recipe import Recipe
+from storyteller.recipe.models import RefineRecipe
+from storyteller.runs import Metrics, Run, replacing_folder
+from storyteller.runs.card import write_card
+from storyteller.runs.console import say
+from storyteller.runs.sinks import require_sinks
+from storyteller.tokens import StoryTokenizer, Template
+from storyteller.train.checkpoint import clear_leftovers, newest_whole
+from storyteller.train.drive import drive
+from storyteller.train.finetune import same_recipe
+from storyteller.train.interrupt import Interrupted
+from storyteller.train.loop import mix
+
+__all__ = ["dry_run", "refine"]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A refinement that is ready to start: everything loaded, nothing written."""
+
+    recipe: Recipe
+    located: Located
+    template: Template
+    prompts: PromptSets
+    policy: Policy
+    adversary: Adversary
+
+
+def refine(recipe: Recipe, folder: Path, score: Score, *, resume: bool = False) -> Run:
+    """Refine the model of `recipe` in the run `folder`; with `resume`, go on from its last whole checkpoint, exactly.
+
+    `score` is the independent judge, see `measuring.Score`. What the gate does not pass is not shipped: `final/` is then
+    the model unchanged, and `report.md` says so. Raises what its parts raise, and `Interrupted` after Ctrl-C.
+    """
+    run = Run.open(folder) if resume else None
+    prepared = _prepare(same_recipe(run, recipe) if run else recipe)
+    run = run or Run.create(folder, prepared.recipe, asked=recipe, data=prepared.prompts.counts())
+    stage = _stage(prepared, run, score)
+    newest = _newest(stage) if resume else None
+    stage.metrics = Metrics(run, prepared.recipe.train.sinks, stage.at if newest else -1)
+    try:
+        with _exact_products():
+            if newest is None:
+                _begin(stage)
+            drive(stage)
+            if why := stage.why_ended():
+                say(f"ended at step {stage.at} of {stage.steps}: {why}")
+                run.event(f"ended at step {stage.at}: {why}")
+            _finish(prepared, stage)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}. Go on with: storyteller refine --resume {folder}") from None
+    finally:
+        stage.metrics.close()
+    return run
+
+
+def dry_run(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe, the prompts of each set and the size of a step, without writing anything."""
+    prepared = _prepare(recipe)
+    refine, train = prepared.recipe.refine or RefineRecipe(), prepared.recipe.train
+    stories = train.rows * train.accumulate * refine.rollout.group
+    heads = sum(parameter.numel() for parameter in prepared.adversary.critic.parameters())
+    return {
+        "recipe": prepared.recipe.model_dump(mode="json"),
+        "data": prepared.prompts.counts(),
+        "steps": train.steps,
+        "stories_per_step": stories,
+        "critic_parameters": heads,
+        "summary": (
+            f"{refine.trainer}: {train.steps} steps of {stories} stories of at most {refine.rollout.new_tokens} tokens; "
+            f"a critic of {heads / 1e6:.2f} M parameters on hidden states {depths_of(prepared.policy.depth)}"
+        ),
+    }
+
+
+def _prepare(recipe: Recipe) -> _Prepared:
+    refine, train = recipe.refine or RefineRecipe(), recipe.train
+    if recipe.model.method != "lora":
+        raise RecipeError("refinement trains an adapter, so that the reference is there too; set model.method=lora.")
+    if recipe.model.lora.dropout:
+        raise RecipeError("refinement needs the log-probabilities of what was drawn; set model.lora.dropout=0.")
+    if train.epochs is not None or train.minutes is not None:
+        raise RecipeError("refinement counts steps; give train.steps, and refine.minutes to end by the clock.")
+    require_sinks(train.sinks)
+    read_split(recipe.data.path, "train")
+    recipe = recipe.model_copy(
+        update={"refine": refine, "train": train.model_copy(update={"steps": train.steps or 60})}
+    )
+    located = locate(recipe.model.base)
+    tokenizer = StoryTokenizer.load(located.folder)
+    template = Template.load(located.adapter or located.folder, tokenizer)
+    prompts = make_prompts(recipe.data, template, refine.rollout, train.seed)
+    # The adapter of fine-tuning becomes part of the reference; the one that is trained starts as nothing.
+    model = load_model(located, dtype="float32", merge=True)
+    _check_vocabulary(model, tokenizer, located)
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    policy = Policy(apply_lora(model, recipe.model.lora, seed=train.seed))
+    critic = Critic(policy.width, len(depths_of(policy.depth)), refine.critic, train.seed).to(policy.device)
+    return _Prepared(recipe, located, template, prompts, policy, Adversary(critic, refine.critic, train.seed))
+
+
+def _check_vocabulary(model: Any, tokenizer: StoryTokenizer, located: Located) -> None:
+    rows = model.get_output_embeddings().weight.shape[0]
+    if tokenizer.vocabulary_size > rows:
+        raise TrainingError(
+            f"{located.name}: the tokenizer has {tokenizer.vocabulary_size} tokens, the model {rows}: they are not of one "
+            "kind, and reference and critic would read other words than the policy wrote. Fetch the model again."
+        )
+
+
+def _stage(prepared: _Prepared, run: Run, score: Score) -> Refinement:
+    model = prepared.policy.model
+
+    def save(folder: Path) -> None:
+        save_model(model, folder, tokenizer_from=prepared.located.folder, check=False)
+
+    return Refinement(
+        prepared.recipe, run, prepared.policy, prepared.adversary, prepared.template, prepared.prompts, score, save,
+        lambda folder: load_weights(model, folder),
+    )  # fmt: skip
+
+
+def _begin(stage: Refinement) -> None:
+    """Before the first step: a pool of the reference's stories, probes for short cuts, and a critic that has learned."""
+    from safetensors.torch import save_file
+
+    refine, seed = stage.refine, stage.recipe.train.seed
+    group = refine.rollout.group
+    chance = random.Random(seed)
+    train, held = list(stage.prompts.train), list(stage.prompts.held)
+    chance.shuffle(train)
+    say(f"drawing {refine.critic.pool} stories of the reference for the critic to begin with")
+    pool = stage.tell(train[: max(2, refine.critic.pool // group)], group, mix(seed, 101))
+    apart = stage.tell(held[: max(2, refine.critic.pool // group // 4)], group, mix(seed, 102))
+    tokens = sum(len(story) for each in pool for story in each.stories)
+    stage.balance.entropy = sum(each.entropy * sum(map(len, each.stories)) for each in pool) / tokens if tokens else 0.0
+    refuse_shortcuts(pool, stage.template.tokenizer, refine.critic.probe_limit)
+    stage.adversary.memory.pool = flat(each.pairs() for each in pool)
+    held_pairs = flat(each.pairs() for each in apart)
+    if refine.trainer != "iq":
+        done, accuracy = stage.adversary.warm_up(held_pairs, refine.critic.warmup_steps, refine.critic.warmup_accuracy)
+        say(f"the critic learned {done} steps: on works that it has not seen it is right in {accuracy:.0%} of pairs")
+        stage.run.event(f"the critic learned {done} steps to an accuracy of {accuracy:.3f} on held-out works")
+    tensors = {
+        name: value.clone().contiguous() for name, value in pairs_to_tensors(stage.adversary.memory.pool).items()
+    }
+    path = stage.run.folder / "pool.safetensors"
+    part = path.with_name(".pool.part")
+    save_file(tensors, part)
+    part.replace(path)
+
+
+def _newest(stage: Refinement) -> Path | None:
+    """Restore the newest whole checkpoint, and the pool that stands beside all of them."""
+    from safetensors.torch import load_file
+
+    clear_leftovers(stage.run)
+    folder, damaged = newest_whole(stage.run)
+    for path in damaged:
+        say(f"{path} is damaged and is passed over")
+        stage.run.event(f"damaged checkpoint passed over: {path.name}")
+    if folder is None:
+        say("no whole checkpoint in the run yet: starting at step 0")
+        return None
+    stage.adversary.memory.pool = tensors_to_pairs(load_file(stage.run.folder / "pool.safetensors"))
+    stage.resume(folder)
+    say(f"resumed at step {stage.at} of {stage.steps}")
+    stage.run.event(f"resumed at step {stage.at}")
+    return folder
+
+
+def _finish(prepared: _Prepared, stage: Refinement) -> None:
+    """Choose scale and weights, pass the gate or not, write what is shipped, and tell the truth about it."""
+    run = stage.run
+    best = run.pointed("best")
+    if best is not None and best[1].get("step") != stage.at:
+        stage.go_back(best[0])
+    decision, weights = decide(stage, stage.policy.weights(), stage.averaged)
+    stage.policy.load(weights)
+    with replacing_folder(run.final) as part:
+        _save_final(prepared, part, decision)
+        write_card(
+            part, prepared.recipe, languages=sorted({prompt.language for prompt in stage.prompts.train}), licences={},
+            figures=_figures(stage, decision), data=prepared.prompts.counts(),
+            notes=() if decision.passed else ("**The refinement was not shipped: this is the model unchanged.**",),
+        )  # fmt: skip
+    write_report(run, stage, decision)
+    run.event(f"finished: scale {decision.scale:g}: {decision.why}")
+    say(f"{'refined' if decision.passed else 'UNCHANGED'}: {decision.why}. See {run.folder / 'report.md'}")
+
+
+def _save_final(prepared: _Prepared, folder: Path, decision: Decision) -> None:
+    located = prepared.located
+    save_model(prepared.policy.model, folder, tokenizer_from=located.folder, check=located.adapter is None)
+    join_adapters(located.adapter, folder, folder, without_second=not decision.passed)
+    prepared.template.save(folder)
+
+
+def _figures(stage: Refinement, decision: Decision) -> dict[str, Any]:
+    figures: dict[str, Any] = {"trainer": stage.trainer, "steps": stage.at, "adapter scale": decision.scale}
+    if decision.gate:
+        figures |= {
+            "judge AUC, before": decision.reference["judge_auc"],
+            "judge AUC, after": decision.gate["judge_auc"],
+        }
+    return figures
+
+
+@contextlib.contextmanager
+def _exact_products() -> Iterator[None]:
+    """On a GPU, float32 products by its tensor cores: weights in bfloat16 would round a small adapter's update away."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if torch.cuda.is_available() else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

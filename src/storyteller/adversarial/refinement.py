@@ -1,0 +1,393 @@
+"""Refinement as a stage of the training loop: tell, read, judge, learn; watched, and taken back when it goes wrong."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from storyteller.adversarial.adversary import Adversary
+from storyteller.adversarial.coop import coop_lessons
+from storyteller.adversarial.gail import gail_lessons, policy_gradient
+from storyteller.adversarial.iq import regularised_likelihood
+from storyteller.adversarial.measuring import Measured, Score, end_ids, measure
+from storyteller.adversarial.monitors import Alarm, Watch
+from storyteller.adversarial.pairs import pair_lessons, preference
+from storyteller.adversarial.policy import Policy, Weights
+from storyteller.adversarial.prompts import Prompt, PromptSets, draw
+from storyteller.adversarial.reading import Group, read_groups
+from storyteller.adversarial.rewards import Rules, Scale, flat
+from storyteller.adversarial.rollouts import sample
+from storyteller.adversarial.update import Lesson, Loss, batches, take_step
+from storyteller.recipe import Recipe
+from storyteller.recipe.models import RefineRecipe
+from storyteller.runs import Metrics, Run, read_json, write_atomic, write_json
+from storyteller.runs.console import say
+from storyteller.tokens import Template
+from storyteller.train.checkpoint import State, load_checkpoint, rotate, save_checkpoint
+from storyteller.train.loop import mix
+from storyteller.train.memory import peak_memory
+from storyteller.train.optim import build_optimizer
+from storyteller.train.schedule import learning_rate
+
+__all__ = ["Balance", "Refinement"]
+
+ROUND_BASED = ("coop", "pairs")
+_LEAST_DIVERGENCE = 1e-3
+
+
+@dataclass
+class Balance:
+    """What is steered while the run goes on, and saved with it."""
+
+    divergence: float
+    rate: float = 1.0
+    rollbacks: int = 0
+    entropy: float = 0.0
+    seconds: float = 0.0
+    realism: Scale = field(default_factory=Scale)
+    coherence: Scale = field(default_factory=Scale)
+
+    def steer(self, drift: float, target: float | None) -> None:
+        """Raise the divergence's weight while the drift is over its target, lower it while it is well under."""
+        if target is not None and drift > 1.5 * target:
+            self.divergence = max(self.divergence, _LEAST_DIVERGENCE) * 1.1
+        elif target is not None and drift < 0.5 * target:
+            self.divergence = max(self.divergence / 1.1, min(self.divergence, _LEAST_DIVERGENCE))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Balance:
+        """The balance that `asdict` wrote."""
+        scales = {name: Scale(**values[name]) for name in ("realism", "coherence")}
+        return cls(**{**values, **scales})
+
+
+class Refinement:
+    """Generator against critic as a `train.drive.Stage`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: Run,
+        policy: Policy,
+        adversary: Adversary,
+        template: Template,
+        prompts: PromptSets,
+        score: Score,
+        save_adapter: Callable[[Path], None],
+        load_adapter: Callable[[Path], None],
+    ) -> None:
+        assert recipe.train.steps is not None, "the stage resolves the number of steps"
+        self.recipe, self.run, self.policy, self.adversary = recipe, run, policy, adversary
+        self.template, self.prompts, self.score = template, prompts, score
+        self._save_adapter, self._load_adapter = save_adapter, load_adapter
+        self.refine: RefineRecipe = recipe.refine or RefineRecipe()
+        self.optimizer = build_optimizer(policy.model, recipe.train)
+        self.state, self.watch = State(), Watch(self.refine.monitors)
+        self.balance = Balance(self.refine.kl)
+        self.averaged: Weights = policy.weights()
+        self.sampler: Weights = self.averaged
+        human = [prompt.human for prompt in prompts.train]
+        self.rules = Rules.of(human, [len(ids) for ids in human])
+        self.steps = recipe.train.steps
+        self.evaluate_every = recipe.train.evaluate_every or max(1, math.ceil(self.steps / 8))
+        self.save_every = recipe.train.save_every or self.evaluate_every
+        self.save_minutes = recipe.train.save_minutes
+        self.metrics: Metrics | None = None
+        self._texts: list[tuple[str, str, str]] = []
+        self._resumed_at = time.monotonic()
+
+    @property
+    def at(self) -> int:
+        """Steps done."""
+        return self.state.step
+
+    @property
+    def trainer(self) -> str:
+        """How the critic's opinion is learned."""
+        return self.refine.trainer
+
+    def exhausted(self) -> bool:
+        """Too many roll-backs, too many evaluations without gain, or out of time."""
+        return self.why_ended() is not None
+
+    def why_ended(self) -> str | None:
+        """Why the run ends before its steps are done, or None."""
+        if self.balance.rollbacks > self.refine.monitors.rollbacks:
+            return f"rolled back {self.balance.rollbacks - 1} times, and once more would be needed"
+        if self.state.worse >= (self.recipe.train.patience or 5):
+            return f"{self.state.worse} evaluations without gain"
+        if self.refine.minutes is not None and self.seconds() > 60 * self.refine.minutes:
+            return f"its {self.refine.minutes:g} minutes are over"
+        return None
+
+    def seconds(self) -> float:
+        """Time spent on this run, before and after it was resumed."""
+        return self.balance.seconds + time.monotonic() - self._resumed_at
+
+    def agree(self, late: bool, stop: bool) -> tuple[bool, bool]:
+        """One process: its wishes are everybody's."""
+        return late, stop
+
+    def tell(self, prompts: Sequence[Prompt], each: int, seed: int, weights: Weights | None = None) -> list[Group]:
+        """Stories drawn with the adapter `weights` (None: as it is), read by the reference and the critic's projections."""
+        rollout = self.refine.rollout
+        with self.policy.wearing(weights), self.policy.merged():
+            stories = sample(
+                self.policy, [prompt.ids for prompt in prompts], each, new_tokens=rollout.new_tokens,
+                temperature=rollout.temperature, ends=end_ids(self.template, self.policy), seed=seed,
+            )  # fmt: skip
+        self._told_at = time.monotonic()
+        return self.read(prompts, stories, seed)
+
+    def read(self, prompts: Sequence[Prompt], stories: Sequence[list[list[int]]], seed: int) -> list[Group]:
+        """Groups of stories that are already drawn."""
+        rollout = self.refine.rollout
+        return read_groups(
+            self.policy, self.adversary.critic, self.template, prompts, stories, temperature=rollout.temperature,
+            new_tokens=rollout.new_tokens, rows=self.recipe.train.rows, seed=seed,
+        )  # fmt: skip
+
+    def step(self) -> None:
+        """One optimizer step of the policy, and what the critic learns from it."""
+        began = time.monotonic()
+        step, train = self.state.step, self.recipe.train
+        prompts = draw(self.prompts.train, train.rows * train.accumulate, train.seed, step)
+        try:
+            figures = self._learn(prompts, step, began)
+        except FloatingPointError as error:
+            figures = {"loss": math.nan, "grad_norm": math.nan}
+            self.run.event(f"step {step + 1}: {error}")
+        self.state.step += 1
+        self.state.last_loss = figures["loss"]
+        figures |= {
+            "kl_weight": self.balance.divergence,
+            "lr": self._rate(step),
+            "seconds_step": time.monotonic() - began,
+            "memory_mb": peak_memory(self.policy.device) / 1e6,
+        }
+        if self.metrics is not None:
+            self.metrics.write(self.state.step, "train", figures)
+        _say_step(self.state.step, self.steps, figures)
+        if alarms := self.watch.step(figures):
+            self.roll_back(alarms)
+
+    def _learn(self, prompts: Sequence[Prompt], step: int, began: float) -> dict[str, float]:
+        train, seed = self.recipe.train, mix(self.recipe.train.seed, step)
+        groups: list[Group] = []
+        figures: dict[str, float] = {}
+        if self.trainer == "iq":
+            lessons = [Lesson(prompt.ids, [], [], [], prompt.human) for prompt in prompts]
+        else:
+            if self.trainer in ROUND_BASED and step % math.ceil(self.steps / self.refine.rounds) == 0:
+                self._renew(step)
+            groups = self.tell(
+                prompts, self.refine.rollout.group, seed, self.sampler if self.trainer in ROUND_BASED else None
+            )
+            figures["seconds_rollout"] = self._told_at - began
+            figures["seconds_reading"] = time.monotonic() - self._told_at
+            lessons, told = self._lessons(groups)
+            figures |= told
+        now = time.monotonic()
+        parts = batches(
+            lessons, train.rows, self.refine.rollout.temperature, self.template.tokenizer.pad_id, self.policy.device
+        )
+        figures |= take_step(
+            self.policy, self.optimizer, parts, self._loss(step), rate=self._rate(step), clip=train.clip
+        )
+        figures["seconds_update"] = time.monotonic() - now
+        drawn = sum(len(story) for lesson in lessons for story in lesson.stories)
+        human = sum(len(lesson.human) for lesson in lessons)
+        # Human stories are branches of the same rows: replay has no pass of its own, but this share of one.
+        figures["replay_share"] = human / max(1, drawn + human)
+        self.state.targets += drawn
+        now = time.monotonic()
+        if self.trainer == "gail":
+            figures |= self.adversary.keep_up(flat(group.pairs() for group in groups), step)
+            self.balance.steer(figures["kl"], self.refine.kl_target)
+        figures["seconds_critic"] = time.monotonic() - now
+        if self.balance.entropy and "entropy" in figures:
+            figures["entropy_share"] = figures["entropy"] / self.balance.entropy
+        self._average()
+        return figures
+
+    def _lessons(self, groups: Sequence[Group]) -> tuple[list[Lesson], dict[str, float]]:
+        opinions = self.adversary.opinions(flat(group.reads for group in groups))
+        if self.trainer == "gail":
+            balance = self.balance
+            return gail_lessons(groups, opinions, self.rules, self.refine.reward, balance.realism, balance.coherence)
+        if self.trainer == "coop":
+            return coop_lessons(groups, opinions, self.refine.least_ess)
+        return pair_lessons(groups, opinions)
+
+    def _loss(self, step: int) -> Loss:
+        refine = self.refine
+        if self.trainer == "iq":
+            return regularised_likelihood(td=refine.td)
+        if self.trainer == "pairs":
+            return preference(beta=refine.dpo_beta, likelihood=0.2)
+        if self.trainer == "coop":
+            return policy_gradient(divergence=0.0, replay=1.0, entropy=0.0, least_entropy=0.0)
+        first, last = refine.replay
+        replay = first + (last - first) * step / max(1, self.steps - 1)
+        floor = refine.entropy_floor * self.balance.entropy
+        return policy_gradient(
+            divergence=self.balance.divergence, replay=replay, entropy=refine.entropy, least_entropy=floor
+        )
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(step, self.steps, self.recipe.train) * self.balance.rate
+
+    def _average(self) -> None:
+        decay, own = self.refine.ema, self.policy.weights()
+        self.averaged = {name: decay * old + (1 - decay) * own[name] for name, old in self.averaged.items()}
+
+    def _renew(self, step: int) -> None:
+        """A new round: stories are drawn from the policy as it is now, and the critic learns to tell these."""
+        self.sampler = self.policy.weights()
+        if step == 0:
+            return  # the critic has just learned the reference's stories
+        refine, seed = self.refine, mix(self.recipe.train.seed, step, 11)
+        each = refine.rollout.group
+        own = draw(self.prompts.train, max(1, refine.critic.pool // each), self.recipe.train.seed + 1, step)
+        held = self.tell(self.prompts.held[: max(2, len(own) // 4)], each, seed)
+        self.adversary.memory.recent = flat(group.pairs() for group in self.tell(own, each, seed))
+        done, accuracy = self.adversary.warm_up(
+            flat(group.pairs() for group in held), refine.critic.warmup_steps, refine.critic.warmup_accuracy
+        )
+        self.run.event(f"step {step}: a new round; the critic learned {done} steps to an accuracy of {accuracy:.2f}")
+
+    def evaluate(self) -> bool:
+        """Measure on the dev prompts; True when J has never been higher. Alarms take the run back."""
+        began = time.monotonic()
+        measured = self.measured(self.prompts.dev, None, 1)
+        figures, first = measured.figures, self.state.step == 0
+        if first:
+            self.watch.reference = dict(figures)
+        gain = self.watch.objective(figures)
+        alarms = [] if first else self.watch.evaluation(figures)
+        best = -math.inf if self.state.best_loss is None else -self.state.best_loss
+        better = first or (gain > best and not alarms)
+        if better:
+            self.state.best_loss, self.state.best_step, self.state.worse = -gain, self.state.step, 0
+        else:
+            self.state.worse += 1
+        self._texts = measured.texts
+        if self.metrics is not None:
+            self.metrics.write(
+                self.state.step, "dev", {**figures, "gain": gain, "seconds_monitor": time.monotonic() - began}
+            )
+        say(
+            f"step {self.state.step}/{self.steps}  judge AUC {figures['judge_auc']:.3f}  critic AUC "
+            f"{figures['critic_auc']:.3f}  KL {figures['kl']:.3f}  J {gain:+.4f}{'  (best so far)' if better else ''}"
+        )
+        if first:
+            self.save(best=True)
+        if alarms:
+            self.roll_back(alarms)
+        return better
+
+    def measured(self, prompts: Sequence[Prompt], weights: Weights | None, seed: int) -> Measured:
+        """The figures of the adapter `weights` on `prompts`."""
+        return measure(
+            self.policy, weights, self.adversary, self.template, prompts, self.rules, self.score, self.refine.rollout,
+            rows=self.recipe.train.rows, seed=seed,
+        )  # fmt: skip
+
+    def sample(self) -> None:
+        """Write the first dev stories beside their human ones, after each evaluation."""
+        if not self._texts:
+            return
+        parts = [
+            f"## {asked}\n\n**Human**\n\n{human}\n\n**Drawn**\n\n{drawn}\n" for asked, human, drawn in self._texts[:8]
+        ]
+        write_atomic(self.run.folder / "samples" / f"step-{self.state.step:06d}.md", "\n".join(parts))
+        self._texts = []
+
+    def roll_back(self, alarms: Sequence[Alarm]) -> None:
+        """Go back to the best checkpoint with half the rate and twice the divergence's weight, and say why."""
+        reasons = "; ".join(map(str, alarms))
+        self.balance.rollbacks += 1
+        final = self.balance.rollbacks > self.refine.monitors.rollbacks
+        best = self.run.pointed("best")
+        assert best is not None, "the first evaluation saves a checkpoint"
+        self.run.event(f"step {self.state.step}: alarm: {reasons}; back to {best[0].name}")
+        say(f"step {self.state.step}/{self.steps}  ALARM  {reasons}; back to the best, step {best[1]['step']}")
+        if self.metrics is not None:
+            names: dict[str, Any] = {"alarms": [alarm.monitor for alarm in alarms], "reason": reasons}
+            self.metrics.write(self.state.step, "alarm", {**names, "rollback": self.balance.rollbacks})
+        self._restore(best[0], whole=False)
+        self.balance.rate *= 0.5
+        self.balance.divergence = max(2 * self.balance.divergence, _LEAST_DIVERGENCE)
+        self.watch.calm()
+        memory = self.adversary.memory
+        if not final and self.trainer != "iq" and (memory.recent or memory.pool):
+            known = [*memory.recent, *memory.pool]
+            self.adversary.warm_up(known[:64], self.refine.critic.rewarm_steps)
+
+    def save(self, *, best: bool) -> None:
+        """Write a checkpoint: adapter, moments, critic, memory, averages, balance and monitors."""
+        folder = save_checkpoint(self.run, self.state, self.policy.model, self.optimizer, self._write)
+        self.run.point("last", folder, step=self.state.step)
+        if best:
+            self.run.point("best", folder, step=self.state.step, gain=-(self.state.best_loss or 0.0))
+        rotate(self.run, self.recipe.train.keep)
+
+    def go_back(self, folder: Path) -> None:
+        """Take weights, averages and critic from a checkpoint of this run."""
+        self._restore(folder, whole=False)
+
+    def resume(self, folder: Path) -> None:
+        """Go on from a checkpoint, exactly."""
+        self._restore(folder, whole=True)
+        if self.state.best_step == self.state.step:  # a kill may have come between the checkpoint and the pointer
+            self.run.point("best", folder, step=self.state.step, gain=-(self.state.best_loss or 0.0))
+        self._resumed_at = time.monotonic()
+
+    def _write(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        self._save_adapter(folder)
+        tensors = self.adversary.tensors()
+        for kind, weights in (("averaged", self.averaged), ("sampler", self.sampler)):
+            tensors |= {f"{kind}/{name}": tensor.cpu().clone() for name, tensor in weights.items()}
+        save_file(tensors, folder / "adversary.safetensors")
+        balance = asdict(self.balance) | {"seconds": self.seconds()}
+        write_json(
+            folder / "adversary.json",
+            {"balance": balance, "watch": self.watch.to_json(), "adversary": self.adversary.values()},
+        )
+
+    def _restore(self, folder: Path, *, whole: bool) -> None:
+        """Fill everything from a checkpoint; not `whole`: the step, the counters and the memory stay as they are."""
+        from safetensors.torch import load_file
+
+        self.optimizer.state.clear()
+        state = load_checkpoint(folder, self.policy.model, self.optimizer, self._load_adapter)
+        tensors, values = load_file(folder / "adversary.safetensors"), read_json(folder / "adversary.json")
+        self.averaged = self._taken(tensors, "averaged")
+        self.adversary.restore(tensors, values["adversary"], keep_memory=not whole)
+        if whole:
+            self.state = state
+            self.sampler = self._taken(tensors, "sampler")
+            self.balance = Balance.from_json(values["balance"])
+            self.watch = Watch.from_json(self.refine.monitors, values["watch"])
+
+    def _taken(self, tensors: dict[str, Tensor], kind: str) -> Weights:
+        prefix = f"{kind}/"
+        return {
+            name.removeprefix(prefix): tensor.to(self.policy.device)
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+
+
+def _say_step(step: int, steps: int, figures: dict[str, float]) -> None:
+    shown = {"loss": "loss", "reward": "reward", "kl": "KL", "critic_accuracy": "critic", "human_loss": "human loss"}
+    told = "  ".join(f"{name} {figures[key]:.3f}" for key, name in shown.items() if key in figures)
+    say(f"step {step}/{steps}  {told}  {figures['seconds_step']:.1f} s")

@@ -1,0 +1,176 @@
+"""From the critic's opinions to what each drawn token is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from storyteller.adversarial.critic import Opinion
+from storyteller.adversarial.marks import Marks
+from storyteller.recipe.models import RewardRecipe
+
+__all__ = ["Rules", "Scale", "advantages", "leave_one_out", "repeated_share", "rewards"]
+
+COPIED = 12
+"""A span of so many tokens that stands in a training story is a copy."""
+_MISSING = -3.0
+"""The reward of a story without a word: the least that any story can get."""
+
+
+@dataclass(slots=True)
+class Scale:
+    """Running mean and variance of a logit over drawn stories: the critic's logits wander, rewards must not."""
+
+    mean: float = 0.0
+    variance: float = 0.0
+    seen: bool = False
+
+    def update(self, values: Tensor, decay: float = 0.99) -> None:
+        """Take in one batch; the first one sets the scale."""
+        mean, variance = float(values.mean()), float(values.var(correction=0))
+        share = 1 - decay if self.seen else 1.0
+        self.variance += share * (variance + (1 - share) * (mean - self.mean) ** 2 - self.variance)
+        self.mean += share * (mean - self.mean)
+        self.seen = True
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation, never so small that it makes noise large."""
+        return max(math.sqrt(self.variance), 1e-3)
+
+    def standardise(self, values: Tensor, most: float) -> Tensor:
+        """`values` in deviations from the mean, at most `most` of them."""
+        return ((values - self.mean) / self.deviation).clamp(-most, most)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What human stories almost never do: `repeats` is their 95th percentile, `length` their 5th and 95th.
+
+    `spans` holds the hashes of every `COPIED`-gram of the training stories, sorted.
+    """
+
+    repeats: float
+    length: tuple[float, float]
+    spans: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, stories: Sequence[Sequence[int]], lengths: Sequence[int]) -> Rules:
+        """The rules of human stories given as ids, whose marks end at `lengths`."""
+        repeats = [repeated_share(ids[:end]) for ids, end in zip(stories, lengths, strict=True)]
+        low, high = np.quantile(np.array(lengths), [0.05, 0.95])
+        spans = np.unique(np.concatenate([_spans(ids) for ids in stories]))
+        return cls(float(np.quantile(np.array(repeats), 0.95)), (float(low), float(high)), spans)
+
+    def copied_share(self, ids: Sequence[int]) -> float:
+        """The share of a story's `COPIED`-grams that stand in a training story."""
+        found = _spans(ids)
+        return float(np.isin(found, self.spans).mean()) if len(found) else 0.0
+
+    def broken(self, ids: Sequence[int], marks: Marks) -> int:
+        """How many of the four rules a drawn story breaks: repetition, copying, no sentence end, length."""
+        end = marks.ends[-1]
+        return (
+            (repeated_share(ids[:end]) > self.repeats)
+            + (self.copied_share(ids[:end]) > 0)
+            + (not marks.ended)
+            + (not self.length[0] <= end <= self.length[1])
+        )
+
+
+def repeated_share(ids: Sequence[int], n: int = 4) -> float:
+    """The share of a text's n-grams that occurred in it before."""
+    grams = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def rewards(
+    opinions: Sequence[Opinion | None],
+    penalties: Sequence[int],
+    recipe: RewardRecipe,
+    realism: Scale,
+    coherence: Scale,
+) -> Tensor:
+    """The reward of each drawn story; None stands for one without a word.
+
+    `logit` is log D - log(1 - D), the reverse-KL direction, which does not saturate, in deviations of the running
+    `realism`; `log_d` is the seed's reward as it stands.
+    """
+    told = [opinion for opinion in opinions if opinion is not None]
+    result = torch.full((len(opinions),), _MISSING)
+    if not told:
+        return result
+    score = torch.stack([opinion.score[-1] for opinion in told])
+    sound = torch.stack([opinion.coherence[:, -1].mean() for opinion in told])
+    value = realism.standardise(score, 3.0) if recipe.kind == "logit" else logsigmoid(score)
+    value = value + recipe.coherence * coherence.standardise(sound, 2.0)
+    present = torch.tensor([opinion is not None for opinion in opinions])
+    result[present] = value.cpu()
+    return result - recipe.penalty * torch.tensor(penalties, dtype=torch.float32)
+
+
+def leave_one_out(values: Tensor) -> Tensor:
+    """`values` [groups, members, ...] less the mean of the group's other members: a baseline without bias.
+
+    Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free".
+    """
+    members = values.shape[1]
+    return (values - values.mean(1, keepdim=True)) * (members / (members - 1))
+
+
+def advantages(
+    values: Tensor, opinions: Sequence[Opinion | None], marks: Sequence[Marks], lengths: Sequence[int], to_go: float
+) -> list[Tensor]:
+    """What each token of each drawn story is worth: [tokens] each, in story order.
+
+    `values` [groups, members] are the rewards. A share `to_go` of the advantage is given by sentence: what the score
+    rises by from this sentence on, less what the rest of the group gains from the same token on. Both halves are
+    divided by their deviation over the whole batch (a group's own would blow up groups of equals) and clipped at 3.
+    """
+    whole = _normalised(leave_one_out(values)).flatten()
+    if not to_go:
+        return [whole[i].expand(length) for i, length in enumerate(lengths)]
+    later = torch.zeros(len(lengths), max(lengths))
+    for i, (opinion, mark) in enumerate(zip(opinions, marks, strict=True)):
+        if opinion is None:
+            continue
+        score = opinion.score.cpu()
+        start = 0
+        before = score.new_zeros(())
+        for k, end in enumerate(mark.ends):
+            later[i, start:end] = score[-1] - before
+            start, before = end, score[k]
+    gains = leave_one_out(later.view(*values.shape, -1)).flatten(0, 1)
+    present = torch.arange(later.shape[1]) < torch.tensor(lengths).unsqueeze(1)
+    gains = (gains / gains[present].std(correction=0).clamp(min=1e-4)).clamp(-3, 3)
+    return [(1 - to_go) * whole[i] + to_go * gains[i, :length] for i, length in enumerate(lengths)]
+
+
+def _normalised(values: Tensor) -> Tensor:
+    deviation = values.std(correction=0)
+    # No spread, no signal: equal rewards must not become noise divided by nothing.
+    return torch.zeros_like(values) if deviation < 1e-4 else (values / deviation).clamp(-3, 3)
+
+
+def _spans(ids: Sequence[int]) -> NDArray[np.int64]:
+    values: NDArray[Any] = np.asarray(ids, dtype=np.uint64)
+    count = len(values) - COPIED + 1
+    if count <= 0:
+        return np.zeros(0, dtype=np.int64)
+    hashed = np.zeros(count, dtype=np.uint64)
+    for offset in range(COPIED):  # a polynomial modulo 2**64
+        hashed = hashed * np.uint64(6364136223846793005) + values[offset : offset + count] + np.uint64(1)
+    return hashed.astype(np.int64)
+
+
+def flat(groups: Iterable[Iterable[Any]]) -> list[Any]:
+    """The members of all groups in order."""
+    return [member for group in groups for member in group]

@@ -1,0 +1,108 @@
+"""Rollouts: many stories drawn from the policy as it is, batched, with a key-value cache and early exit.
+
+The draw is over the full vocabulary at one temperature, so the log-probabilities that the update computes are exactly
+those of the drawing. A control token that is drawn ends the story, whichever it is: nothing is banned, nothing is cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from storyteller.adversarial.cache import GrowingCache
+from storyteller.adversarial.policy import Policy
+
+__all__ = ["sample"]
+
+_COMPACT = 0.75
+"""The batch is cut to the stories still being told when they are under this share of it: a cut copies the cache."""
+
+
+def sample(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    group: int,
+    *,
+    new_tokens: int,
+    temperature: float,
+    ends: Collection[int],
+    seed: int,
+    batch: int = 512,
+) -> list[list[list[int]]]:
+    """Draw `group` stories for each prompt: their ids, the token that ended each among them, at most `new_tokens`.
+
+    `ends` are the ids that end a story; ids beyond the tokenizer's vocabulary may be among them. The same seed, prompts
+    and weights give the same stories. At most `batch` stories are told at once. Run it inside `policy.merged()` (or
+    `policy.reference()` for the reference's stories). Raises `FloatingPointError` when the logits are no numbers.
+    """
+    generator = torch.Generator(policy.device).manual_seed(seed)
+    final = torch.zeros(policy.head.shape[0], dtype=torch.bool, device=policy.device)
+    final[list(ends)] = True
+    told: list[list[list[int]]] = []
+    for start in range(0, len(prompts), max(1, batch // group)):
+        part = prompts[start : start + max(1, batch // group)]
+        told += _sample(policy, part, group, new_tokens, temperature, final, generator)
+    return told
+
+
+@torch.inference_mode()
+def _sample(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    group: int,
+    new_tokens: int,
+    temperature: float,
+    final: Tensor,
+    generator: torch.Generator,
+) -> list[list[list[int]]]:
+    device = policy.device
+    longest = max(map(len, prompts))
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    ids = torch.zeros(len(prompts), longest, dtype=torch.long)
+    for row, prompt in zip(ids, prompts, strict=True):
+        row[longest - len(prompt) :] = torch.tensor(prompt)
+    seen = torch.arange(longest, device=device) >= (longest - lengths).unsqueeze(1)
+    positions = (torch.arange(longest, device=device) - (longest - lengths).unsqueeze(1)).clamp(min=0)
+    cache = GrowingCache(longest + new_tokens)
+    hidden = _advance(policy, ids.to(device), positions, seen, cache)
+    # Every story of a group begins with the same prompt: it is read once and its keys are repeated.
+    cache.repeat(group)
+    hidden, seen, lengths = (each.repeat_interleave(group, dim=0) for each in (hidden, seen, lengths))
+    alive = torch.arange(len(lengths), device=device)
+    running = torch.ones(len(lengths), dtype=torch.bool, device=device)
+    told = torch.full((len(lengths), new_tokens), -1, device=device)
+    for step in range(new_tokens):
+        logits = (hidden @ policy.head.T).float() / temperature
+        if not bool(logits.isfinite().all()):
+            raise FloatingPointError("the policy's logits are no numbers")
+        drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
+        told[alive[running], step] = drawn[running]
+        running &= ~final[drawn]
+        left = int(running.sum())
+        if left == 0 or step == new_tokens - 1:
+            break
+        if left < _COMPACT * len(running):
+            keep = running.nonzero().squeeze(1)
+            cache.keep(keep)
+            drawn, seen, lengths, alive, running = (each[keep] for each in (drawn, seen, lengths, alive, running))
+        seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+        hidden = _advance(policy, drawn.unsqueeze(1), (lengths + step).unsqueeze(1), seen, cache)
+    stories = [[token for token in row if token >= 0] for row in told.tolist()]
+    return [stories[start : start + group] for start in range(0, len(stories), group)]
+
+
+def _advance(policy: Policy, ids: Tensor, positions: Tensor, seen: Tensor, cache: GrowingCache) -> Tensor:
+    """Read `ids` [rows, new] after what is cached; the last hidden state [rows, width]."""
+    new, total = ids.shape[1], seen.shape[1]
+    mask = seen[:, None, None, :]
+    if new > 1:
+        # Left padding sees itself, so that no softmax is over nothing.
+        causal = torch.ones(new, total, dtype=torch.bool, device=ids.device).tril()
+        mask = (mask & causal) | torch.eye(new, total, dtype=torch.bool, device=ids.device)
+    output = policy.body(
+        input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
+    )
+    hidden: Tensor = output.last_hidden_state[:, -1]
+    return hidden
