@@ -14,12 +14,13 @@ from typer.core import TyperGroup
 
 from storyteller import __version__
 from storyteller.cli.doctor import doctor
-from storyteller.cli.evaluate import evaluate
+from storyteller.cli.evaluate import app as evaluate
 from storyteller.cli.finetune import finetune
 from storyteller.cli.inspect import inspect
 from storyteller.cli.models import app as models
 from storyteller.cli.prepare import prepare
 from storyteller.cli.recipes import recipes
+from storyteller.cli.refine import refine
 from storyteller.cli.tokenize import tokenize
 from storyteller.cli.write import write
 from storyteller.errors import StorytellerError
@@ -60,7 +61,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models, name="models", help="List, fetch and describe models.")
-for _function in (write, prepare, tokenize, inspect, finetune, evaluate, recipes, doctor):
+app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
+for _function in (write, prepare, tokenize, inspect, finetune, refine, evaluate, recipes, doctor):
     app.command()(_function)
 
 
