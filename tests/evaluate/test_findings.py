@@ -28,10 +28,10 @@ def findings() -> Findings:
 
 def test_findings_survive_a_file(tmp_path):
     path = tmp_path / "report.json"
-    path.write_text(json.dumps(findings().to_json(), ensure_ascii=False))
-    assert read_findings(path) == findings()
-    assert read_findings(path).figure("loops", "a @0.8").why == "too few texts"
-    assert read_findings(path).figure("loops", "b") is None
+    path.write_text(json.dumps([findings().to_json()], ensure_ascii=False))
+    assert read_findings(path) == [findings()]
+    assert read_findings(path)[0].figure("loops", "a @0.8").why == "too few texts"
+    assert read_findings(path)[0].figure("loops", "b") is None
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"language": "en", "settings": {}, "systems": [{"label": 1}]}'])

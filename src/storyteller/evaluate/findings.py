@@ -189,12 +189,12 @@ class Findings:
         return asdict(self)
 
 
-def read_findings(path: Path) -> Findings:
-    """The findings of a `report.json`; raises `DataError` for a file that is none."""
+def read_findings(path: Path) -> list[Findings]:
+    """The findings of a `report.json`, one for each language; raises `DataError` for a file that is none."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(Findings).validate_python(read_json(path))
+        return TypeAdapter(list[Findings]).validate_python(read_json(path))
     except (OSError, ValueError, ValidationError) as error:
         raise DataError(
             f"{path}: not a report of stories ({error}). Make one: storyteller evaluate ... --suite stories --out DIR"
