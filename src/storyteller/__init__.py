@@ -8,8 +8,9 @@ The names below are the door for Python; they are imported when they are first u
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from storyteller.lazy import late
 
 if TYPE_CHECKING:
     from storyteller.errors import StorytellerError
@@ -30,19 +31,16 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Character": "tokens",
-    "Request": "tokens",
-    "SamplingSettings": "generate",
-    "Storyteller": "generate",
-    "StorytellerError": "errors",
-    "Token": "generate",
-    "Told": "generate",
-    "Writing": "generate",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = late(
+    __name__,
+    {
+        "Character": "tokens",
+        "Request": "tokens",
+        "SamplingSettings": "generate",
+        "Storyteller": "generate",
+        "StorytellerError": "errors",
+        "Token": "generate",
+        "Told": "generate",
+        "Writing": "generate",
+    },
+)

@@ -9,8 +9,9 @@ one row, `reading` reads them once for the divergence and for the `critic`, `rew
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from storyteller.lazy import late
 
 if TYPE_CHECKING:
     from storyteller.adversarial.measuring import Score
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Score", "dry_run", "refine"]
 
-_HOMES = {"Score": "measuring", "dry_run": "refine", "refine": "refine"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = late(
+    __name__,
+    {"Score": "measuring", "dry_run": "refine", "refine": "refine"},
+)

@@ -62,7 +62,7 @@ app = typer.Typer(
 )
 app.add_typer(models, name="models", help="List, fetch and describe models.")
 app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
-for _function in (write, prepare, tokenize, inspect, finetune, refine, evaluate, recipes, doctor):
+for _function in (write, prepare, tokenize, inspect, finetune, refine, recipes, doctor):
     app.command()(_function)
 
 

@@ -8,11 +8,12 @@ never from the texts, so that a million stories need little memory. Everything l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storyteller.corpus.language import count_words, ends_sentence, identify_language, split_sentences
 from storyteller.corpus.settings import PrepareSettings
 from storyteller.corpus.story import FORMS, LANGUAGES, Form, Language, Story
+from storyteller.lazy import late
 
 if TYPE_CHECKING:
     from storyteller.corpus.preparation import prepare
@@ -35,12 +36,7 @@ __all__ = [
     "split_sentences",
 ]
 
-_LATE = {"prepare": "preparation", "read_split": "prepared", "Report": "report"}  # not needed for `--help`
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+__getattr__ = late(
+    __name__,
+    {"prepare": "preparation", "read_split": "prepared", "Report": "report"},
+)  # not needed for `--help`

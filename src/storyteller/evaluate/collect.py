@@ -45,7 +45,7 @@ def collect(
     """Let each model answer each prompt at each temperature with each seed; the texts of people come first.
 
     What stands in `out` already is not written again, so a collection that was interrupted goes on, and one can be
-    extended by models, temperatures and seeds. Raises `DataError` when `out` holds answers to other prompts or by
+    extended by models, temperatures and seeds. A text that could not be written is missing. Raises `DataError` when `out` holds answers to other prompts or by
     other weights, and `ModelError` for a model.
     """
     _claim(out, models, prompts)
@@ -60,19 +60,17 @@ def collect(
                 file.flush()
                 done[_key(text)] = text
 
-        for text in human_texts(prompts):
+        people = human_texts(prompts)
+        for text in people:
             keep(text)
-        for model in models:
-            missing = [
-                text
-                for temperature in temperatures
-                for seed in seeds
-                for prompt in prompts
-                if _key(text := replace(_text(prompt, model, ""), temperature=temperature, seed=seed)) not in done
-            ]
-            if missing:
-                _answer(model, missing, settings or SamplingSettings(), engine, keep)
-    return list(done.values())
+        wanted = [
+            replace(_text(prompt, model, ""), temperature=temperature, seed=seed)
+            for model, temperature, seed, prompt in itertools.product(models, temperatures, seeds, prompts)
+        ]
+        missing = [text for text in wanted if _key(text) not in done]
+        for model, texts in itertools.groupby(missing, key=lambda text: text.system):
+            _answer(model, list(texts), settings or SamplingSettings(), engine, keep)
+    return [done[_key(text)] for text in [*people, *wanted] if _key(text) in done]
 
 
 def _answer(

@@ -8,8 +8,9 @@ logits of the next token (`torch` for every model, `llama` for speed on a CPU), 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from storyteller.lazy import late
 
 if TYPE_CHECKING:
     from storyteller.generate.engine import ENGINES, BatchEngine, Engine, EngineName, open_batch, open_engine
@@ -40,28 +41,25 @@ __all__ = [
     "write_many",
 ]
 
-_HOMES = {
-    "ENGINES": "engine",
-    "BatchEngine": "engine",
-    "Engine": "engine",
-    "EngineName": "engine",
-    "open_batch": "engine",
-    "open_engine": "engine",
-    "save_story": "library",
-    "write_many": "many",
-    "Draw": "sampling",
-    "Sampler": "sampling",
-    "SamplingSettings": "sampling",
-    "FinishReason": "stopping",
-    "Storyteller": "storyteller",
-    "Alternative": "writing",
-    "Token": "writing",
-    "Told": "writing",
-    "Writing": "writing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = late(
+    __name__,
+    {
+        "ENGINES": "engine",
+        "BatchEngine": "engine",
+        "Engine": "engine",
+        "EngineName": "engine",
+        "open_batch": "engine",
+        "open_engine": "engine",
+        "save_story": "library",
+        "write_many": "many",
+        "Draw": "sampling",
+        "Sampler": "sampling",
+        "SamplingSettings": "sampling",
+        "FinishReason": "stopping",
+        "Storyteller": "storyteller",
+        "Alternative": "writing",
+        "Token": "writing",
+        "Told": "writing",
+        "Writing": "writing",
+    },
+)

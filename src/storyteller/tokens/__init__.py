@@ -8,8 +8,9 @@ A `Request` is what a writer may ask for. `template` renders it as ids, the same
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from storyteller.lazy import late
 from storyteller.tokens.request import Character, Request, Task
 
 if TYPE_CHECKING:
@@ -38,24 +39,19 @@ __all__ = [
 ]
 
 # numpy and the tokenizers library are not needed for `--help`.
-_LATE = {
-    "LENGTH_BANDS": "wording",
-    "NO_LABEL": "batches",
-    "TEMPLATE_FILE": "template",
-    "Batch": "batches",
-    "Example": "template",
-    "Shards": "shards",
-    "StoryTokenizer": "tokenizer",
-    "Template": "template",
-    "length_band": "wording",
-    "request_text": "wording",
-    "tokenize": "tokenizing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+__getattr__ = late(
+    __name__,
+    {
+        "LENGTH_BANDS": "wording",
+        "NO_LABEL": "batches",
+        "TEMPLATE_FILE": "template",
+        "Batch": "batches",
+        "Example": "template",
+        "Shards": "shards",
+        "StoryTokenizer": "tokenizer",
+        "Template": "template",
+        "length_band": "wording",
+        "request_text": "wording",
+        "tokenize": "tokenizing",
+    },
+)
