@@ -1,0 +1,29 @@
+"""Stories by many authors, made of the repository's own samples: material for prompts and benches in tests."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from storyteller.corpus.language import count_words
+from storyteller.corpus.story import Language, Story
+from storyteller.evaluate.prompts import Prompt, choose_prompts
+
+__all__ = ["prompts", "stories"]
+
+_SAMPLES = Path(__file__).parents[2] / "examples" / "stories"
+
+
+@functools.cache
+def stories(language: Language = "en") -> tuple[Story, ...]:
+    """The sample stories of a language, each a work of its own."""
+    found = []
+    for path in sorted((_SAMPLES / language).glob("*.md")):
+        text = path.read_text(encoding="utf-8").split("\n---\n")[-1].strip()
+        found.append(Story(path.stem, text, language, "story", count_words(text, language), title=path.stem))
+    return tuple(found)
+
+
+def prompts(count: int, language: Language = "en", words: int = 40) -> list[Prompt]:
+    """Prompts from the sample stories."""
+    return choose_prompts(stories(language), count, words=words)
