@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storyteller.errors import GenerationError, ModelError
-from storyteller.generate.engine import BatchEngine, Engine, OneByOne, open_batch, open_engine
+from storyteller.generate.engine import BatchEngine, Batching, Engine, OneByOne, open_batch, open_engine
 from storyteller.generate.mixing import Mixed, arithmetic, contrastive, divergence, geometric, log_softmax
 from storyteller.models.ensemble_file import Gate, Rule, check_weights
 from storyteller.runs.console import say
@@ -56,8 +56,13 @@ class Single:
         """The engine's logits as the one row."""
         return self._engine.feed(ids)[None]
 
+    @property
+    def batching(self) -> bool:
+        """Whether the engine can read several sequences at once."""
+        return isinstance(self._engine, Batching)
+
     def batch(self, rows: int, context: int) -> BatchEngine:
-        """Several sequences at once on the engine's weights, or one where it cannot."""
+        """Several sequences at once on the engine's weights."""
         return open_batch(self._engine, rows, context)
 
     def close(self) -> None:
@@ -223,10 +228,10 @@ class MixtureEngine:
 
     def batch(self, rows: int, context: int) -> BatchEngine:
         """Read several sequences at once, where every member can; see `open_batch`."""
-        batches = [group.batch(rows, context) for group in self._groups if isinstance(group, Single)]
-        if len(batches) < len(self._groups) or min(batch.rows for batch in batches) < rows:
+        singles = [group for group in self._groups if isinstance(group, Single) and group.batching]
+        if len(singles) < len(self._groups):
             return OneByOne(self)
-        return MixtureBatch(batches, self.mixer)
+        return MixtureBatch(singles, self.mixer, rows, min(context, self.context))
 
     def close(self) -> None:
         """Free all members."""
@@ -237,22 +242,29 @@ class MixtureEngine:
 class MixtureBatch:
     """Several sequences at once, each through every member; see `BatchEngine`."""
 
-    def __init__(self, batches: Sequence[BatchEngine], mixer: Mixer) -> None:
-        self._batches, self._mixer = batches, mixer
-        self.name = "mixture"
-        self.rows, self.vocabulary_size = batches[0].rows, batches[0].vocabulary_size
-        self.context = min(batch.context for batch in batches)
+    name = "mixture"
+
+    def __init__(self, singles: Sequence[Single], mixer: Mixer, rows: int, context: int) -> None:
+        """Take members that can read `rows` sequences of `context` positions at once."""
+        self.rows, self.context, self.vocabulary_size = rows, context, singles[0].vocabulary_size
+        self._singles, self._mixer = singles, mixer
+        self._batches: dict[int, BatchEngine] = {}
 
     def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[Logits]:
         """The mixed log-probabilities after each sequence; see `BatchEngine.feed_many`."""
-        return self._mixer.mix(
-            sequences, lambda group, wanted: [logits[None] for logits in self._batches[group].feed_many(wanted)]
-        )
+        return self._mixer.mix(sequences, self._ask)
 
     def close(self) -> None:
         """Free the members' caches."""
-        for batch in self._batches:
+        for batch in self._batches.values():
             batch.close()
+        self._batches.clear()
+
+    def _ask(self, member: int, sequences: Mapping[int, Sequence[int]]) -> Sequence[Logits]:
+        # A member without a say is never asked, and needs no cache then.
+        if member not in self._batches:
+            self._batches[member] = self._singles[member].batch(self.rows, self.context)
+        return [logits[None] for logits in self._batches[member].feed_many(sequences)]
 
 
 def open_mixture(located: Located, engine: str = "auto", context: int | None = None) -> MixtureEngine:

@@ -1,0 +1,167 @@
+"""Several candidates of several members, ranked, and the few of them that a writer is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storyteller.ensemble.ranking import (
+    Scorer,
+    asked_keywords,
+    asked_length,
+    asked_people,
+    calibrate,
+    diverse,
+    overlap,
+    resample,
+)
+from storyteller.errors import GenerationError
+from storyteller.generate import Storyteller, Told
+from storyteller.generate.mixture import MixtureEngine
+from storyteller.tokens import Request
+
+__all__ = ["RULES", "Draft", "Writer", "draft_many", "rank", "show", "writers"]
+
+RULES: Mapping[str, Scorer] = {"people": asked_people, "keywords": asked_keywords, "length": asked_length}
+"""What a request asks for and a text can be checked against; a critic, coherence and repetition are passed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A candidate, who wrote it, and once it is ranked its scores as they are and its total in standard deviations."""
+
+    told: Told
+    member: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    total: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """What was written."""
+        return self.told.text
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One member that writes alone: a storyteller, or one member of its mixture."""
+
+    name: str
+    teller: Storyteller
+    member: int | None = None
+
+    @contextmanager
+    def alone(self) -> Iterator[Storyteller]:
+        """The storyteller, in which within the block nobody but this member has a say."""
+        engine = self.teller.engine
+        if self.member is None or not isinstance(engine, MixtureEngine):
+            yield self.teller
+            return
+        weights, rule = engine.weights, engine.mixer.rule
+        engine.mixer.rule = "arithmetic"
+        engine.weights = tuple(float(number == self.member) for number in range(len(engine.members)))
+        try:
+            yield self.teller
+        finally:
+            engine.mixer.rule = rule
+            engine.weights = weights
+
+
+def writers(tellers: Storyteller | Sequence[Storyteller]) -> list[Writer]:
+    """The members that can write drafts: those of every mixture one by one, and the storytellers that are none.
+
+    The storytellers may have different tokenizers; those of one mixture share their weights in memory.
+    """
+    found: list[Writer] = []
+    for teller in [tellers] if isinstance(tellers, Storyteller) else tellers:
+        if isinstance(teller.engine, MixtureEngine):
+            found += [Writer(name, teller, number) for number, name in enumerate(teller.engine.members)]
+        else:
+            found.append(Writer(teller.name, teller))
+    return found
+
+
+def draft_many(
+    tellers: Storyteller | Sequence[Storyteller],
+    request: Request,
+    count: int = 8,
+    *,
+    seed: int | None = None,
+    **options: Any,
+) -> list[Draft]:
+    """`count` candidates in equal parts by each member, a member's own at once in one batch; options as in `tell_many`.
+
+    The same seed gives the same candidates; each has one of its own. Raises `GenerationError` when none can be told.
+    """
+    members = writers(tellers)
+    if count < 1:
+        raise GenerationError(f"{count} drafts cannot be written; ask for 1 or more.")
+    first = secrets.randbelow(1 << 30) if seed is None else seed
+    drafts: dict[int, Draft] = {}
+    failed: list[GenerationError] = []
+    for number, writer in enumerate(members):
+        mine = range(number, count, len(members))
+        with writer.alone() as teller:
+            seeds = [first + place for place in mine]
+            for index, told in teller.tell_many([request] * len(mine), seeds=seeds, **options) if mine else ():
+                if isinstance(told, GenerationError):
+                    failed.append(told)
+                else:
+                    drafts[mine[index]] = Draft(told, writer.name)
+    if not drafts:
+        raise failed[0]
+    return [drafts[place] for place in sorted(drafts)]
+
+
+def rank(
+    drafts: Sequence[Draft],
+    request: Request,
+    scorers: Mapping[str, Scorer] | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> list[Draft]:
+    """The drafts with their scores, best first.
+
+    `RULES` are always asked, `scorers` beside them; each is brought to standard scores within each member (see
+    `calibrate`), but for the rules, which mean the same whoever wrote. The total is their sum by `weights`, 1 where none
+    is named. A text that is hardly a story (`Told.doubt`) comes after all that are.
+    """
+    texts, members = [draft.text for draft in drafts], [draft.member for draft in drafts]
+    weights = weights or {}
+    everything = {**RULES, **(scorers or {})}
+    if unknown := sorted(weights.keys() - everything.keys()):
+        raise GenerationError(f"no scorer is called {unknown[0]!r}. There are: {', '.join(everything)}.")
+    raw = {name: [float(value) for value in scorer(texts, request)] for name, scorer in everything.items()}
+    pooled = ["all"] * len(drafts)
+    standard = {name: calibrate(values, pooled if name in RULES else members) for name, values in raw.items()}
+    ranked = []
+    for place, draft in enumerate(drafts):
+        scores = {name: values[place] for name, values in raw.items()}
+        total = sum(weights.get(name, 1.0) * values[place] for name, values in standard.items())
+        ranked.append(dataclasses.replace(draft, scores=scores, total=total))
+    return sorted(ranked, key=lambda draft: (draft.told.doubt is not None, -draft.total))
+
+
+def show(
+    ranked: Sequence[Draft],
+    count: int = 3,
+    *,
+    temperature: float = 0.5,
+    balance: float = 0.7,
+    seed: int = 0,
+    similarity: Callable[[Sequence[str]], NDArray[np.float64]] = overlap,
+) -> list[Draft]:
+    """The few drafts that a writer is shown: the first drawn by softmax of the totals, the rest good and unlike.
+
+    `temperature` 0 takes the best; see `resample` and `diverse`. `similarity(texts)` is `[n, n]` in 0..1.
+    """
+    sound = [draft for draft in ranked if draft.told.doubt is None] or list(ranked)
+    totals = [draft.total for draft in sound]
+    first = resample(totals, 1, temperature, seed)
+    chosen = diverse(totals, similarity([draft.text for draft in sound]), count, balance, *first)
+    return [sound[place] for place in chosen]

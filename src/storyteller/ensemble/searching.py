@@ -1,0 +1,154 @@
+"""Weights found by trying: greedy soups and points of the simplex, scored by a function that is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from storyteller.ensemble.merging import Method, Recipe, check_members, merge
+from storyteller.errors import ModelError
+from storyteller.models import load_model, locate
+from storyteller.models.adapters.factors import Factors, read_factors
+from storyteller.runs import read_json, write_json
+from storyteller.runs.console import say
+
+__all__ = ["Trial", "greedy_soup", "merged_into", "search", "simplex_search"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Weights that were tried, and their score: higher is better."""
+
+    weights: tuple[float, ...]
+    score: float
+
+
+def greedy_soup(score: Callable[[tuple[float, ...]], float], members: int) -> list[Trial]:
+    """Every trial of a greedy soup, the members alone first (Wortsman et al. 2022, arXiv 2203.05482).
+
+    From the best member on, each next best is stirred in with an equal share, and stays in if the score rises.
+    """
+    alone = [Trial(_equal([member], members), score(_equal([member], members))) for member in range(members)]
+    order = sorted(range(members), key=lambda member: -alone[member].score)
+    trials, inside, best = list(alone), order[:1], alone[order[0]].score
+    for member in order[1:]:
+        weights = _equal([*inside, member], members)
+        trials.append(Trial(weights, score(weights)))
+        if trials[-1].score > best:
+            inside, best = [*inside, member], trials[-1].score
+    return trials
+
+
+def simplex_search(
+    score: Callable[[tuple[float, ...]], float], members: int, trials: int = 20, seed: int = 0
+) -> list[Trial]:
+    """Trials of weights that sum to 1: each member alone, all equal, random points, then points near the best so far.
+
+    Random search finds good weights of few members as fast as a grid that is laid anew (Bergstra and Bengio 2012).
+    """
+    random = np.random.default_rng(seed)
+    points = [_equal([member], members) for member in range(members)] + [_equal(range(members), members)]
+    done = [Trial(point, score(point)) for point in points[:trials]]
+    while len(done) < trials:
+        if len(done) - len(points) < (trials - len(points)) / 2:
+            drawn = random.dirichlet(np.ones(members))
+        else:
+            # About a tenth of the simplex around the best; the half adds back what a weight of 0 could never leave.
+            drawn = random.dirichlet(20 * np.asarray(best_of(done).weights) + 0.5)
+        weights = tuple(round(float(weight), 4) for weight in drawn[:-1])
+        weights = (*weights, round(1 - sum(weights), 4))
+        done.append(Trial(weights, score(weights)))
+    return done
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The trial with the highest score, the first of equals."""
+    return max(trials, key=lambda trial: trial.score)
+
+
+def search(
+    sources: Sequence[str | Path],
+    out: Path,
+    score: Callable[[Any], float],
+    method: Method = "linear",
+    *,
+    trials: int = 20,
+    scales: Sequence[float] = (1.0,),
+    density: float = 0.5,
+    seed: int = 0,
+    rank: int | None = None,
+) -> dict[str, Any]:
+    """Merge adapters of one base with the weights that `score` finds best, and return the report with every trial.
+
+    `score(model)` is called with the base, a transformers model, with each merged delta added at full rank; higher is
+    better. `soup` is a greedy soup, the other methods search the simplex in `trials` trials; `scales` other than 1 are
+    tried with the best weights (LITI). The report stands in `out` as `search.json`. Raises `ModelError`.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ModelError(f"{out} is there already; name a new folder with --out.")
+    members = [locate(source) for source in sources]
+    check_members(members)
+    if not all(member.adapter for member in members):
+        raise ModelError("weights are searched for adapters of one base; whole models take merge and evaluate.")
+    adapters = [read_factors(member.adapter) for member in members if member.adapter]
+    model = load_model(replace(members[0], adapter=None))
+    recipe = Recipe("linear", _equal(range(len(members)), len(members)), density, seed=seed)
+
+    def tried(weights: tuple[float, ...], scale: float = 1.0) -> float:
+        own: Method = "linear" if method == "soup" else method
+        with merged_into(model, adapters, replace(recipe, method=own, weights=weights, scale=scale)):
+            result = score(model)
+        say(f"weights {', '.join(f'{weight:.3f}' for weight in weights)}, scale {scale:g}: score {result:.5f}")
+        return result
+
+    found = greedy_soup(tried, len(members)) if method == "soup" else simplex_search(tried, len(members), trials, seed)
+    best = best_of(found)
+    scaled = {1.0: best.score} | {scale: tried(best.weights, scale) for scale in scales if scale != 1}
+    scale = max(scaled, key=lambda scale: scaled[scale])
+    final: Method = "linear" if method == "soup" else method
+    report = merge(sources, out, final, weights=best.weights, scale=scale, density=density, seed=seed, rank=rank)
+    report["search"] = {
+        "space": "greedy soup"
+        if method == "soup"
+        else f"simplex, {trials} trials: corners, centre, random, near the best",
+        "seed": seed,
+        "trials": [asdict(trial) for trial in found],
+        "scales": [{"scale": scale, "score": value} for scale, value in scaled.items()],
+        "best": {"weights": best.weights, "scale": scale, "score": scaled[scale]},
+    }
+    write_json(out / "merge.json", read_json(out / "merge.json") | {"search": report["search"]})
+    return report
+
+
+@contextmanager
+def merged_into(model: Any, adapters: Sequence[Factors], recipe: Recipe) -> Iterator[None]:
+    """Within the block, `model` has the merged delta of the adapters added to its weights, at full rank."""
+    from transformers.pytorch_utils import Conv1D
+
+    kept = {}
+    for layer in sorted({layer for factors in adapters for layer in factors}):
+        module = model.get_submodule(layer)
+        transposed = isinstance(module, Conv1D)
+        weight = module.weight
+        kept[weight] = weight.data
+        shape = weight.T.shape if transposed else weight.shape
+        deltas = [
+            factors[layer][1] @ factors[layer][0] if layer in factors else torch.zeros(shape) for factors in adapters
+        ]
+        delta = recipe(deltas, layer) * recipe.scale
+        weight.data = weight.data + (delta.T if transposed else delta).to(weight.dtype)
+    try:
+        yield
+    finally:
+        for weight, data in kept.items():
+            weight.data = data
+
+
+def _equal(inside: Sequence[int], members: int) -> tuple[float, ...]:
+    return tuple(1 / len(inside) if member in inside else 0.0 for member in range(members))

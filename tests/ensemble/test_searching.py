@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.adapters import tiny_adapter
+
+from storyteller.ensemble.merging import Recipe
+from storyteller.ensemble.searching import best_of, greedy_soup, merged_into, search, simplex_search
+from storyteller.errors import ModelError
+from storyteller.models import load_model, locate
+from storyteller.models.adapters.factors import read_factors
+from storyteller.runs import read_json
+
+
+def test_a_greedy_soup_stirs_in_what_helps() -> None:
+    # Members 2 and 0 go well together, and member 1 spoils everything.
+    def score(weights: tuple[float, ...]) -> float:
+        return weights[2] + weights[0] * 0.9 + (0.5 if weights[0] and weights[2] else 0) - weights[1]
+
+    trials = greedy_soup(score, 3)
+    assert best_of(trials).weights == pytest.approx((0.5, 0.0, 0.5))
+    assert len(trials) == 5  # three alone, the pair, the three
+
+
+def test_the_simplex_is_searched_near_the_best_and_the_seed_decides() -> None:
+    target = (0.6, 0.3, 0.1)
+
+    def score(weights: tuple[float, ...]) -> float:
+        assert sum(weights) == pytest.approx(1, abs=1e-3)
+        assert min(weights) >= 0
+        return -sum((a - b) ** 2 for a, b in zip(weights, target, strict=True))
+
+    trials = simplex_search(score, 3, trials=60, seed=1)
+    assert len(trials) == 60
+    assert best_of(trials).score > -0.01
+    assert trials == simplex_search(score, 3, trials=60, seed=1)
+    assert len(simplex_search(score, 3, trials=2)) == 2
+
+
+def test_the_merged_delta_is_there_within_the_block_and_gone_after(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = tiny_adapter(tiny_llama, tmp_path / "a")
+    ids = torch.tensor([[1, 5, 9]])
+    model = load_model(locate(tiny_llama))
+    with torch.inference_mode():
+        before = model(ids).logits
+        with merged_into(model, [read_factors(folder)], Recipe("linear", (1.0,))):
+            inside = model(ids).logits
+        torch.testing.assert_close(inside, load_model(locate(folder))(ids).logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(model(ids).logits, before)
+
+
+@pytest.mark.parametrize("method", ["linear", "soup"])
+def test_a_search_ends_in_an_adapter_with_the_best_weights(tiny_llama: Path, tmp_path: Path, method: str) -> None:
+    sources = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    ids = torch.tensor([[1, 5, 9, 40, 41]])
+    wanted = load_model(locate(sources[1]))(ids).logits.detach()
+
+    @torch.inference_mode()
+    def score(model: torch.nn.Module) -> float:
+        return -float((model(ids).logits - wanted).square().mean())
+
+    report = search(sources, tmp_path / "out", score, method, trials=6, scales=(1.0, 0.5), rank=8)  # type: ignore[arg-type]
+    assert report["search"]["best"]["weights"] == (0.0, 1.0)
+    assert report["search"]["best"]["scale"] == 1.0
+    assert [row["scale"] for row in report["search"]["scales"]] == [1.0, 0.5]
+    kept = read_json(tmp_path / "out" / "merge.json")
+    assert len(kept["search"]["trials"]) == (3 if method == "soup" else 6)
+    torch.testing.assert_close(load_model(locate(tmp_path / "out"))(ids).logits, wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_whole_models_are_not_searched(tiny_llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="adapters of one base"):
+        search([tiny_llama, tiny_llama], tmp_path / "out", lambda model: 0.0)
