@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from storyteller import __version__
 from storyteller.cli.doctor import doctor
+from storyteller.cli.ensemble import app as ensemble
 from storyteller.cli.evaluate import app as evaluate
 from storyteller.cli.finetune import finetune
 from storyteller.cli.inspect import inspect
@@ -61,6 +62,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models, name="models", help="List, fetch and describe models.")
+app.add_typer(ensemble, name="ensemble", help="Mix models at each token, merge their weights, choose among their drafts.")
 app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
 for _function in (write, prepare, tokenize, inspect, finetune, refine, recipes, doctor):
     app.command()(_function)
