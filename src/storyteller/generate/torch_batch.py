@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from storyteller.generate.engine import common_prefix
 
-__all__ = ["TorchBatch"]
+__all__ = ["TorchBatch", "layer_masks"]
 
 #: Ids, padding included, that one pass reads of new prompts.
 CHUNK = 4096
@@ -76,10 +76,11 @@ class TorchBatch:
         padding = places == self.context
         length = int(places.masked_fill(padding, 0).max()) + 1
         self._place.aim(rows, places, length)
+        apart = places[:, None, :, None] - torch.arange(length, device=device)
         output = self._model(
             input_ids=torch.tensor(ids, device=device),
             position_ids=places.masked_fill(padding, 0),
-            attention_mask=self._mask(places, length),
+            attention_mask=layer_masks(self._model.config, apart >= 0, apart),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
@@ -87,16 +88,18 @@ class TorchBatch:
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def _mask(self, places: torch.Tensor, length: int) -> torch.Tensor | dict[str, torch.Tensor]:
-        """Which of the first `length` positions each new id sees: [rows, 1, new, length], one a kind of layer."""
-        config = self._model.config.get_text_config()
-        window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None) or ()
-        at, seen = places[:, None, :, None], torch.arange(length, device=places.device)
-        causal = seen <= at
-        if not window or (kinds and "sliding_attention" not in kinds):
-            return causal
-        near = causal & (seen > at - window)
-        return {"full_attention": causal, "sliding_attention": near} if kinds else near
+
+def layer_masks(config: Any, visible: torch.Tensor, apart: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+    """What to give a model as its attention mask, so that layers with a sliding window keep to it.
+
+    `visible` [rows, 1, queries, keys] says which positions may be seen, `apart` of the same shape how far back they are.
+    """
+    config = config.get_text_config()
+    window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None) or ()
+    if not window or (kinds and "sliding_attention" not in kinds):
+        return visible
+    near = visible & (apart < window)
+    return {"full_attention": visible, "sliding_attention": near} if kinds else near
 
 
 @dataclass
