@@ -33,10 +33,12 @@ def preference(*, beta: float, likelihood: float) -> Loss:
     def loss(tokens: Tokens, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         story = batch.rows.story
         count = len(batch.rows.lengths)
-        sums = torch.zeros(count, device=story.device)
+        sums = tokens.logprob.new_zeros(count)
         policy = sums.index_add(0, story, tokens.logprob)
-        reference = sums.index_add(0, story, torch.where(batch.drawn, batch.reference, tokens.logprob.detach()))
-        weight = sums.index_add(0, story, batch.weight)
+        reference = sums.index_add(
+            0, story, torch.where(batch.drawn, batch.reference.to(sums), tokens.logprob.detach())
+        )
+        weight = sums.index_add(0, story, batch.weight.to(sums))
         lengths = torch.tensor(batch.rows.lengths, device=story.device)
         # The stories of a row are preferred, other, human.
         better, worse, human = slice(0, None, 3), slice(1, None, 3), slice(2, None, 3)

@@ -111,9 +111,11 @@ def take_step(
 
 
 def k3(logprob: Tensor, reference: Tensor) -> Tensor:
-    """exp(d) - d - 1 with d = log reference - log policy: an estimate of KL(policy || reference) from the policy's draws.
+    """exp(d) - d - 1 with d = log reference - log policy, per token drawn from the policy.
 
-    It is never negative and has no bias (Schulman 2020, "Approximating KL divergence").
+    Its mean is KL(policy || reference), without bias and never negative (Schulman 2020, "Approximating KL divergence").
+    As a loss, its mean gradient is that of KL(reference || policy), which pulls back where the policy drops what the
+    reference says; near the reference both are the same to second order.
     """
     d = (reference - logprob).clamp(-20, 20)
     return d.exp() - d - 1

@@ -1,0 +1,228 @@
+"""The critic at work: the best of several drafts, a beam of sentences, a filter for synthetic stories, and two numbers.
+
+Its realism says how much a text is like the human texts that it was trained on, its coherence whether sentences stand where
+they belong. Neither is quality, and neither should be called so.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from storyteller.adversarial.critic import Critic, Opinion, Read, depths_of
+from storyteller.adversarial.groups import lay_out
+from storyteller.adversarial.marks import sentence_marks
+from storyteller.adversarial.measuring import end_ids
+from storyteller.adversarial.policy import Policy
+from storyteller.adversarial.rollouts import sample
+from storyteller.corpus.story import Language
+from storyteller.errors import CheckpointError, DataError
+from storyteller.models import apply_lora, load_model, load_weights, locate
+from storyteller.recipe.models import RefineRecipe
+from storyteller.runs import Run, read_json
+from storyteller.tokens import Request, StoryTokenizer, Template
+
+__all__ = ["Judgement", "Likeness", "StoryCritic", "best_of", "resample", "synthetic_filter"]
+
+BANDS = (25, 50, 75, 100, 150, 200, 300, 500, 1000)
+"""Lengths in tokens at which one band of human texts ends and the next begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the critic thinks of a text: `realism` and `coherence` as logits, and for each sentence what it changed.
+
+    A long text is judged in parts of the length that the critic knows, each after what stands before it; the logits are
+    the parts' means. `sentences` are (sentence, change of realism), the first of a part against 0. `tokens` were read.
+    """
+
+    realism: float
+    coherence: float
+    sentences: tuple[tuple[str, float], ...]
+    tokens: int
+
+
+class StoryCritic:
+    """A trained critic with the model that it reads with, and the refined policy."""
+
+    def __init__(self, policy: Policy, critic: Critic, template: Template, recipe: RefineRecipe) -> None:
+        self.policy, self.critic, self.template, self.recipe = policy, critic.eval(), template, recipe
+
+    @classmethod
+    def load(cls, folder: Path) -> StoryCritic:
+        """The critic of a refinement's best checkpoint; its policy wears the scale that the run has chosen, if any."""
+        from safetensors.torch import load_file
+
+        run = Run.open(folder)
+        recipe, best = run.recipe(), run.pointed("best")
+        if recipe.refine is None or best is None:
+            raise CheckpointError(
+                f"{folder} holds no refinement with a checkpoint; make one with `storyteller refine`."
+            )
+        located = locate(recipe.model.base)
+        policy = Policy(apply_lora(load_model(located, merge=True), recipe.model.lora, seed=recipe.train.seed))
+        load_weights(policy.model, best[0])
+        told = folder / "refinement.json"
+        policy.load(policy.scaled(policy.weights(), float(read_json(told)["scale"]) if told.is_file() else 1.0))
+        tensors = load_file(best[0] / "adversary.safetensors")
+        critic = Critic(policy.width, len(depths_of(policy.depth)), recipe.refine.critic, recipe.train.seed)
+        critic.load_state_dict(
+            {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith("critic/")}
+        )
+        tokenizer = StoryTokenizer.load(located.folder)
+        return cls(policy, critic, Template.load(located.adapter or located.folder, tokenizer), recipe.refine)
+
+    def judge(self, request: Request, texts: Sequence[str]) -> list[Judgement]:
+        """The judgement of each text as an answer to `request`. Raises `DataError` for a text without a word."""
+        return [self._judge(self.template.prompt(request), text, request.language) for text in texts]
+
+    def _judge(self, prompt: list[int], text: str, language: Language) -> Judgement:
+        tokenizer, most = self.template.tokenizer, self.recipe.rollout.new_tokens
+        ids = tokenizer.encode(text)
+        ends = list(sentence_marks(ids, tokenizer, language).ends)
+        if not ends:
+            raise DataError("there is nothing to judge: the text has no word.")
+        realism, coherence, sentences = [], [], []
+        start = 0
+        while start < ends[-1]:
+            # As many whole sentences as the critic knows the length of, at least one.
+            last = max(start + most, next(end for end in ends if end > start))
+            part = [end - start for end in ends if start < end <= last]
+            (opinion,) = self.opinions([*prompt, *ids[:start]], [ids[start : start + part[-1]]], [part])
+            before, place = 0.0, 0
+            for end, score in zip(part, opinion.score.tolist(), strict=True):
+                sentences.append((tokenizer.decode(ids[start + place : start + end]), score - before))
+                before, place = score, end
+            realism.append(before)
+            coherence.append(float(opinion.coherence[:, -1].mean()))
+            start += part[-1]
+        return Judgement(sum(realism) / len(realism), sum(coherence) / len(coherence), tuple(sentences), ends[-1])
+
+    @torch.no_grad()
+    def opinions(
+        self, prompt: Sequence[int], stories: Sequence[Sequence[int]], ends: Sequence[Sequence[int]]
+    ) -> list[Opinion]:
+        """The opinions on several stories that answer one prompt, given as ids with their sentence ends."""
+        rows = lay_out([prompt], [stories], self.template.tokenizer.pad_id, self.policy.device)
+        with self.policy.reference():
+            _, states = self.policy.read(rows, layers=depths_of(self.policy.depth))
+        parts = self.critic.project(states).split(rows.lengths, dim=1)
+        return self.critic([Read(part, tuple(end)) for part, end in zip(parts, ends, strict=True)])  # type: ignore[no-any-return]
+
+    def beam(
+        self, request: Request, *, tokens: int, seed: int, drafts: int = 4, keep: int = 2, sentences: int = 2
+    ) -> str:
+        """A story of at most `tokens`: again and again `drafts` of the next `sentences` are drawn after each of the `keep`
+        best stories so far, and the `keep` best of all are kept (Krishna et al. 2022, "RankGen", arXiv 2205.09726).
+
+        A story is as good as the mean realism of its steps. Raises `DataError` when nothing could be drawn.
+        """
+        prompt, tokenizer = self.template.prompt(request), self.template.tokenizer
+        alive: list[tuple[float, int, list[int]]] = [(0.0, 0, [])]
+        done: list[tuple[float, int, list[int]]] = []
+        step = 0
+        while alive and step < tokens:
+            grown = []
+            with self.policy.merged():
+                told = sample(
+                    self.policy, [[*prompt, *story] for _, _, story in alive], drafts,
+                    new_tokens=self.recipe.rollout.new_tokens, temperature=self.recipe.rollout.temperature,
+                    ends=end_ids(self.template, self.policy), seed=seed + step,
+                )  # fmt: skip
+            for (total, steps, story), group in zip(alive, told, strict=True):
+                marks = [sentence_marks(ids, tokenizer, request.language) for ids in group]
+                cut = [(ids, mark.ends[:sentences], mark) for ids, mark in zip(group, marks, strict=True) if mark.ends]
+                if not cut:
+                    continue
+                opinions = self.opinions(
+                    [*prompt, *story], [ids[: ends[-1]] for ids, ends, _ in cut], [ends for _, ends, _ in cut]
+                )
+                for (ids, ends, mark), opinion in zip(cut, opinions, strict=True):
+                    one = (total + float(opinion.score[-1]), steps + 1, [*story, *ids[: ends[-1]]])
+                    over = len(one[2]) >= tokens or (tokenizer.is_special(ids[-1]) and ends[-1] == mark.ends[-1])
+                    (done if over else grown).append(one)
+            best = sorted([*grown, *done], key=_mean, reverse=True)[:keep]
+            alive, done = [one for one in best if one in grown], [one for one in best if one in done]
+            step += 1
+        if not (alive or done):
+            raise DataError("no draft had a word in it; check the model with `storyteller write`.")
+        return tokenizer.decode(max([*alive, *done], key=_mean)[2]).strip()
+
+
+def _mean(one: tuple[float, int, list[int]]) -> float:
+    return one[0] / max(1, one[1])
+
+
+def best_of(judgements: Sequence[Judgement], coherence: float = 0.5) -> int:
+    """The index of the text with the highest realism, plus `coherence` times its coherence."""
+    values = [one.realism + coherence * one.coherence for one in judgements]
+    return values.index(max(values))
+
+
+def resample(judgements: Sequence[Judgement], seed: int, tau: float = 0.5, coherence: float = 0.0) -> int:
+    """An index drawn in proportion to exp(score / tau): self-normalised importance sampling of the data's distribution.
+
+    At `tau` 1 and for the best critic the draw has the data's distribution (Deng et al. 2020, arXiv 2004.11714); it keeps
+    the diversity that the best of n loses.
+    """
+    values = [(one.realism + coherence * one.coherence) / tau for one in judgements]
+    top = max(values)
+    return random.Random(seed).choices(range(len(values)), [math.exp(value - top) for value in values])[0]
+
+
+def synthetic_filter(
+    judgements: Sequence[Judgement],
+    novelty: Sequence[float],
+    least_novelty: float,
+    *,
+    second: Sequence[float] | None = None,
+    share: float = 0.2,
+) -> tuple[list[int], list[int]]:
+    """Which synthetic stories may be trained on, and which are good negatives: (kept, rejected) indices.
+
+    Kept is the top `share` by realism that a `second` critic of another kind agrees on (its top half), of at least median
+    coherence and `least_novelty` (what a tenth of the human stories fall short of). Rejected is the bottom `share`.
+    """
+    if not len(judgements) == len(novelty) or (second is not None and len(second) != len(judgements)):
+        raise DataError(f"{len(judgements)} judgements, {len(novelty)} novelties: every story needs all its values.")
+    order = sorted(range(len(judgements)), key=lambda i: -judgements[i].realism)
+    count = max(1, round(share * len(order))) if order else 0
+    middle = sorted(one.coherence for one in judgements)[(len(judgements) - 1) // 2] if judgements else 0.0
+    agreed = set(order)
+    if second is not None:
+        agreed = set(sorted(order, key=lambda i: -second[i])[: math.ceil(len(order) / 2)])
+    kept = [
+        i for i in order[:count] if i in agreed and judgements[i].coherence >= middle and novelty[i] >= least_novelty
+    ]
+    return kept, order[len(order) - count :]
+
+
+class Likeness:
+    """How human-like a text is: the share of human texts of its length band that the critic finds less real."""
+
+    def __init__(self, bands: Mapping[int, Sequence[float]]) -> None:
+        """Realism of human texts by band, see `of`."""
+        self.bands = {band: sorted(values) for band, values in bands.items()}
+
+    @classmethod
+    def of(cls, judgements: Sequence[Judgement], least: int = 20) -> Likeness:
+        """Calibrate on human texts; bands with fewer than `least` of them are left out."""
+        bands: dict[int, list[float]] = {}
+        for one in judgements:
+            bands.setdefault(bisect_left(BANDS, one.tokens), []).append(one.realism)
+        return cls({band: values for band, values in bands.items() if len(values) >= least})
+
+    def percentile(self, judgement: Judgement) -> float | None:
+        """From 0 to 100; None where no human text of such a length is known: then nothing can be said."""
+        values = self.bands.get(bisect_left(BANDS, judgement.tokens))
+        if not values:
+            return None
+        below = bisect_left(values, judgement.realism)
+        equal = sum(value == judgement.realism for value in values)
+        return 100 * (below + equal / 2) / len(values)

@@ -1,0 +1,124 @@
+"""One set of weights as two models, stories laid out around one prompt, and drawing from exactly the policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.adversarial.conftest import load_policy, moved
+
+from storyteller.adversarial.groups import lay_out
+from storyteller.adversarial.policy import Policy, token_values
+from storyteller.adversarial.rollouts import sample
+
+PROMPTS = [[1, 5, 6, 7], [1, 8, 9]]
+STORIES = [[[10, 11, 12], [20], [30, 31]], [[40, 41, 42, 43], [50, 51]]]
+
+
+def draw(policy: Policy, seed: int = 3, new_tokens: int = 12, group: int = 3) -> list[list[list[int]]]:
+    with policy.merged():
+        return sample(policy, PROMPTS, group, new_tokens=new_tokens, temperature=0.9, ends={0, 1, 2}, seed=seed)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_stories_around_one_prompt_are_as_if_each_stood_alone(
+    tiny_llama: Path, tiny_gpt2: Path, architecture: str
+) -> None:
+    policy = moved(load_policy(tiny_llama if architecture == "llama" else tiny_gpt2))
+    rows = lay_out(PROMPTS, STORIES, pad_id=2)
+    hidden, (states,) = policy.read(rows, layers=(policy.depth,))
+    told = rows.split(policy.tokens(hidden, rows.labels, 0.7).logprob)
+    flat = [(prompt, story) for prompt, group in zip(PROMPTS, STORIES, strict=True) for story in group]
+    assert [len(values) for values in told] == [len(story) for _, story in flat]
+    for (prompt, story), values, state in zip(flat, told, states.split(rows.lengths), strict=True):
+        alone = policy.model(input_ids=torch.tensor([prompt + story]), output_hidden_states=True)
+        logprobs = (alone.logits[0] / 0.7).log_softmax(-1)[len(prompt) - 1 : -1]
+        expected = logprobs.gather(1, torch.tensor(story)[:, None])[:, 0]
+        assert torch.allclose(values, expected, atol=1e-4)
+        assert torch.allclose(state, alone.hidden_states[-1][0, len(prompt) :], atol=1e-4)
+
+
+def test_token_values_are_those_of_the_whole_logits() -> None:
+    random = torch.Generator().manual_seed(1)
+    hidden = torch.randn(600, 8, generator=random, requires_grad=True)
+    weight = torch.randn(30, 8, generator=random)
+    labels = torch.randint(30, (600,), generator=random)
+    temperature = torch.rand(600, generator=random) + 0.5
+    values = token_values(hidden, weight, labels, temperature)
+    logits = hidden @ weight.T
+    scaled = (logits / temperature[:, None]).log_softmax(-1)
+    assert torch.allclose(values.logprob, scaled.gather(1, labels[:, None])[:, 0], atol=1e-5)
+    assert torch.allclose(values.entropy, -(scaled.exp() * scaled).sum(-1), atol=1e-4)
+    assert torch.allclose(values.value, logits.logsumexp(-1), atol=1e-5)
+    (values.logprob.sum() + values.entropy.sum()).backward()
+    assert hidden.grad is not None
+    ours, hidden.grad = hidden.grad.clone(), None
+    (scaled.gather(1, labels[:, None]).sum() - (scaled.exp() * scaled).sum()).backward()
+    assert torch.allclose(ours, hidden.grad, atol=1e-4)
+
+
+def test_the_adapter_makes_the_policy_and_its_absence_the_reference(tiny_llama: Path) -> None:
+    policy = load_policy(tiny_llama)
+    ids = torch.arange(3, 20)[None]
+    with torch.no_grad():
+        base = policy.model(input_ids=ids).logits
+        moved(policy)
+        own = policy.model(input_ids=ids).logits
+        kept = {name: value.clone() for name, value in policy.model.state_dict().items()}
+        with policy.reference():
+            assert torch.equal(policy.model(input_ids=ids).logits, base)
+        with policy.merged():
+            assert torch.allclose(policy.model(input_ids=ids).logits, own, atol=1e-5)
+        assert torch.equal(policy.model(input_ids=ids).logits, own)
+        with policy.wearing(policy.scaled(policy.weights(), 0.0)):
+            assert torch.allclose(policy.model(input_ids=ids).logits, base, atol=1e-6)
+    assert not torch.allclose(own, base, atol=1e-2)
+    after = policy.model.state_dict()
+    assert all(torch.equal(kept[name], after[name]) for name in kept)
+    assert all("lora" in name for name in policy.weights())
+
+
+def test_the_same_seed_draws_the_same_stories(policy: Policy) -> None:
+    assert draw(policy) == draw(policy) != draw(policy, seed=4)
+
+
+def test_a_story_ends_with_the_first_control_token(policy: Policy) -> None:
+    stories = [story for group in draw(policy, new_tokens=200, group=8) for story in group]
+    assert all(not {0, 1, 2} & set(story[:-1]) for story in stories)
+    ended = [story for story in stories if story[-1] in (0, 1, 2)]
+    assert ended
+    assert len({len(story) for story in ended}) > 2  # rows were dropped at different times
+    assert all(len(story) == 200 for story in stories if story[-1] > 2)
+
+
+def test_stories_are_drawn_in_the_policys_own_proportions(policy: Policy) -> None:
+    """Also of rows that were left-padded, repeated and moved: second tokens given the first, against exact values."""
+    with policy.merged():
+        stories = sample(policy, PROMPTS, 4000, new_tokens=2, temperature=0.9, ends={0, 1, 2}, seed=1, batch=10_000)
+    for prompt, group in zip(PROMPTS, stories, strict=True):
+        with torch.no_grad():
+            first = (policy.model(input_ids=torch.tensor([prompt])).logits[0, -1] / 0.9).softmax(-1)
+        counts = torch.bincount(torch.tensor([story[0] for story in group]), minlength=len(first)) / len(group)
+        # Multinomial: the total variation of 4,000 draws from 320 ids is 0.09 on average.
+        assert 0.5 * (counts - first).abs().sum() < 0.13
+        common = int(counts.argmax())
+        followed = [story[1] for story in group if story[0] == common]
+        with torch.no_grad():
+            second = (policy.model(input_ids=torch.tensor([[*prompt, common]])).logits[0, -1] / 0.9).softmax(-1)
+        mean = second[torch.tensor(followed)].log().mean()
+        entropy = (second * second.log()).sum()
+        spread = ((second * second.log().square()).sum() - entropy**2).sqrt() / len(followed) ** 0.5
+        assert abs(mean - entropy) < 4 * spread
+
+
+def test_weights_that_are_no_numbers_are_told(policy: Policy) -> None:
+    with torch.no_grad():
+        next(p for name, p in policy.model.named_parameters() if "lora_B" in name).fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="no numbers"):
+        draw(policy)
+
+
+def test_a_prompt_and_a_story_have_a_token() -> None:
+    with pytest.raises(ValueError, match="at least one token"):
+        lay_out([[1]], [[[]]], pad_id=0)
