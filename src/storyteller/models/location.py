@@ -103,8 +103,10 @@ def _locate_entry(entry: Entry) -> Located:
         return replace(located, name=entry.name, adapter=shipped_adapter())
     if not entry.installed and entry.terms:
         raise terms_refusal(entry)
-    gguf = fetch(entry)
-    return Located(entry.name, _converted(gguf, entry.sha256), entry.name, gguf=gguf, languages=entry.languages)
+    place = fetch(entry)
+    if entry.members:
+        return Located(entry.name, place, entry.name, languages=entry.languages)
+    return Located(entry.name, _converted(place, entry.sha256), entry.name, gguf=place, languages=entry.languages)
 
 
 def _locate_file(path: Path, name: str) -> Located:
