@@ -7,7 +7,9 @@ The corpus is indexed once and lies on disk; the index is mapped into memory, no
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +53,7 @@ class CopyIndex:
 
         Each story ends with a token of its own, numbered from 0 on; the words come after these.
         """
-        self._ids, self._suffixes, self._stories = ids, suffixes, stories
+        self._ids, self._suffixes, self._stories = np.asarray(ids), np.asarray(suffixes), stories
         self._number = {word: number for number, word in enumerate(kinds, len(stories))}
         # Where the suffixes of each first token begin.
         self._firsts = np.searchsorted(ids[suffixes], np.arange(len(stories) + len(kinds) + 1))
@@ -136,8 +138,8 @@ class CopyIndex:
         longest, at = int(lengths.max(initial=0)), int(lengths.argmax()) if len(lengths) else 0
         if not longest:
             return Match(0, "", 0, "", 0.0)
-        spans = word_spans(text)
-        start, end = spans[at][0], spans[at + longest - 1][1]
+        spans = list(itertools.islice(word_spans(text), at, at + longest))
+        start, end = spans[0][0], spans[-1][1]
         first = self._suffixes[found[1, at] : found[2, at]].min()
         source = self._stories[int(np.searchsorted(self._ends, first))]
         places = np.arange(len(lengths))
@@ -146,11 +148,11 @@ class CopyIndex:
 
 
 def _make(stories: Sequence[Story], folder: Path) -> None:
-    vocabulary: dict[str, int] = {}
-    parts = []
+    vocabulary = defaultdict[str, int](itertools.count(len(stories)).__next__)
+    parts: list[NDArray[np.int32]] = []
     for number, story in enumerate(stories):
-        own = [len(stories) + vocabulary.setdefault(word, len(vocabulary)) for word in words(story.text)]
-        parts.append(np.array([*own, number], np.int32))
+        own = words(story.text)
+        parts += np.fromiter(map(vocabulary.__getitem__, own), np.int32, len(own)), np.array([number], np.int32)
     ids = np.concatenate(parts)
     with replacing_folder(folder) as temporary:
         np.save(temporary / "ids.npy", ids)

@@ -68,7 +68,7 @@ def _repeated(grams: NGrams, texts: int) -> NDArray[np.float64]:
     _, owners, counts = grams.counts()
     different = np.bincount(owners, minlength=texts)
     total = np.bincount(owners, counts, minlength=texts)
-    return 1 - different / np.maximum(total, 1) - (total == 0)
+    return np.asarray(1 - different / np.maximum(total, 1) - (total == 0), np.float64)
 
 
 def longest_repeats(tokens: Sequence[Sequence[str]]) -> NDArray[np.int64]:

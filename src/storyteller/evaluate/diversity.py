@@ -128,7 +128,7 @@ def self_bleu(tokens: Sequence[Sequence[str]], groups: Sequence[Hashable] | None
     return np.where(none, 0.0, np.exp(log_precision + shortness))
 
 
-def _clipped(grams: NGrams, group: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _clipped(grams: NGrams, group: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """For each text: its n-grams that another text of its group has, counted at most as often as there, and all of them.
 
     The other texts' maximum is the group's own, so nothing is clipped, except for the text that holds the maximum: there

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,34 +21,34 @@ from storyteller.errors import DataError
 
 __all__ = ["NGrams", "encode", "group_numbers", "ngrams", "within_budget", "word_spans", "words"]
 
-_TOKEN = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['-][^\W_{HAN}]+)*|…+|\.\.+|[—–]+|--+|[^\w\s]")
-_PLAIN = str.maketrans("’‘‐“”「」『』", '\'\'-""""""')  # one character for one: places stay
-_SAME = {"..": "…", "...": "…", "....": "…", "……": "…", "–": "—", "--": "—", "---": "—", "——": "—"}
+_ELLIPSIS, _DASH = r"…[….]*|\.[….]+", r"(?:[—–]|--)[—–-]*"
+_TOKEN = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['-][^\W_{HAN}]+)*|{_ELLIPSIS}|{_DASH}|[^\w\s]")
+_RUN = re.compile(f"{_ELLIPSIS}|{_DASH}")
+_PLAIN = str.maketrans("’‘‐“”「」『』İ", '\'\'-""""""i')  # one character for one, in lower case, too: places stay
 
 
 def words(text: str) -> list[str]:
     """The tokens of a text, in order: words and marks in English, characters and marks in Chinese."""
-    return [_SAME.get(token, token) for token in map(str.lower, _TOKEN.findall(text.translate(_PLAIN)))]
+    return _TOKEN.findall(_RUN.sub(lambda run: "…" if run[0][0] in "…." else "—", text.translate(_PLAIN).lower()))
 
 
-def word_spans(text: str) -> list[tuple[int, int]]:
+def word_spans(text: str) -> Iterator[tuple[int, int]]:
     """Where each of `words(text)` stands in the text: its first character and the one after its last."""
-    return [match.span() for match in _TOKEN.finditer(text.translate(_PLAIN))]
+    return (match.span() for match in _TOKEN.finditer(text.translate(_PLAIN)))
 
 
 def encode(tokens: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All texts as one array: the id of each token [tokens] over a common vocabulary, and its text's number [tokens]."""
-    vocabulary: dict[str, int] = {}
+    vocabulary = defaultdict[str, int](itertools.count().__next__)
     lengths = [len(text) for text in tokens]
-    flat = itertools.chain.from_iterable(tokens)
-    ids = np.fromiter((vocabulary.setdefault(token, len(vocabulary)) for token in flat), np.int64, sum(lengths))
+    ids = np.fromiter(map(vocabulary.__getitem__, itertools.chain.from_iterable(tokens)), np.int64, sum(lengths))
     return ids, np.repeat(np.arange(len(tokens)), lengths)
 
 
 def group_numbers(groups: Sequence[Hashable]) -> NDArray[np.int64]:
     """A number for each item's group (its prompt's id, say), in the order in which the groups appear."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], np.int64)
+    numbers = defaultdict[Hashable, int](itertools.count().__next__)
+    return np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
 
 
 @dataclass(frozen=True, slots=True)
