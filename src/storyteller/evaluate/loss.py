@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from storyteller.corpus.story import Story
+from storyteller.ensemble.likelihood import MixtureModel
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import Interval, ratio_interval, work_of
 from storyteller.runs.console import progress
@@ -128,6 +129,8 @@ def _windows(first: int, length: int, context: int) -> Iterator[tuple[int, int, 
 
 
 def _window_nats(model: Any, sequence: torch.Tensor, start: int, end: int, target: int) -> float:
+    if isinstance(model, MixtureModel):
+        return -sum(model.log_probabilities(sequence[start:end], target - start))
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     body = getattr(causal, causal.base_model_prefix)
     # The last token of the window is only predicted, so it need not be read.

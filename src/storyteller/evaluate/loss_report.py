@@ -12,6 +12,7 @@ from typing import Any
 
 from storyteller.corpus import read_split
 from storyteller.corpus.story import Story
+from storyteller.ensemble.likelihood import MixtureModel
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import Interval, ratio_interval
 from storyteller.evaluate.loss import StoryLoss, measure_losses, summarise
@@ -46,8 +47,11 @@ def evaluate_models(
         located = locate(name)
         say(f"measuring {name} on {len(stories)} stories")
         tokenizer = StoryTokenizer.load(located.folder)
-        template = _template(located.adapter or located.folder, tokenizer) if prompted else None
-        model = load_model(located, dtype="float32", merge=located.adapter is not None)
+        template = _template(located.template_folder, tokenizer) if prompted else None
+        whole = located.ensemble is None
+        model = (
+            load_model(located, dtype="float32", merge=located.adapter is not None) if whole else MixtureModel(located)
+        )
         losses[name] = measure_losses(
             model, tokenizer, stories, context=context, max_tokens=max_tokens, template=template
         )

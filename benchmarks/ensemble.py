@@ -1,0 +1,180 @@
+"""Ensembles of the default base: mixing at each token, merging, reranking; every figure a ratio of two things in one run.
+
+    python benchmarks/ensemble.py ADAPTER ADAPTER ADAPTER [--tokens 24] [--repetitions 3] [--only rows,llama,...] [--json]
+
+`rows` and `llama`: a mixture of three adapters against the same three models one after another, and against one.
+`gate`: how many tokens take more than the first member at several certainties, and how far apart the members are there.
+`models`: two whole 135M models merged tensor by tensor, in a process of its own (seconds, peak memory).
+`adapters`: merging two adapters and cutting them to their rank, beside PEFT joining them uncut (its `svd` decomposes in full).
+`rerank`: the time of ranking as a share of the time of writing its candidates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from storyteller.ensemble.drafts import draft_many, rank
+from storyteller.ensemble.merging import Recipe, merge_factors
+from storyteller.generate import Engine, Storyteller, open_engine
+from storyteller.generate.mixture import open_mixture
+from storyteller.models import Located, load_model, locate
+from storyteller.models.adapters.factors import read_factors
+from storyteller.models.ensemble_file import Ensemble, Gate, Member, write_ensemble
+from storyteller.tokens import Request, StoryTokenizer
+
+PROMPT = "Once upon a time there was a little seal who lived beside the lighthouse. " * 4
+
+MERGE = """
+import json, resource, sys, time
+from pathlib import Path
+from storyteller.ensemble import merge
+started = time.perf_counter()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+merge(sys.argv[1:3], Path(sys.argv[3]), sys.argv[4], weights=(0.6, 0.4))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"seconds": time.perf_counter() - started, "peak_mb": peak / 1e3, "imports_mb": before / 1e3}))
+"""
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def rates(engines: dict[str, Sequence[Engine]], prompt: list[int], tokens: int, repetitions: int) -> dict[str, float]:
+    """Median tokens per second of each set of engines, all of which read each token, in turn."""
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(repetitions):
+        for name, several in engines.items():
+            ids = list(prompt)
+            for engine in several:
+                engine.feed([prompt[-1]])  # forgets the last repetition
+                engine.feed(ids)
+
+            def decode(ids: list[int] = ids, several: Sequence[Engine] = several) -> None:
+                for _ in range(tokens):
+                    ids.append(max(int(engine.feed(ids).argmax()) for engine in several))
+
+            taken[name].append(tokens / seconds(decode))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def mixing(kind: str, located: Located, prompt: list[int], tokens: int, repetitions: int) -> dict[str, float]:
+    mixture = open_mixture(located, kind)
+    separate = [open_engine(member, kind) for member in located.members]
+    found = rates({"mixture": [mixture], "separate": separate, "one": separate[:1]}, prompt, tokens, repetitions)
+    for engine in (mixture, *separate):
+        engine.close()
+    return found | {
+        "mixture_by_separate": found["mixture"] / found["separate"],
+        "one_by_mixture": found["one"] / found["mixture"],
+    }
+
+
+def gating(located: Located, prompt: list[int], tokens: int) -> dict[str, Any]:
+    """One story written with every member asked at each token: what a gate would have saved, and let pass."""
+    engine = open_mixture(located, "auto")
+    rng, ids, tops, aparts = np.random.default_rng(1), list(prompt), [], []
+    for _ in range(tokens * 4):
+        before = engine.spent.divergence
+        mixed = engine.feed(ids)
+        tops.append(float(np.exp(mixed.said[0].max())))
+        aparts.append(engine.spent.divergence - before)
+        chances = np.exp(mixed.astype(np.float64))
+        ids.append(int(rng.choice(len(chances), p=chances / chances.sum())))
+    engine.close()
+    top, apart = np.array(tops), np.array(aparts)
+    rows = {
+        sure: {"saved": float((top >= sure).mean()), "bits_where_saved": float(apart[top >= sure].mean())}
+        for sure in (0.5, 0.8, 0.9, 0.95)
+        if (top >= sure).any()
+    }
+    return {"bits_apart": float(apart.mean()), "share_over_0.05_bits": float((apart > 0.05).mean()), "sure": rows}
+
+
+def gated(located: Located, prompt: list[int], tokens: int, repetitions: int) -> dict[str, float]:
+    assert located.ensemble is not None
+    lazy = replace(located, ensemble=located.ensemble.model_copy(update={"gate": Gate(sure=0.8)}))
+    engines = {"all": [open_mixture(located, "auto")], "sure_0.8": [open_mixture(lazy, "auto")]}
+    found = rates(engines, prompt, tokens * 4, repetitions)  # type: ignore[arg-type]
+    return found | {"ratio": found["sure_0.8"] / found["all"]}
+
+
+def merging_models(members: Sequence[Located], folder: Path) -> dict[str, Any]:
+    for number, member in enumerate(members[:2]):
+        load_model(member, merge=True).save_pretrained(folder / str(number))
+        (folder / str(number) / "tokenizer.json").write_bytes((member.folder / "tokenizer.json").read_bytes())
+    results = {}
+    for method in ("linear", "slerp"):
+        command = [sys.executable, "-c", MERGE, str(folder / "0"), str(folder / "1"), str(folder / method), method]
+        results[method] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return results
+
+
+def merging_adapters(members: Sequence[Located]) -> dict[str, float]:
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(load_model(replace(members[0], adapter=None)), str(members[0].adapter), "a")
+    model.load_adapter(str(members[1].adapter), "b")
+    adapters = [read_factors(member.adapter) for member in members[:2] if member.adapter]
+    ours = seconds(lambda: merge_factors(adapters, Recipe("linear", (0.5, 0.5)), 16))
+    ties = seconds(lambda: merge_factors(adapters, Recipe("ties", (0.5, 0.5)), 16))
+    theirs = seconds(lambda: model.add_weighted_adapter(["a", "b"], [0.5, 0.5], "m", combination_type="cat"))
+    return {"linear_rank_16_s": ours, "ties_rank_16_s": ties, "peft_cat_rank_32_s": theirs}
+
+
+def reranking(located: Path, count: int) -> dict[str, float]:
+    from storyteller.evaluate.degeneration import degeneration
+
+    teller = Storyteller.load(str(located))
+    request = Request(about="A lighthouse keeper finds a talking seal.", words=60)
+    scorers = {"repetition": lambda texts, request: [-found.rep_4 for found in degeneration(texts, "en")]}
+    started = time.perf_counter()
+    drafts = draft_many(teller, request, count, seed=1)
+    written = time.perf_counter() - started
+    ranked = seconds(lambda: rank(drafts, request, scorers))
+    teller.close()
+    return {"drafts": count, "writing_s": written, "ranking_s": ranked, "share": ranked / written}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("adapters", nargs=3)
+    parser.add_argument("--tokens", type=int, default=24)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--only", default="rows,llama,gate,models,adapters,rerank")
+    options = parser.parse_args()
+    wanted = options.only.split(",")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        names = [str(Path(name).resolve()) if Path(name).exists() else name for name in options.adapters]
+        write_ensemble(folder, Ensemble(members=tuple(Member(model=name) for name in names)))
+        located = locate(folder)
+        prompt = StoryTokenizer.load(located.folder).encode(PROMPT)[:64]
+        tasks: dict[str, Callable[[], dict[str, Any]]] = {
+            "rows": lambda: mixing("torch", located, prompt, options.tokens, options.repetitions),
+            "llama": lambda: mixing("llama", located, prompt, options.tokens, options.repetitions),
+            "gate": lambda: gating(located, prompt, options.tokens) | gated(located, prompt, options.tokens, 1),
+            "models": lambda: merging_models(located.members, folder),
+            "adapters": lambda: merging_adapters(located.members),
+            "rerank": lambda: reranking(folder, 6),
+        }
+        for name in wanted:
+            print(json.dumps({name: tasks[name]()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""How likely a mixture finds a text: the members read it in one pass, and each token is mixed as in writing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from storyteller.errors import ModelError
+from storyteller.generate.mixture import Mixer
+from storyteller.models import Located, load_model
+from storyteller.models.adapters.factors import read_factors
+from storyteller.models.adapters.rows import AdapterRows
+
+__all__ = ["MixtureModel"]
+
+
+class MixtureModel(nn.Module):
+    """The members of a located ensemble for measuring: adapters of one base as rows of one batch, models side by side."""
+
+    def __init__(self, located: Located) -> None:
+        """Load the members in float32; raises `ModelError` when `located` is no ensemble or a member does not load."""
+        super().__init__()
+        if located.ensemble is None:
+            raise ModelError(f"{located.name} is no ensemble.")
+        ensemble, members = located.ensemble, located.members
+        if len({member.folder for member in members}) == 1:
+            model = load_model(replace(members[0], adapter=None))
+            AdapterRows(model, [read_factors(member.adapter) if member.adapter else {} for member in members])
+            self.models = nn.ModuleList([model])
+        else:
+            self.models = nn.ModuleList([load_model(member, merge=True) for member in members])
+        self.config: Any = self.models[0].config
+        # The first member apart, so that its gate is the one of writing.
+        sizes = [1, len(members) - 1] if len(members) > 1 else [1]
+        self._rows = len(members)
+        self.mixer = Mixer(
+            [member.name for member in members],
+            sizes,
+            ensemble.weights,
+            rule=ensemble.rule,
+            gate=ensemble.gate,
+            plausibility=ensemble.plausibility,
+        )
+
+    @torch.inference_mode()
+    def log_probabilities(self, ids: Tensor, first: int) -> list[float]:
+        """The log-probability, in nats, of each of `ids` `[n]` from place `first` (at least 1) on, given all before it."""
+        rows = self._rows if len(self.models) == 1 else 1
+        logits = [
+            model(input_ids=ids[None, :-1].expand(rows, -1), use_cache=False, logits_to_keep=len(ids) - first).logits
+            for model in self.models
+        ]
+        said = torch.cat(logits).float().cpu().numpy()  # [members, places, vocabulary]
+        found = []
+        for place, token in enumerate(ids[first:].tolist()):
+            (mixed,) = self.mixer.mix({0: [token]}, lambda group, _, place=place: [_of(said[:, place], group)])
+            found.append(float(mixed[token]))
+        return found
+
+
+def _of(said: Any, group: int) -> Any:
+    """The logits of the first member, or those of all the others."""
+    return said[:1] if group == 0 else said[1:]

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.adapters import tiny_ensemble
+from tests.generate.scripted import ScriptedEngine
+from tests.tiny import tiny_model
+
+from storyteller.ensemble.cascade import cascade
+from storyteller.ensemble.drafts import Draft, draft_many, rank, show, writers
+from storyteller.ensemble.relay import relay
+from storyteller.errors import GenerationError
+from storyteller.generate import Storyteller
+from storyteller.tokens import Character, Request, StoryTokenizer, Template
+
+SEAL = "Mara met a seal. It sang to her. She went home."
+CLOCK = "A clock stood still. Nobody saw it. Time ran away."
+
+
+def teller(folder: Path, text: str, name: str) -> Storyteller:
+    tokenizer = StoryTokenizer.load(folder)
+    return Storyteller(ScriptedEngine(tokenizer, text), Template.for_tokenizer(tokenizer), name=name)
+
+
+@pytest.fixture
+def mixture(tiny_llama: Path, tmp_path: Path) -> Iterator[Storyteller]:
+    loaded = Storyteller.load(str(tiny_ensemble(tiny_llama, tmp_path / "ensemble")), "torch")
+    yield loaded
+    loaded.close()
+
+
+def test_the_members_of_a_mixture_draft_in_turn_and_its_weights_come_back(mixture: Storyteller) -> None:
+    mixture.engine.weights = (0.2, 0.3, 0.5)  # type: ignore[attr-defined]
+    drafts = draft_many(mixture, Request(about="A seal."), 5, seed=7, max_tokens=8)
+    assert [draft.member for draft in drafts] == ["member-0", "member-1", "member-2", "member-0", "member-1"]
+    assert [draft.told.seed for draft in drafts] == [7, 8, 9, 10, 11]
+    assert mixture.engine.weights == (0.2, 0.3, 0.5)  # type: ignore[attr-defined]
+    again = draft_many(mixture, Request(about="A seal."), 5, seed=7, max_tokens=8)
+    assert [draft.text for draft in again] == [draft.text for draft in drafts]
+    mixture.engine.weights = (0.0, 1.0, 0.0)  # type: ignore[attr-defined]
+    assert mixture.tell("A seal.", seed=8, max_tokens=8).text == drafts[1].text
+
+
+def test_storytellers_of_any_tokenizer_draft_together(tmp_path: Path) -> None:
+    tellers = [
+        teller(tiny_model(tmp_path / name, vocabulary=vocabulary), text, name)
+        for name, vocabulary, text in (("seal", 320, SEAL), ("clock", 300, CLOCK))
+    ]
+    assert [writer.name for writer in writers(tellers)] == ["seal", "clock"]
+    drafts = draft_many(tellers, Request(about="x"), 2, seed=1, temperature=0)
+    assert {draft.member: draft.text for draft in drafts} == {"seal": SEAL, "clock": CLOCK}
+    ranked = rank(drafts, Request(characters=(Character("Mara"),)))
+    assert [draft.member for draft in ranked] == ["seal", "clock"]
+    assert ranked[0].scores["people"] == 1.0
+    ranked = rank(drafts, Request(), {"clocks": lambda texts, request: [text.count("clock") for text in texts]})
+    assert ranked[0].member == "clock"
+    ranked = rank(
+        drafts, Request(), {"clocks": lambda texts, request: [text.count("clock") for text in texts]}, {"clocks": -1}
+    )
+    assert ranked[0].member == "seal"
+    with pytest.raises(GenerationError, match="no scorer is called"):
+        rank(drafts, Request(), weights={"beauty": 1})
+
+
+def test_a_doubtful_text_is_last_and_is_not_shown(tmp_path: Path) -> None:
+    listed = teller(tiny_model(tmp_path / "m"), "1. one\n2. two\n3. three\n4. four\n5. five", "lists")
+    told = teller(tmp_path / "m", SEAL, "tells")
+    drafts = draft_many([listed, told], Request(about="x"), 2, seed=1, temperature=0)
+    ranked = rank(drafts, Request(), {"digits": lambda texts, request: [sum(map(str.isdigit, t)) for t in texts]})
+    assert [draft.member for draft in ranked] == ["tells", "lists"]
+    assert [draft.member for draft in show(ranked, 2, temperature=0)] == ["tells"]
+
+
+def test_a_set_is_shown_without_near_copies() -> None:
+    from storyteller.generate import Told
+
+    def draft(text: str, total: float) -> Draft:
+        told = Told(text, 5, "stop", "m", "e", 0, "", "story", "en", None, 0.0, 1, 1.0)
+        return Draft(told, "m", total=total)
+
+    ranked = [
+        draft("the seal sang to the moon", 2.0),
+        draft("the seal sang to the moon!", 1.9),
+        draft("no clocks", 0.5),
+    ]
+    shown = show(ranked, 2, temperature=0, balance=0.5)
+    assert [d.text for d in shown] == ["the seal sang to the moon", "no clocks"]
+    assert show([], 2) == []
+
+
+def prefers(*words: str) -> object:
+    def score(texts: Sequence[str], request: Request) -> list[float]:
+        return [sum(word in text for word in words) for text in texts]
+
+    return score
+
+
+def test_a_relay_takes_the_better_sentence_each_turn_across_tokenizers(tmp_path: Path) -> None:
+    tellers = [
+        teller(tiny_model(tmp_path / "seal", vocabulary=320), SEAL, "seal"),
+        teller(tiny_model(tmp_path / "clock", vocabulary=300), CLOCK, "clock"),
+    ]
+    wanted = {"right": prefers("Mara met", "clock stood")}
+    relayed = relay(tellers, Request(about="x"), wanted, drafts=4, keep=2, most=2, temperature=0)  # type: ignore[arg-type]
+    assert {part.member for part in relayed.parts} == {"seal", "clock"}
+    assert "Mara met a seal." in relayed.text
+    assert "A clock stood still." in relayed.text
+    with pytest.raises(GenerationError, match="cannot be kept"):
+        relay(tellers, Request(about="x"), {}, drafts=2, keep=3)
+
+
+def test_a_relay_keeps_the_opening_and_ends_at_the_wished_length(tmp_path: Path) -> None:
+    told = teller(tiny_model(tmp_path / "seal"), " " + SEAL, "seal")
+    request = Request(about="x", opening="Once there was a pier.", words=20)
+    relayed = relay(told, request, {}, drafts=2, keep=1, temperature=0)
+    assert relayed.text.startswith("Once there was a pier.")
+    assert relayed.over
+    assert 18 <= len(relayed.text.split()) <= 26
+
+
+def test_a_relay_by_paragraphs_and_of_a_mixture(mixture: Storyteller, tmp_path: Path) -> None:
+    lines = teller(tiny_model(tmp_path / "m"), "One line here.\nAnother line there.\n", "lines")
+    relayed = relay(lines, Request(about="x"), {}, unit="paragraph", drafts=1, keep=1, most=2, temperature=0)
+    assert relayed.parts[0].text == "One line here."
+    mixed = relay(mixture, Request(about="x"), {}, drafts=3, keep=1, most=2, max_tokens=8)
+    assert mixed.parts
+    assert mixture.engine.weights == (0.5, 0.3, 0.2)  # type: ignore[attr-defined]
+
+
+def test_a_cascade_asks_the_larger_model_only_when_the_score_is_low(tmp_path: Path) -> None:
+    small = teller(tiny_model(tmp_path / "m"), SEAL, "small")
+    opened = []
+
+    def large() -> Storyteller:
+        opened.append(1)
+        return teller(tmp_path / "m", CLOCK, "large")
+
+    def score(texts: Sequence[str], request: Request) -> list[float]:
+        return [1.0 if "clock" in text else 0.4 for text in texts]
+
+    request = Request(about="x")
+    kept = cascade(small, large, request, score, 0.3, temperature=0, seed=1)
+    assert (kept.told.model, kept.escalated, opened) == ("small", False, [])
+    small = teller(tmp_path / "m", SEAL, "small")
+    asked = cascade(small, large, request, score, 0.5, temperature=0, seed=1)
+    assert (asked.told.model, asked.score, asked.escalated, opened) == ("large", 1.0, True, [1])
+    small = teller(tmp_path / "m", SEAL, "small")
+    better = cascade(small, large, request, lambda texts, request: [-len(text) for text in texts], 0.5, temperature=0)
+    assert (better.told.model, better.escalated) == ("small", True)
