@@ -13,11 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from storyteller.corpus.language import count_words, identify_language
 from storyteller.corpus.story import Language
 from storyteller.errors import DataError
+from storyteller.evaluate.bootstrap import Interval
 from storyteller.evaluate.findings import Copied, Curve, Figure, Frontier, Gate, HeatMap, Metric, Phrase, System
 from storyteller.evaluate.statistics import Bootstrap, Resampled, mean
 from storyteller.evaluate.texts import HUMAN, Text
 
-__all__ = ["Bench", "Part", "lay_out"]
+__all__ = ["Bench", "Part", "Value", "lay_out"]
+
+Value = Resampled | Interval | str
+"""A figure: a statistic that can be paired with others, an interval alone, or why there is neither."""
 
 #: A text of fewer words (字) than this is no story; a system with more than one such text in ten is refused.
 LEAST_WORDS = 5
@@ -85,10 +89,13 @@ class Bench:
 
 @dataclass
 class Part:
-    """What one part of the suite found; `values` maps (metric, system) to a statistic, or to why there is none."""
+    """What one part of the suite found.
+
+    `values` maps (metric, system) to a statistic, to an interval that cannot be paired, or to why there is no figure.
+    """
 
     metrics: list[Metric] = field(default_factory=list)
-    values: dict[tuple[str, str], Resampled | str] = field(default_factory=dict)
+    values: dict[tuple[str, str], Value] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
     frontier: list[Frontier] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
@@ -97,7 +104,7 @@ class Part:
     copied: list[Copied] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, metric: Metric, systems: Iterable[str], measure: Callable[[str], Resampled]) -> None:
+    def add(self, metric: Metric, systems: Iterable[str], measure: Callable[[str], Value]) -> None:
         """Measure a metric for each system; a `DataError` becomes the reason why a figure is missing."""
         for label in systems:
             try:
@@ -105,7 +112,7 @@ class Part:
             except DataError as why:
                 self.put(metric, label, str(why))
 
-    def put(self, metric: Metric, label: str, value: Resampled | str) -> None:
+    def put(self, metric: Metric, label: str, value: Value) -> None:
         """Keep a figure of a system, or the reason why there is none."""
         if metric not in self.metrics:
             self.metrics.append(metric)
@@ -121,10 +128,13 @@ class Part:
 
     def figures(self) -> list[Figure]:
         """The values as figures with intervals."""
-        return [
-            Figure(metric, system, None, value) if isinstance(value, str) else Figure(metric, system, value.interval())
-            for (metric, system), value in self.values.items()
-        ]
+        return [_figure(metric, system, value) for (metric, system), value in self.values.items()]
+
+
+def _figure(metric: str, system: str, value: Value) -> Figure:
+    if isinstance(value, str):
+        return Figure(metric, system, None, value)
+    return Figure(metric, system, value if isinstance(value, Interval) else value.interval())
 
 
 def lay_out(texts: Sequence[Text], language: Language, faults: Sequence[Text] = ()) -> Bench:

@@ -16,6 +16,9 @@ from storyteller.evaluate.suite.meanings import Meanings
 
 __all__ = ["JUDGED", "measure_judges"]
 
+#: Shares by which the lengths of a pair may differ, tried one after the other.
+TOLERANCES = (0.1, 0.05, 0.02)
+
 _AUC = "0.5: the judge cannot tell the system from people; 1: it always can. "
 JUDGED: dict[Family, Metric] = {
     "word": Metric(
@@ -43,8 +46,11 @@ def measure_judges(bench: Bench, meanings: Meanings, allow: Collection[Override]
     if bench.human is None:
         part.notes.append("Realism was not judged: there are no texts by people on these prompts.")
         return part
-    pairs = {label: _Pairs.of(bench, label) for label in bench.labels if label != bench.human}
-    verdicts = {label: _judged(pair, "word", meanings, allow, True) for label, pair in pairs.items()}
+    pairs: dict[str, _Pairs] = {}
+    verdicts: dict[str, Verdict | str] = {}
+    for label in bench.labels:
+        if label != bench.human:
+            pairs[label], verdicts[label] = _match(bench, label, meanings, allow)
     for label, verdict in verdicts.items():
         _gate(part, label, verdict)
     marked = [label for label in bench.models if _given_away(verdicts[label])]
@@ -74,13 +80,26 @@ class _Pairs:
     language: Language
 
     @classmethod
-    def of(cls, bench: Bench, label: str) -> _Pairs:
+    def of(cls, bench: Bench, label: str, tolerance: float) -> _Pairs:
+        """The pairs whose lengths can be brought within a share of each other."""
         assert bench.human
         written = {answer.prompt_id: answer.text for answer in bench.answers[bench.human]}
         prompts = bench.prompts(label)
-        matched = equalise([written[prompt] for prompt in prompts], bench.texts(label), bench.language)
+        matched = equalise(
+            [written[prompt] for prompt in prompts], bench.texts(label), bench.language, tolerance=tolerance
+        )
         clusters = bench.clusters(label)
         return cls(matched, [prompts[i] for i in matched.kept], [clusters[i] for i in matched.kept], bench.language)
+
+
+def _match(bench: Bench, label: str, meanings: Meanings, allow: Collection[Override]) -> tuple[_Pairs, Verdict | str]:
+    """A system's texts beside people's, matched ever more closely until length alone tells nothing, and the first verdict."""
+    for tolerance in TOLERANCES:
+        pairs = _Pairs.of(bench, label, tolerance)
+        verdict = _judged(pairs, "word", meanings, allow, True)
+        if isinstance(verdict, str) or verdict.probes["length"].value <= GATE:
+            break
+    return pairs, verdict
 
 
 def _judged(

@@ -17,9 +17,10 @@ from storyteller.evaluate.findings import Comparison, Findings, Frontier, Metric
 from storyteller.evaluate.frontier import Point, matched_difference
 from storyteller.evaluate.judges import Override
 from storyteller.evaluate.statistics import Resampled, holm
-from storyteller.evaluate.suite.bench import Bench, Part, lay_out
+from storyteller.evaluate.suite.bench import Bench, Part, Value, lay_out
 from storyteller.evaluate.suite.coherence import measure_people
 from storyteller.evaluate.suite.degeneration import measure_degeneration
+from storyteller.evaluate.suite.distances import measure_distances
 from storyteller.evaluate.suite.diversity import measure_diversity
 from storyteller.evaluate.suite.meanings import Meanings
 from storyteller.evaluate.suite.reading import measure_reading
@@ -106,6 +107,7 @@ def _parts(
     meanings = Meanings(bench.language, cache)
     index = CopyIndex.build(background) if background else None
     yield "realism", lambda: measure_judges(bench, meanings, allow)
+    yield "distances", lambda: measure_distances(bench, meanings)
     yield "diversity", lambda: measure_diversity(bench, meanings)
     yield "degeneration", lambda: measure_degeneration(bench, index)
     yield "people", lambda: measure_people(bench)
@@ -113,9 +115,7 @@ def _parts(
     yield "reading", lambda: measure_reading(bench)
 
 
-def _compare(
-    bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, str], Resampled | str]
-) -> list[Comparison]:
+def _compare(bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, str], Value]) -> list[Comparison]:
     """Models with each other at the same temperature and with people, Holm-corrected over each group of metrics."""
     found: list[Comparison] = []
     for group, members in itertools.groupby(
@@ -145,7 +145,7 @@ def _pairs(bench: Bench) -> list[tuple[str, str]]:
     return pairs + [(bench.human, model.label) for model in models if bench.human]
 
 
-def _points(bench: Bench, values: dict[tuple[str, str], Resampled | str]) -> dict[str, list[tuple[System, Point]]]:
+def _points(bench: Bench, values: dict[tuple[str, str], Value]) -> dict[str, list[tuple[System, Point]]]:
     """The points of each model's frontier, by its name."""
     points: dict[str, list[tuple[System, Point]]] = {}
     for system in bench.systems:
@@ -155,7 +155,7 @@ def _points(bench: Bench, values: dict[tuple[str, str], Resampled | str]) -> dic
     return points
 
 
-def _matched(bench: Bench, values: dict[tuple[str, str], Resampled | str]) -> dict[tuple[str, str, str], Resampled]:
+def _matched(bench: Bench, values: dict[tuple[str, str], Value]) -> dict[tuple[str, str, str], Resampled]:
     """The difference of every two models' frontiers at equal diversity, where both were sampled at two temperatures."""
     found = {}
     for (a, first), (b, second) in itertools.combinations(_points(bench, values).items(), 2):
@@ -165,7 +165,7 @@ def _matched(bench: Bench, values: dict[tuple[str, str], Resampled | str]) -> di
     return found
 
 
-def _frontier(bench: Bench, values: dict[tuple[str, str], Resampled | str]) -> list[Frontier]:
+def _frontier(bench: Bench, values: dict[tuple[str, str], Value]) -> list[Frontier]:
     return [
         Frontier(name, system.temperature, DIVERSITY, point.diversity, QUALITY, point.quality.interval())
         for name, points in _points(bench, values).items()
@@ -174,9 +174,9 @@ def _frontier(bench: Bench, values: dict[tuple[str, str], Resampled | str]) -> l
 
 
 def _samples(bench: Bench) -> list[Sample]:
-    """The answers of all systems to a few prompts, as they are."""
+    """The answers of people and models to a few prompts, as they are."""
     by_prompt: dict[str, Sample] = {}
-    for label in bench.labels:
+    for label in (system.label for system in bench.systems if system.kind != "fault"):
         for answer in bench.answers[label]:
             sample = by_prompt.setdefault(answer.prompt_id, Sample(answer.prompt, {}))
             sample.answers.setdefault(label, answer.text)
