@@ -10,14 +10,14 @@ from typing import Any
 from storyteller import __version__
 from storyteller.corpus import read_split
 from storyteller.corpus.corruption import Fault, corrupt
-from storyteller.corpus.story import Story
+from storyteller.corpus.story import LANGUAGES, Story
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import work_of
 from storyteller.evaluate.collect import collect
 from storyteller.evaluate.findings import Findings
 from storyteller.evaluate.judges import Override
 from storyteller.evaluate.prompts import PromptTask, choose_prompts
-from storyteller.evaluate.report import write_reports
+from storyteller.evaluate.report import ReportLanguage, write_reports
 from storyteller.evaluate.suite import measure_stories
 from storyteller.evaluate.texts import HUMAN, Text, read_texts
 from storyteller.runs import environment
@@ -47,7 +47,8 @@ def evaluate_stories(
     background: Path | None = None,
     faults: Sequence[Fault] = FAULTS,
     allow: Collection[Override] = (),
-    out: Path,
+    report_language: ReportLanguage = "en",
+    out: Path | None,
 ) -> list[Findings]:
     """Let models answer prompts from held-out stories, compare them with people, and write reports to `out`.
 
@@ -57,6 +58,10 @@ def evaluate_stories(
     for texts that cannot be compared, and `ModelError` for a model. Nothing that was written is lost: the same call
     goes on where it was stopped.
     """
+    if out is None:
+        raise DataError("the stories suite keeps every text that it has written: name a folder for them with --out.")
+    if report_language not in LANGUAGES:
+        raise DataError(f"a report is written in {' or '.join(LANGUAGES)}, not in {report_language!r}.")
     asked: dict[str, Any] = {
         "systems": list(systems), "data": str(data), "split": split, "prompts": prompts, "words": words, "task": task,
         "temperatures": list(temperatures), "seeds": list(seeds), "background": str(background or data),
@@ -83,7 +88,7 @@ def evaluate_stories(
         allow=allow,
         cache=out / "embeddings.safetensors",
     )
-    write_reports(findings, out)
+    write_reports(findings, out, report_language)
     return findings
 
 
