@@ -140,7 +140,8 @@ def next_sentence_choices(
         others = sentences
         if elsewhere:
             strangers = [place for place in range(len(told)) if place != index and len(told[place]) > 3]
-            others = [rng.choice(told[place][3:]) for place in rng.sample(strangers, min(len(strangers), 4 * wrong))]
+            chosen = rng.sample(strangers, min(len(strangers), 4 * wrong))
+            others = [sentence for place in chosen for sentence in told[place][3:]]
         ends = [at for at in range(3, len(sentences)) if elsewhere or len(sentences) - at - 2 >= wrong]
         for at in sorted(rng.sample(ends, min(places, len(ends)))):
             pool = sorted(set(others if elsewhere else others[at + 2 :]) - {sentences[at]})
