@@ -22,6 +22,7 @@ from storyteller.evaluate.suite.coherence import measure_people
 from storyteller.evaluate.suite.degeneration import measure_degeneration
 from storyteller.evaluate.suite.distances import measure_distances
 from storyteller.evaluate.suite.diversity import measure_diversity
+from storyteller.evaluate.suite.independent import measure_independent
 from storyteller.evaluate.suite.meanings import Meanings
 from storyteller.evaluate.suite.reading import measure_reading
 from storyteller.evaluate.suite.realism import measure_judges
@@ -108,6 +109,7 @@ def _parts(
     index = CopyIndex.build(background) if background else None
     yield "realism", lambda: measure_judges(bench, meanings, allow)
     yield "distances", lambda: measure_distances(bench, meanings)
+    yield "independent model", lambda: measure_independent(bench, background)
     yield "diversity", lambda: measure_diversity(bench, meanings)
     yield "degeneration", lambda: measure_degeneration(bench, index)
     yield "people", lambda: measure_people(bench)
