@@ -23,7 +23,7 @@ WIDEST = 5
 
 
 def frontiers(view: View) -> list[tuple[Metric, Metric, list[Frontier]]]:
-    """The quality-diversity planes: (diversity metric, quality metric, the models' points)."""
+    """The quality-diversity planes: (diversity metric, quality metric, the models' points); a single point is no frontier."""
     planes: dict[tuple[str, str], list[Frontier]] = {}
     human = view.reading.human
     for point in view.findings.frontier:
@@ -31,7 +31,7 @@ def frontiers(view: View) -> list[tuple[Metric, Metric, list[Frontier]]]:
         if human is None or point.name not in (human.name, human.label):
             points.append(point)
     metric = view.reading.metric
-    return [(metric(x), metric(y), points) for (x, y), points in planes.items() if points]
+    return [(metric(x), metric(y), points) for (x, y), points in planes.items() if len(points) > 1]
 
 
 def people_point(view: View, x: Metric, y: Metric) -> tuple[float | None, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from storyteller.evaluate.report.chinese_metrics import METRICS
 from storyteller.evaluate.report.wording import GroupWords, Wording
 
 __all__ = ["CHINESE"]
@@ -50,6 +51,7 @@ CHINESE = Wording(
     nothing_seen="在全部 {n} 项指标上都看不出 {a} 与 {b} 的差别。",
     differs_from_people="{system} 与人相比，{n} 项指标中有 {k} 项不同",
     most_in="，最明显的是{items}。",
+    beside="{name}（{ours}，人 {theirs}）",
     as_people="{n} 项指标都无法把 {system} 与人区分开。",
     not_tested="只测量了一个系统，没有可比较的对象。",
     power="以 {works} 部作品，在{metric}上能看出 {a} 与 {b} 之间约 {least} 的差别；更小的差别看不出来。",
@@ -68,6 +70,8 @@ CHINESE = Wording(
     verdict_none="看不出差别",
     verdict_of="（{n} 项中 {k} 项）",
     verdict_some="{n} 项比较中 {k} 项有差别",
+    verdict_unlike="与人不同",
+    verdict_alike="看不出与人的差别",
     verdict_untested="未比较",
     sample="读一个样本",
     sample_note="同一个提示，各系统的回答；并非按回答好坏挑选。",
@@ -105,7 +109,7 @@ CHINESE = Wording(
     start="开头",
     end="结尾",
     heat_map="逐个提示",
-    heat_map_note="每列一个提示，每行一个系统；颜色越深数值越高。指向格子可读数值。",
+    heat_map_note="每列一个提示，每行一个系统；颜色越浓数值越高。指向格子可读数值。",
     no_value="无数值",
     widest="各系统相差最大的提示",
     phrases="滥用的短语",
@@ -148,7 +152,8 @@ CHINESE = Wording(
     ),
     made_by="由 Storyteller 根据 report.json 写成，全部数值都在其中。",
     plain={
-        "loops": "陷入循环的故事（100 篇中 {ours} 篇{comma}{people}{colon}{theirs} 篇）",
-        "finished": "写到句末的故事（100 篇中 {ours} 篇{comma}{people}{colon}{theirs} 篇）",
+        "loops": "陷入循环的故事（100 篇中 {ours} 篇，人 {theirs} 篇）",
+        "finished": "写到句末的故事（100 篇中 {ours} 篇，人 {theirs} 篇）",
     },
+    metrics=METRICS,
 )

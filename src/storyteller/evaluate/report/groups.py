@@ -166,7 +166,7 @@ def _phrases(view: View) -> Html | None:
 
 def _copied(view: View) -> Html | None:
     words, language = view.words, view.findings.language
-    spans = sorted(view.findings.copied, key=lambda one: -one.tokens)
+    spans = view.reading.copied
     if not spans:
         return None
     items = [

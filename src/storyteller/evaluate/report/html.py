@@ -10,7 +10,7 @@ from importlib import resources
 
 from storyteller.evaluate.findings import Findings, Sample
 from storyteller.evaluate.report.appendix import last_page
-from storyteller.evaluate.report.charts import frontier_charts
+from storyteller.evaluate.report.charts import frontier_charts, frontiers
 from storyteller.evaluate.report.groups import gate_table, group_sections
 from storyteller.evaluate.report.markup import Html, join, tag
 from storyteller.evaluate.report.reading import GROUPS
@@ -128,20 +128,21 @@ def _samples(view: View) -> Html | None:
 
 
 def _sample(view: View, sample: Sample, opened: bool) -> Html:
-    """A prompt and its answers; the first three answers stand open on the first page."""
+    """A prompt and its answers; those of the first page's table stand open there."""
     language = view.findings.language
+    shown = {one.label for one in view.reading.at_a_glance[:3]}
     prompt = tag("blockquote", tag("p", sample.prompt, class_="story"), dir="auto", lang=language)
     answers = [
         tag("details", tag("summary", view.name(label)), tag("p", text, class_="story", dir="auto", lang=language),
-            open=opened and place < 3)
-        for place, (label, text) in enumerate(sample.answers.items())
+            open=opened and label in shown)
+        for label, text in sample.answers.items()
     ]  # fmt: skip
     return join(tag("p", view.words.prompt, class_="over"), prompt, *answers)
 
 
 def _contents(view: View) -> Html:
     words, language = view.words, view.findings.language
-    links = [tag("a", words.frontier, href=f"#frontier-{language}")] if view.findings.frontier else []
+    links = [tag("a", words.frontier, href=f"#frontier-{language}")] if frontiers(view) else []
     links += [
         tag("a", words.groups[group].heading, href=f"#{group}-{language}")
         for group in GROUPS

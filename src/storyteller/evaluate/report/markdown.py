@@ -207,7 +207,7 @@ def _phrases(view: View) -> list[str]:
 
 def _copied(view: View) -> list[str]:
     words = view.words
-    spans = sorted(view.findings.copied, key=lambda one: -one.tokens)[:COPIES]
+    spans = view.reading.copied[:COPIES]
     if not spans:
         return []
     blocks = [f"### {words.copied}", cell(words.copied_note)]

@@ -18,7 +18,7 @@ __all__ = [
 
 COLOURS = 6
 DASHES = (None, "7 3", "2 3", "9 3 2 3")
-WIDTH, HEIGHT = 720, 400
+WIDTH, HEIGHT, TOP = 720, 420, 34.0
 STEPS = 9
 """Shades of a heat map."""
 
@@ -130,12 +130,12 @@ def frontier_plot(
     """
     qualities = [q for p in points for q in (p.quality.value, p.quality.low, p.quality.high) if q is not None]
     x = Axis.over([p.diversity for p in points] + [v for v in people[:1] if v is not None], 70, WIDTH - 24, 0.08)
-    ends = (20.0, HEIGHT - 56.0) if turned else (HEIGHT - 56.0, 20.0)
+    ends = (TOP, HEIGHT - 56.0) if turned else (HEIGHT - 56.0, TOP)
     y = Axis.over(qualities + [v for v in people[1:] if v is not None], *ends, 0.08)
     parts = [_frame(x, y, *titles)]
     if people[0] is not None:
         at = x(people[0])
-        parts.append(tag("line", class_="people", x1=at, x2=at, y1=20, y2=HEIGHT - 56))
+        parts.append(tag("line", class_="people", x1=at, x2=at, y1=TOP, y2=HEIGHT - 56))
     if people[1] is not None:
         at = y(people[1])
         parts.append(tag("line", class_="people", x1=70, x2=WIDTH - 24, y1=at, y2=at))
@@ -160,7 +160,7 @@ def _frontier_line(line: Sequence[Frontier], x: Axis, y: Axis, label: Labelled, 
             bar = tag("line", class_="bar thin", x1=at, x2=at, y1=y(low), y2=y(high))
         parts.append(tag("g", tag("title", told), bar, marker(label, at, up)))
         if written and (every or place in (0, len(line) - 1)):
-            parts.append(tag("text", written, x=at + 9, y=up - 8, class_="small"))
+            parts.append(tag("text", written, x=at + 9, y=up - 8 if place % 2 == 0 else up + 16, class_="small"))
     return tag("g", *parts, class_=series_class(label))
 
 
@@ -173,11 +173,11 @@ def curve_plot(
     """
     names = [label(curve.system) for curve in curves]
     margin = min(230.0, max([_width(name.name) for name in names], default=0) + 22)
-    height = max(300, 17 * len(curves) + 80)
+    height = max(300, 17 * len(curves) + 100)
     longest = max((len(curve.values) for curve in curves), default=1)
     x = Axis(0, max(1, longest - 1), 70, WIDTH - margin)
     values = [value for curve in curves for value in curve.values]
-    y = Axis.over([*values, 0.0] if min(values, default=0) >= 0 else values, height - 56, 16)
+    y = Axis.over([*values, 0.0] if min(values, default=0) >= 0 else values, height - 56, TOP)
     parts = [_frame(x, y, "", title, height=height, x_ticks=False, right=WIDTH - margin)]
     for at, words, anchor in zip((70.0, (70 + WIDTH - margin) / 2, WIDTH - margin), (ends[1], ends[0], ends[2]),
                                  ("start", "middle", "end"), strict=True):  # fmt: skip
@@ -274,8 +274,7 @@ def _frame(
             )
     parts.append(tag("line", class_="axis", x1=70, x2=right, y1=bottom, y2=bottom))
     parts.append(tag("text", x_title, x=(70 + right) / 2, y=height - 12, text_anchor="middle"))
-    middle = (16 + bottom) / 2
-    parts.append(tag("text", y_title, x=16, y=middle, text_anchor="middle", transform=f"rotate(-90 16 {middle:.0f})"))
+    parts.append(tag("text", y_title, x=0, y=14))
     return tag("g", *parts, class_="frame")
 
 

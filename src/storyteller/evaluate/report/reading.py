@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from storyteller.evaluate.findings import Comparison, Figure, Findings, Gate, Group, Metric, System
+from storyteller.evaluate.findings import Comparison, Copied, Figure, Findings, Gate, Group, Metric, System
 from storyteller.evaluate.report.numbers import decimals
 
 __all__ = ["EQUAL", "GROUPS", "LEVEL", "GateState", "Outcome", "Reading", "clearness"]
@@ -202,6 +202,12 @@ class Reading:
             )
 
         return [(by_label[a][1], by_label[b][1], found[a, b]) for a, b in sorted(found, key=rank)]
+
+    @cached_property
+    def copied(self) -> list[Copied]:
+        """Copied spans, those of models first, the longest first."""
+        models = {model.label for model in self.models}
+        return sorted(self.findings.copied, key=lambda one: (one.system not in models, -one.tokens))
 
     def against_people(self, model: System) -> list[Comparison]:
         """A model's comparisons with people, the clearest difference first."""

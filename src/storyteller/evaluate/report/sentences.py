@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storyteller.evaluate.bootstrap import Interval
-from storyteller.evaluate.findings import Comparison, Gate, Group, System
+from storyteller.evaluate.findings import Comparison, Gate, Group, Metric, System
 from storyteller.evaluate.report.numbers import number, range_of
 from storyteller.evaluate.report.reading import EQUAL, GROUPS, Reading, clearness
 from storyteller.evaluate.report.wording import Wording
@@ -38,7 +38,7 @@ def lede(reading: Reading, words: Wording) -> str:
     if len(names) > 4:
         names = list(dict.fromkeys(model.name for model in reading.models))
     faults = any(one.kind == "fault" for one in reading.findings.systems)
-    template = words.compared if len(reading.findings.systems) > 1 else words.one_system
+    template = words.compared if len(names) > 1 else words.one_system
     told = template.format(
         systems=words.listed(names or [words.people]),
         prompts=number(reading.prompts, 0),
@@ -65,8 +65,10 @@ def verdict(reading: Reading, words: Wording, group: Group) -> str:
     """What may be said of the models by the main figure of a group."""
     main = reading.main(group)
     ours = reading.between_models(one for one in reading.findings.comparisons if main and one.metric == main.key)
-    if not ours or main is None:
+    if main is None:
         return words.verdict_untested
+    if not ours:
+        return _beside_people(reading, words, main)
     seen = [one for one in ours if reading.outcome(one) != "unseen"]
     if not seen:
         return words.verdict_none
@@ -78,6 +80,17 @@ def verdict(reading: Reading, words: Wording, group: Group) -> str:
     if len(ours) > 1:
         return words.verdict_some.format(k=len(seen), n=len(ours))
     return words.verdict_differ.format(a=ours[0].a, b=ours[0].b)
+
+
+def _beside_people(reading: Reading, words: Wording, main: Metric) -> str:
+    """What may be said where no two models were compared."""
+    ours = [one for model in reading.models for one in reading.against_people(model) if one.metric == main.key]
+    if not ours:
+        return words.verdict_untested
+    seen = sum(reading.outcome(one) != "unseen" for one in ours)
+    return (words.verdict_unlike if seen else words.verdict_alike) + (
+        words.verdict_of.format(k=seen, n=len(ours)) if seen and len(ours) > 1 else ""
+    )
 
 
 def winner(reading: Reading, comparison: Comparison) -> str | None:
@@ -157,7 +170,11 @@ def _judged(reading: Reading, words: Wording) -> str | None:
             share = Interval(*(None if v is None else 100 * v for v in (one.value, one.low, one.high)), one.n)  # type: ignore[arg-type]
             items.append(words.judged_beside.format(
                 value=number(share.value, 0), interval=range_of(share, 0), system=model.label).replace("  ", " "))  # fmt: skip
-    return words.judged.format(metric=words.name(main), items=words.listed(items)) if items else None
+    return (
+        words.judged.format(metric=words.name(main).partition(" (")[0].partition("（")[0], items=words.listed(items))
+        if items
+        else None
+    )
 
 
 def _against_people(reading: Reading, words: Wording, model: System) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from storyteller.evaluate.findings import Group, Metric
 
 __all__ = ["GroupWords", "Wording"]
+
+_ZH_THEN_LATIN = re.compile("(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[\u4e00-\u9fff])")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Wording:
     nothing_seen: str
     differs_from_people: str
     most_in: str
+    beside: str
     as_people: str
     not_tested: str
     power: str
@@ -76,6 +80,8 @@ class Wording:
     verdict_none: str
     verdict_of: str
     verdict_some: str
+    verdict_unlike: str
+    verdict_alike: str
     verdict_untested: str
     sample: str
     sample_note: str
@@ -170,6 +176,10 @@ class Wording:
         """One sentence that says what the metric does not see."""
         known = self.metrics.get(metric.key)
         return known[2] if known else metric.blind_spot
+
+    def spaced(self, sentence: str) -> str:
+        """The sentence with a space between Chinese characters and Latin letters or digits, as print has it."""
+        return _ZH_THEN_LATIN.sub(" ", sentence) if self.code == "zh" else sentence
 
     def listed(self, items: list[str]) -> str:
         """`a, b and c`."""
