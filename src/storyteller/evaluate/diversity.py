@@ -67,13 +67,14 @@ def diversity(texts: Sequence[str], prompts: Sequence[Hashable], language: Langu
     groups = group_numbers(prompts)
     paired = np.flatnonzero(np.bincount(groups)[groups] > 1)
     within = self_bleu([tokens[i] for i in paired], groups[paired].tolist()).mean() if len(paired) else None
+    grams = ngrams(tokens, 3)
     return Diversity(
         budget=budget,
-        distinct_1=distinct(tokens, 1),
-        distinct_2=distinct(tokens, 2),
-        distinct_3=distinct(tokens, 3),
-        ead=expectation_adjusted_distinct(tokens, _VOCABULARY[language]),
-        bigram_entropy=bigram_entropy(tokens),
+        distinct_1=_distinct(grams[0], 1),
+        distinct_2=_distinct(grams[1], 2),
+        distinct_3=_distinct(grams[2], 3),
+        ead=_adjusted(grams[0], _VOCABULARY[language]),
+        bigram_entropy=_entropy(grams[1], 2),
         self_bleu=float(self_bleu([tokens[i] for i in first]).mean()),
         self_bleu_within=None if within is None else float(within),
     )
@@ -86,24 +87,34 @@ def common_budget(systems: Sequence[Sequence[str]]) -> int:
 
 def distinct(tokens: Sequence[Sequence[str]], n: int) -> float:
     """Distinct-n (Li et al. 2016): different n-grams by all n-grams, over all texts together."""
-    grams = _some(ngrams(tokens, n)[-1], n)
-    return len(np.unique(grams.keys)) / len(grams.keys)
+    return _distinct(ngrams(tokens, n)[-1], n)
 
 
 def expectation_adjusted_distinct(tokens: Sequence[Sequence[str]], vocabulary: int) -> float:
     """EAD (Liu et al. 2022): different tokens by those that as many draws from an even `vocabulary` would give.
 
-    Distinct-1 falls as texts get longer; this does far less.
+    Distinct-1 falls as texts get longer; this does far less. At one budget, the two order systems alike.
     """
-    grams = _some(ngrams(tokens, 1)[0], 1)
-    expected = vocabulary * -np.expm1(len(grams.keys) * np.log1p(-1 / vocabulary))
-    return float(grams.kinds / expected)
+    return _adjusted(ngrams(tokens, 1)[0], vocabulary)
 
 
 def bigram_entropy(tokens: Sequence[Sequence[str]]) -> float:
     """The Shannon entropy of the bigrams of all texts together, in bits."""
-    counts = np.bincount(_some(ngrams(tokens, 2)[1], 2).keys)
-    shares = counts[counts > 0] / counts.sum()
+    return _entropy(ngrams(tokens, 2)[1], 2)
+
+
+def _distinct(grams: NGrams, n: int) -> float:
+    return grams.kinds / len(_some(grams, n).keys)
+
+
+def _adjusted(grams: NGrams, vocabulary: int) -> float:
+    expected = vocabulary * -np.expm1(len(_some(grams, 1).keys) * np.log1p(-1 / vocabulary))
+    return float(grams.kinds / expected)
+
+
+def _entropy(grams: NGrams, n: int) -> float:
+    counts = np.bincount(_some(grams, n).keys)
+    shares = counts / counts.sum()
     return float(-(shares * np.log2(shares)).sum())
 
 

@@ -81,7 +81,7 @@ def slop(
         for side in (0, 1):
             for i in np.flatnonzero(halves[side] != learned):
                 scores[side][i] = _covered(words[side][i], phrases)
-    return Slop(overused(system, human, language), *scores)
+    return Slop(_phrases(_learn(*words), system, language), *scores)
 
 
 def overused(system: Sequence[str], human: Sequence[str], language: Language) -> list[Phrase]:
@@ -92,11 +92,7 @@ def overused(system: Sequence[str], human: Sequence[str], language: Language) ->
     for fewer than 40 texts of either side.
     """
     words = [[phrase_words(text, language) for text in texts] for texts in (system, human)]
-    joint, between = ("", "") if language == "zh" else (" ", r"\s+")
-    return [
-        Phrase(joint.join(one.words), one.system, one.human, one.z, _example(one.words, system[one.text], between))
-        for one in _apart(_learn(*words))
-    ]
+    return _phrases(_learn(*words), system, language)
 
 
 def phrase_words(text: str, language: Language) -> list[str]:
@@ -173,6 +169,15 @@ def _log_odds(counts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np
     lack = sizes[:, None] - counts + _PRIOR * (1 - share)
     odds = np.log(have) - np.log(lack)
     return np.asarray((odds[0] - odds[1]) / np.sqrt((1 / have + 1 / lack).sum(axis=0)), np.float64)
+
+
+def _phrases(found: Sequence[_Found], system: Sequence[str], language: Language) -> list[Phrase]:
+    """Those to be shown, each with an example."""
+    joint, between = ("", "") if language == "zh" else (" ", r"\s+")
+    return [
+        Phrase(joint.join(one.words), one.system, one.human, one.z, _example(one.words, system[one.text], between))
+        for one in _apart(found)
+    ]
 
 
 def _apart(found: Sequence[_Found]) -> list[_Found]:
