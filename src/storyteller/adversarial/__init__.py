@@ -1,6 +1,6 @@
 """Adversarial refinement: a storyteller and a critic trained against each other, watched, and taken back when it fails.
 
-`refine` is the stage. `refinement` is its step in the training loop: `rollouts` draw stories with the weights that are
+`stage` holds it together. `refinement` is its step in the training loop: `rollouts` draw stories with the weights that are
 trained (`policy`: with the adapter the policy, without it the reference), `groups` lays a prompt and its stories out in
 one row, `reading` reads them once for the divergence and for the `critic`, `rewards` says what each token is worth, and
 `gail`, `coop`, `pairs` or `iq` is the loss of the `update`. `adversary` keeps the critic in balance, `monitors` watches,
@@ -15,11 +15,11 @@ from storyteller.lazy import late
 
 if TYPE_CHECKING:
     from storyteller.adversarial.measuring import Score
-    from storyteller.adversarial.refine import dry_run, refine
+    from storyteller.adversarial.stage import dry_run, refine
 
 __all__ = ["Score", "dry_run", "refine"]
 
 __getattr__ = late(
     __name__,
-    {"Score": "measuring", "dry_run": "refine", "refine": "refine"},
+    {"Score": "measuring", "dry_run": "stage", "refine": "stage"},
 )

@@ -71,7 +71,7 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
         why = "no scale of the adapter is better on the dev prompts than the model unchanged"
         return Decision(0.0, best.weights, why, tuple(tried), {}, {}, None), unchanged
     chosen = stage.policy.scaled(kinds[best.weights], best.scale)
-    gate, reference = (stage.measured(stage.prompts.gate, each, 2).figures for each in (chosen, unchanged))
+    reference, gate = (stage.measured(stage.prompts.gate, each, 2).figures for each in (unchanged, chosen))
     gain = stage.watch.objective(gate, reference)
     broken = tuple(violations(gate, reference, stage.refine.monitors))
     if gain > 0 and not broken:

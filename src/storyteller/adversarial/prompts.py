@@ -106,11 +106,15 @@ def _permutation(count: int, seed: int, epoch: int) -> list[int]:
 
 
 def corrupted(prompt: Prompt, template: Template, most: int, seed: int, other: str) -> list[int] | None:
-    """The human story with one fault as ids, cut to `most` tokens; None where no fault finds room in it."""
+    """The human story with one fault as ids, cut to `most` tokens; None where no fault finds room in them."""
     chance = random.Random(f"{seed}/{prompt.story}")
+    sound = template.tokenizer.encode(prompt.text)[:most]
     for fault in chance.sample(FAULTS, len(FAULTS)):
         faulty = corrupt(prompt.text, fault, prompt.language, seed=chance.randrange(1 << 30), other=other)
-        if faulty is not None and (ids := template.tokenizer.encode(faulty.text)[:most]):
+        if faulty is None:
+            continue
+        ids = template.tokenizer.encode(faulty.text)[:most]
+        if ids and ids != sound[: len(ids)]:  # else the fault stands after the cut
             return ids
     return None
 

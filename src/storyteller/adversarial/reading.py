@@ -22,7 +22,8 @@ class Group:
     """A prompt with its drawn stories, as the reference and the critic's projections see them.
 
     `reference` are the reference's log-probabilities of each story's tokens at the rollouts' temperature, `reads` what
-    the critic reads of each (None for a story without a word), `human` and `corrupted` the same of the human story.
+    the critic reads of each (None for a story without a word), `human` and `corrupted` the same of the human story, whose
+    fault begins at token `fault_at`.
     """
 
     prompt: Prompt
@@ -33,6 +34,7 @@ class Group:
     reads: list[Read | None]
     human: Read
     corrupted: Read | None
+    fault_at: int = 0
 
     def pairs(self) -> list[Pair]:
         """The human story beside each drawn one, both cut to the sentences within their common length."""
@@ -44,7 +46,9 @@ class Group:
             faulty = self.corrupted
             if faulty is not None:
                 _, ends = matched(human, faulty.ends)
-                faulty = Read(faulty.states[:, : ends[-1]], tuple(ends))
+                # Up to its fault the story is as sound as the human one.
+                seen = ends[-1] > self.fault_at
+                faulty = Read(faulty.states[:, : ends[-1]], tuple(ends)) if seen else None
             pairs.append(
                 Pair(
                     Read(self.human.states[:, : human[-1]], tuple(human)),
@@ -123,10 +127,16 @@ def _read(
                 reads=reads[: len(drawn)],
                 human=human,
                 corrupted=reads[-1] if len(branch) > len(drawn) + 1 else None,
+                fault_at=_first_difference(prompt.human, branch[-1]),
             )
         )
         place += len(branch)
     return groups
+
+
+def _first_difference(one: Sequence[int], other: Sequence[int]) -> int:
+    same = [first == second for first, second in zip(one, other, strict=False)]
+    return same.index(False) if False in same else len(same)
 
 
 def _shown(states: Tensor, marks: Marks) -> Read | None:

@@ -29,8 +29,8 @@ def refine(
         raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
     loaded = load_recipe(recipe, overrides or []) if recipe is not None else Recipe()
     # The heavy imports come after the recipe was read: a typo in a key is told at once.
-    from storyteller.adversarial.refine import dry_run as plan
-    from storyteller.adversarial.refine import refine as run
+    from storyteller.adversarial.stage import dry_run as plan
+    from storyteller.adversarial.stage import refine as run
     from storyteller.evaluate.refining import score_refinement
 
     if dry_run:

@@ -1,0 +1,332 @@
+"""The stage as a whole on a tiny model: every trainer, exact resume, alarms that take the run back, a gate that is honest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.adversarial.conftest import MakeRecipe, stand_in
+
+from storyteller.adversarial import refine
+from storyteller.adversarial.critic import Opinion
+from storyteller.adversarial.refinement import Refinement
+from storyteller.errors import DataError, RecipeError, TrainingError
+from storyteller.models import load_model, locate
+from storyteller.recipe import Recipe
+from storyteller.runs import Run
+
+
+class StopError(Exception):
+    pass
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.final / "adapter_model.safetensors")
+
+
+def lines(run: Run, split: str) -> list[dict[str, Any]]:
+    return [line for line in run.metrics() if line["split"] == split]
+
+
+def without_clock(run: Run) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in line.items() if not key.startswith("seconds") and key != "memory_mb"}
+        for line in run.metrics()
+    ]
+
+
+def pleased(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], language: str) -> dict[str, float]:
+    """A judge that likes every model better than the one before."""
+    pleased.calls += 1  # type: ignore[attr-defined]
+    return stand_in(human, drawn, works, language) | {"judge_auc": 0.9 - 0.001 * pleased.calls}  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_judge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    pleased.calls = 0  # type: ignore[attr-defined]
+    if "leaves" not in request.node.name:  # a plot takes longer than the run that it shows
+        monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    ["gail", "coop", pytest.param("pairs", marks=pytest.mark.slow), pytest.param("iq", marks=pytest.mark.slow)],
+)
+def test_every_trainer_runs_and_resumes_exactly(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str
+) -> None:
+    """Killed in step 4 of 4, with a round that began in step 3: the same weights, critic, figures and report."""
+    recipe = small(f"refine.trainer={trainer}", "train.save_every=1", "refine.rounds=2")
+    whole = refine(recipe, tmp_path / "whole", pleased)
+    step = Refinement.step
+
+    def falls(stage: Refinement) -> None:
+        if stage.at == 3:
+            raise StopError
+        step(stage)
+
+    pleased.calls = 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(Refinement, "step", falls)
+    with pytest.raises(StopError):
+        refine(recipe, tmp_path / "parts", pleased)
+    monkeypatch.setattr(Refinement, "step", step)
+    parts = refine(Recipe(), tmp_path / "parts", pleased, resume=True)
+    ours, theirs = (load_file(run.folder / "checkpoints/step-000004/adversary.safetensors") for run in (whole, parts))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert all(torch.equal(value, weights(parts)[name]) for name, value in weights(whole).items())
+    assert without_clock(whole) == without_clock(parts)
+    assert json.loads((whole.folder / "refinement.json").read_text()) == json.loads(
+        (parts.folder / "refinement.json").read_text()
+    )
+    assert [line["step"] for line in lines(whole, "train")] == [1, 2, 3, 4]
+    assert any(value.abs().max() > 0 for name, value in weights(whole).items() if "lora_B" in name)
+
+
+def test_what_a_refinement_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama: Path) -> None:
+    run = refine(small("name=sea"), tmp_path / "run", pleased)
+    files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
+    assert files >= {
+        "recipe.yaml", "asked.yaml", "environment.json", "data.json", "metrics.jsonl", "events.log", "last.json",
+        "best.json", "pool.safetensors", "report.md", "refinement.json", "refinement.svg", "samples/step-000000.md",
+        "samples/step-000004.md", "final/README.md", "final/tokenizer.json", "final/storyteller_template.json",
+    }  # fmt: skip
+    assert {Path(name).suffix for name in files} <= {".yaml", ".json", ".jsonl", ".log", ".md", ".svg", ".safetensors"}
+    (first, *_) = lines(run, "train")
+    parts = [first[f"seconds_{part}"] for part in ("rollout", "reading", "update", "critic")]
+    assert all(part > 0 for part in parts)
+    assert sum(parts) <= first["seconds_step"]
+    assert first["kl"] == pytest.approx(0, abs=1e-6)  # the first stories are the reference's own
+    report = (run.folder / "report.md").read_text("utf-8")
+    assert report.startswith("# sea: refined")
+    assert "No monitor tripped." in report
+    assert "| dev |" in report
+    ids = torch.arange(3, 40)[None]
+    refined, base = (load_model(locate(folder), merge=True) for folder in (run.folder, tiny_llama))
+    assert (refined(input_ids=ids).logits - base(input_ids=ids).logits).abs().max() > 1e-3
+
+
+def test_a_gain_that_does_not_last_is_not_shipped(small: MakeRecipe, tmp_path: Path) -> None:
+    """Better on the dev prompts, worse on those of the gate: the model stays as it is, and the report says so."""
+
+    def fickle(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], language: str) -> dict[str, float]:
+        figures = pleased(human, drawn, works, language)
+        # One run measures three times while it trains and twice at its end; then comes the gate: refined, unchanged.
+        return figures | ({"judge_auc": 0.95} if pleased.calls == 6 else {})  # type: ignore[attr-defined]
+
+    run = refine(small(), tmp_path / "run", fickle)
+    told = json.loads((run.folder / "refinement.json").read_text())
+    assert (told["passed"], told["scale"]) == (False, 0.0)
+    assert "the gate failed" in told["why"]
+    assert all(value.abs().max() == 0 for name, value in weights(run).items() if "lora_B" in name)
+    assert "no gain, the model is unchanged" in (run.folder / "report.md").read_text("utf-8")
+    assert "not shipped" in (run.final / "README.md").read_text("utf-8")
+
+
+def test_a_refined_adapter_lies_over_the_one_it_came_from(
+    small: MakeRecipe, tmp_path: Path, tiny_llama: Path, corpus: Path
+) -> None:
+    """The shipped adapter is fine-tuning's and refinement's side by side, over the base that both name."""
+    from storyteller.recipe import load_recipe
+    from storyteller.train import finetune
+
+    tuned = finetune(
+        load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", "data.context=128", "train.steps=2",
+                           "train.rows=2", "train.lr=0.01", "model.lora.rank=3", "samples.prompts=[]",
+                           "train.evaluate_rows=2", "model.lora.targets=[q_proj, down_proj]"]),
+        tmp_path / "tuned",
+    )  # fmt: skip
+    ids = torch.arange(3, 40)[None]
+    before = load_model(locate(tuned.folder), merge=True)(input_ids=ids).logits
+    run = refine(small(f"model.base={tuned.folder}", "train.steps=2"), tmp_path / "run", pleased)
+    joined = load_model(locate(run.folder))
+    config = json.loads((run.final / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (3 + 16, 3 + 16)
+    moved = (joined(input_ids=ids).logits - before).abs().max()
+    assert moved > 1e-4
+    # The same as the merged reference with the best checkpoint's adapter, scaled, on it.
+    told = json.loads((run.folder / "refinement.json").read_text())
+    best = run.pointed("best")
+    assert best is not None
+    from peft import PeftModel
+
+    over = PeftModel.from_pretrained(load_model(locate(tuned.folder), merge=True), str(best[0]))
+    if told["weights"] == "raw":
+        assert torch.allclose(over(input_ids=ids).logits, joined(input_ids=ids).logits, atol=1e-4)
+    unchanged = refine(
+        small(f"model.base={tuned.folder}", "train.steps=1", "refine.scales=[0.5]"), tmp_path / "no", stand_in_worse
+    )
+    after = load_model(locate(unchanged.folder), merge=True)(input_ids=ids).logits
+    assert torch.equal(after, before)
+
+
+def stand_in_worse(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], language: str) -> dict[str, float]:
+    pleased.calls += 1  # type: ignore[attr-defined]
+    return stand_in(human, drawn, works, language) | {"judge_auc": 0.5 + 0.01 * pleased.calls}  # type: ignore[attr-defined]
+
+
+def alarmed(run: Run, monitor: str) -> list[dict[str, Any]]:
+    """The alarm lines; the first of them is of `monitor`, and after it the best checkpoint's weights are back."""
+    found = lines(run, "alarm")
+    assert found
+    assert monitor in found[0]["alarms"]
+    assert "alarm: " in (run.folder / "events.log").read_text()
+    assert monitor in (run.folder / "report.md").read_text("utf-8")
+    return found
+
+
+def test_without_divergence_the_drift_is_caught(small: MakeRecipe, tmp_path: Path) -> None:
+    recipe = small(
+        "refine.kl=0", "refine.kl_target=null", "refine.replay=[0, 0]", "train.lr=0.3", "train.warmup=0",
+        "refine.monitors.kl=[0.08, 0.15]", "train.steps=5",
+    )  # fmt: skip
+    run = refine(recipe, tmp_path / "run", stand_in)
+    (first, *_) = alarmed(run, "kl")
+    caught = [line["kl_weight"] for line in lines(run, "train") if line["step"] > first["step"]]
+    assert all(weight > 0 for weight in caught)  # the roll-back turns the divergence on
+
+
+def test_without_replay_forgetting_is_caught(small: MakeRecipe, tmp_path: Path) -> None:
+    recipe = small(
+        "refine.replay=[0, 0]", "refine.kl=0", "refine.kl_target=null", "train.lr=0.3", "train.warmup=0",
+        "refine.monitors.human_nll=[0.03, 0.07]", "train.steps=3", "train.evaluate_every=1",
+    )  # fmt: skip
+    alarmed(refine(recipe, tmp_path / "run", stand_in), "human_nll")
+
+
+def test_a_critic_that_learns_a_hundred_times_too_fast_is_caught(small: MakeRecipe, tmp_path: Path) -> None:
+    recipe = small(
+        "refine.critic.lr=0.03", "refine.critic.warmup_steps=60", "refine.critic.warmup_accuracy=1",
+        "refine.critic.skip_above=1", "refine.monitors.accuracy_high=0.8", "refine.monitors.accuracy_low=0.0",
+        "refine.monitors.patience_steps=2",
+    )  # fmt: skip
+    alarmed(refine(recipe, tmp_path / "run", stand_in), "critic_accuracy")
+
+
+def test_a_constant_reward_is_caught(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from storyteller.adversarial.adversary import Adversary
+
+    def indifferent(self: Adversary, reads: Sequence[Any], rows: int = 64) -> list[Opinion | None]:
+        return [read and Opinion(torch.zeros(2, len(read.ends)), torch.zeros(2, len(read.ends))) for read in reads]
+
+    monkeypatch.setattr(Adversary, "opinions", indifferent)
+    recipe = small(
+        "refine.reward.penalty=0", "refine.monitors.reward_std=0.05", "refine.monitors.dead_groups=0.6",
+        "refine.monitors.patience_steps=2", "train.steps=3", "refine.rollout.new_tokens=32",
+    )  # fmt: skip
+    alarmed(refine(recipe, tmp_path / "run", stand_in), "reward")
+
+
+@pytest.mark.parametrize("where", ["weights", "gradient"])
+def test_a_nan_is_caught_and_the_weights_are_restored(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    step = Refinement.step
+
+    def broken(tokens: Any, batch: Any) -> Any:
+        return tokens.logprob.sum() * math.nan, {"kl": 0.0, "entropy": 1.0}
+
+    def poisoned(stage: Refinement) -> None:
+        now = stage.at == 1
+        if now and where == "weights":
+            with torch.no_grad():
+                next(p for name, p in stage.policy.model.named_parameters() if "lora_B" in name).fill_(math.nan)
+        with monkeypatch.context() as patched:
+            if now and where == "gradient":
+                patched.setattr("storyteller.adversarial.refinement.policy_gradient", lambda **_: broken)
+            step(stage)
+        assert all(value.isfinite().all() for value in stage.policy.weights().values())
+
+    monkeypatch.setattr(Refinement, "step", poisoned)
+    run = refine(small("train.lr=0.001"), tmp_path / "run", stand_in)
+    (first,) = alarmed(run, "number")
+    assert first["step"] == 2
+    rates = {line["step"]: line["lr"] for line in lines(run, "train")}
+    assert rates[3] < 0.6 * rates[2]
+    assert len(lines(run, "train")) == 4
+
+
+def test_it_rolls_back_so_many_times_and_then_ends(small: MakeRecipe, tmp_path: Path) -> None:
+    recipe = small(
+        "refine.monitors.accuracy_high=-1", "refine.monitors.patience_steps=1", "refine.monitors.rollbacks=2"
+    )
+    run = refine(recipe, tmp_path / "run", pleased)
+    assert [line["rollback"] for line in lines(run, "alarm")] == [1, 2, 3]
+    assert len(lines(run, "train")) == 3
+    assert "rolled back 2 times, and once more would be needed" in (run.folder / "report.md").read_text("utf-8")
+
+
+def test_length_leaking_data_are_refused(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "storyteller.adversarial.refinement.sample",
+        lambda policy, prompts, group, **_: [[[60, 49, 2] for _ in range(group)] for _ in prompts],
+    )
+    with pytest.raises(DataError, match="length alone tells"):
+        refine(small("refine.critic.probe_limit=0.6", "refine.critic.pool=120"), tmp_path / "run", stand_in)
+
+
+def test_stories_that_are_all_empty_are_told(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "storyteller.adversarial.refinement.sample",
+        lambda policy, prompts, group, **_: [[[2] for _ in range(group)] for _ in prompts],
+    )
+    with pytest.raises(DataError, match="one class only"):
+        refine(small(), tmp_path / "run", stand_in)
+
+
+def test_stories_that_are_all_the_same_are_told(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "storyteller.adversarial.refinement.sample",
+        lambda policy, prompts, group, **_: [[[60, 61, 49, 62, 49, 2] for _ in range(group)] for _ in prompts],
+    )
+    recipe = small("refine.monitors.dead_groups=0.6", "refine.monitors.patience_steps=2", "train.steps=2")
+    (first, *_) = alarmed(refine(recipe, tmp_path / "run", stand_in), "reward")
+    assert "100% of the groups without any" in first["reason"]
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("model.method=full", RecipeError, "trains an adapter"),
+        ("model.lora.dropout=0.1", RecipeError, "dropout=0"),
+        ("train.minutes=5", RecipeError, r"refine\.minutes"),
+        ("data.path=nothing", DataError, "storyteller prepare"),
+    ],
+)
+def test_mistakes_are_told_before_a_run_is_made(
+    small: MakeRecipe, tmp_path: Path, override: str, error: type[Exception], message: str
+) -> None:
+    changes = [override] + (["train.steps=null"] if "minutes" in override else [])
+    with pytest.raises(error, match=message):
+        refine(small(*changes), tmp_path / "run", stand_in)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_tokenizer_is_refused(small: MakeRecipe, tmp_path: Path, tiny_llama: Path) -> None:
+    import shutil
+
+    from tests.tiny import tiny_tokenizer
+
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_llama, folder)
+    tiny_tokenizer(folder, vocabulary=380)
+    with pytest.raises(TrainingError, match="not of one kind"):
+        refine(small(f"model.base={folder}"), tmp_path / "run", stand_in)
+
+
+def test_a_judge_with_too_few_texts_is_told(small: MakeRecipe, tmp_path: Path) -> None:
+    def strict(*_: Any) -> dict[str, float]:
+        raise DataError("4 texts a class are too few.")
+
+    with pytest.raises(TrainingError, match=r"too few.*dev_prompts"):
+        refine(small(), tmp_path / "run", strict)
