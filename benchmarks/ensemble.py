@@ -3,6 +3,7 @@
     python benchmarks/ensemble.py ADAPTER ADAPTER ADAPTER [--tokens 24] [--repetitions 3] [--only rows,llama,...] [--json]
 
 `rows` and `llama`: a mixture of three adapters against the same three models one after another, and against one.
+`laid`: an adapter laid over its base by llama.cpp against the adapter merged into a copy of the base.
 `gate`: how many tokens take more than the first member at several certainties, and how far apart the members are there.
 `models`: two whole 135M models merged tensor by tensor, in a process of its own (seconds, peak memory).
 `adapters`: merging two adapters and cutting them to their rank, beside PEFT joining them uncut (its `svd` decomposes in full).
@@ -28,6 +29,7 @@ import numpy as np
 from storyteller.ensemble.drafts import draft_many, rank
 from storyteller.ensemble.merging import Recipe, merge_factors
 from storyteller.generate import Engine, Storyteller, open_engine
+from storyteller.generate.llama_members import open_members
 from storyteller.generate.mixture import open_mixture
 from storyteller.models import Located, load_model, locate
 from storyteller.models.adapters.factors import read_factors
@@ -82,6 +84,13 @@ def mixing(kind: str, located: Located, prompt: list[int], tokens: int, repetiti
         "mixture_by_separate": found["mixture"] / found["separate"],
         "one_by_mixture": found["one"] / found["mixture"],
     }
+
+
+def laying(located: Located, prompt: list[int], tokens: int, repetitions: int) -> dict[str, float]:
+    """llama.cpp with the adapter merged into its base against the adapter laid over it: tokens per second of each."""
+    merged, (laid,) = open_engine(located.members[0], "llama"), open_members(located.members[:1])
+    found = rates({"merged": [merged], "laid_over": [laid]}, prompt, tokens, repetitions)
+    return found | {"ratio": found["laid_over"] / found["merged"]}
 
 
 def gating(located: Located, prompt: list[int], tokens: int) -> dict[str, Any]:
@@ -155,7 +164,7 @@ def main() -> None:
     parser.add_argument("adapters", nargs=3)
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--only", default="rows,llama,gate,models,adapters,rerank")
+    parser.add_argument("--only", default="rows,llama,laid,gate,models,adapters,rerank")
     options = parser.parse_args()
     wanted = options.only.split(",")
     with tempfile.TemporaryDirectory() as temporary:
@@ -167,6 +176,7 @@ def main() -> None:
         tasks: dict[str, Callable[[], dict[str, Any]]] = {
             "rows": lambda: mixing("torch", located, prompt, options.tokens, options.repetitions),
             "llama": lambda: mixing("llama", located, prompt, options.tokens, options.repetitions),
+            "laid": lambda: laying(located, prompt, options.tokens, options.repetitions),
             "gate": lambda: gating(located, prompt, options.tokens) | gated(located, prompt, options.tokens, 1),
             "models": lambda: merging_models(located.members, folder),
             "adapters": lambda: merging_adapters(located.members),

@@ -66,7 +66,11 @@ def test_merge(adapters: list[Path], tmp_path: Path) -> None:
     assert report["weights"] == [0.5, 0.5]
 
 
-def test_draft_shows_some_of_what_all_members_wrote(adapters: list[Path], tmp_path: Path) -> None:
+def test_draft_shows_some_of_what_all_members_wrote(
+    adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("llama_engine", "llama_batch"):  # see tests/generate/test_mixture.py
+        monkeypatch.setattr(f"storyteller.generate.{module}.cores", lambda: 1)
     run("new", *adapters, "--out", tmp_path / "e")
     rows = json.loads(
         run("draft", "A seal.", "--model", tmp_path / "e", "--drafts", 4, "--show", 2, "--words", 5, "--json")

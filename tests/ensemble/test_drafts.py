@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.adapters import tiny_ensemble
 from tests.generate.scripted import ScriptedEngine
@@ -19,9 +20,26 @@ SEAL = "Mara met a seal. It sang to her. She went home."
 CLOCK = "A clock stood still. Nobody saw it. Time ran away."
 
 
+class Reciting(ScriptedEngine):
+    """Goes on with its text from wherever what it reads has arrived in it, and begins it after anything else."""
+
+    tokenizer: StoryTokenizer
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        logits = np.zeros(self.vocabulary_size, dtype=np.float32)
+        read = self.tokenizer.decode(ids[-64:])
+        for place in range(len(self._script), -1, -1):
+            if read.endswith(self.tokenizer.decode(self._script[:place])):
+                logits[self._script[place] if place < len(self._script) else self._stop] = 100.0
+                break
+        return logits
+
+
 def teller(folder: Path, text: str, name: str) -> Storyteller:
     tokenizer = StoryTokenizer.load(folder)
-    return Storyteller(ScriptedEngine(tokenizer, text), Template.for_tokenizer(tokenizer), name=name)
+    engine = Reciting(tokenizer, text)
+    engine.tokenizer = tokenizer
+    return Storyteller(engine, Template.for_tokenizer(tokenizer), name=name)
 
 
 @pytest.fixture
@@ -113,11 +131,11 @@ def test_a_relay_takes_the_better_sentence_each_turn_across_tokenizers(tmp_path:
 
 def test_a_relay_keeps_the_opening_and_ends_at_the_wished_length(tmp_path: Path) -> None:
     told = teller(tiny_model(tmp_path / "seal"), " " + SEAL, "seal")
-    request = Request(about="x", opening="Once there was a pier.", words=20)
+    request = Request(about="x", opening="Once there was a pier.", words=15)
     relayed = relay(told, request, {}, drafts=2, keep=1, temperature=0)
     assert relayed.text.startswith("Once there was a pier.")
     assert relayed.over
-    assert 18 <= len(relayed.text.split()) <= 26
+    assert len(relayed.text.split()) == 16
 
 
 def test_a_relay_by_paragraphs_and_of_a_mixture(mixture: Storyteller, tmp_path: Path) -> None:
@@ -143,9 +161,7 @@ def test_a_cascade_asks_the_larger_model_only_when_the_score_is_low(tmp_path: Pa
     request = Request(about="x")
     kept = cascade(small, large, request, score, 0.3, temperature=0, seed=1)
     assert (kept.told.model, kept.escalated, opened) == ("small", False, [])
-    small = teller(tmp_path / "m", SEAL, "small")
     asked = cascade(small, large, request, score, 0.5, temperature=0, seed=1)
     assert (asked.told.model, asked.score, asked.escalated, opened) == ("large", 1.0, True, [1])
-    small = teller(tmp_path / "m", SEAL, "small")
     better = cascade(small, large, request, lambda texts, request: [-len(text) for text in texts], 0.5, temperature=0)
     assert (better.told.model, better.escalated) == ("small", True)

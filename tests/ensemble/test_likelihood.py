@@ -10,40 +10,50 @@ from tests.tiny import tiny_model
 
 from storyteller.ensemble.likelihood import MixtureModel
 from storyteller.errors import ModelError
-from storyteller.generate.mixture import open_mixture
+from storyteller.generate.mixture import MixtureEngine, open_mixture
 from storyteller.models import locate
-from storyteller.models.ensemble_file import Ensemble, Member, write_ensemble
+from storyteller.models.ensemble_file import Ensemble, Member, Rule, write_ensemble
 
 IDS = [1, 45, 87, 9, 200, 14, 33]
 
 
+def in_writing(engine: MixtureEngine, first: int = 2) -> list[float]:
+    return [float(engine.feed(IDS[:place])[IDS[place]]) for place in range(first, len(IDS))]
+
+
 @pytest.mark.parametrize(
-    ("rule", "weights", "gate"),
-    [
-        ("arithmetic", (0.5, 0.3, 0.2), {}),
-        ("geometric", (0.5, 0.3, 0.2), {"divergence": 0.02}),
-        ("arithmetic", (0.5, 0.3, 0.2), {"sure": 0.05}),
-        ("contrastive", (1.5, -0.3, -0.2), {}),
-    ],
+    ("rule", "weights"),
+    [("arithmetic", (0.5, 0.3, 0.2)), ("geometric", (0.5, 0.3, 0.2)), ("contrastive", (1.5, -0.3, -0.2))],
 )
 def test_a_text_is_as_likely_as_in_writing(
-    tiny_llama: Path, tmp_path: Path, rule: str, weights: tuple[float, ...], gate: dict[str, float]
+    tiny_llama: Path, tmp_path: Path, rule: Rule, weights: tuple[float, ...]
 ) -> None:
-    located = locate(tiny_ensemble(tiny_llama, tmp_path, weights, rule, gate=gate))  # type: ignore[arg-type]
-    engine = open_mixture(located, "torch")
-    expected = [float(engine.feed(IDS[:place])[IDS[place]]) for place in range(2, len(IDS))]
+    located = locate(tiny_ensemble(tiny_llama, tmp_path, weights, rule))
     found = MixtureModel(located).log_probabilities(torch.tensor(IDS), 2)
-    np.testing.assert_allclose(found, expected, atol=5e-3)
-    if gate:
-        assert 0 < engine.spent.mixed < len(expected)
+    np.testing.assert_allclose(found, in_writing(open_mixture(located, "torch")), atol=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["divergence", "sure"])
+def test_gates_are_those_of_writing(tiny_llama: Path, tmp_path: Path, kind: str) -> None:
+    engine = open_mixture(locate(tiny_ensemble(tiny_llama, tmp_path)), "torch")
+    seen, before = [], 0.0
+    for place in range(2, len(IDS)):
+        said = engine.feed(IDS[:place]).said
+        apart, before = engine.spent.divergence - before, engine.spent.divergence
+        seen.append(apart if kind == "divergence" else float(np.exp(said[0].max())))
+    # A gate that half of the tokens pass.
+    located = locate(tiny_ensemble(tiny_llama, tmp_path / "gated", gate={kind: sorted(seen)[2] + 1e-5}))
+    engine, model = open_mixture(located, "torch"), MixtureModel(located)
+    np.testing.assert_allclose(model.log_probabilities(torch.tensor(IDS), 2), in_writing(engine), atol=5e-3)
+    assert engine.spent.mixed == model.mixer.spent.mixed
+    assert 0 < engine.spent.mixed < engine.spent.tokens
 
 
 def test_whole_models_are_read_side_by_side(tmp_path: Path) -> None:
     for seed, name in enumerate("ab"):
         tiny_model(tmp_path / name, seed=seed)
     write_ensemble(tmp_path, Ensemble(members=(Member(model="a"), Member(model="b"))))
-    engine = open_mixture(locate(tmp_path), "torch")
-    expected = [float(engine.feed(IDS[:place])[IDS[place]]) for place in range(1, len(IDS))]
+    expected = in_writing(open_mixture(locate(tmp_path), "torch"), first=1)
     found = MixtureModel(locate(tmp_path)).log_probabilities(torch.tensor(IDS), 1)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import threading
 from pathlib import Path
@@ -12,6 +13,9 @@ from tests.tiny import tiny_model
 
 from storyteller.errors import GenerationError, ModelError
 from storyteller.generate.engine import open_batch
+from storyteller.generate.llama_engine import LlamaEngine
+from storyteller.generate.llama_file import llama_config, llama_file
+from storyteller.generate.llama_members import LlamaMember, open_members, write_llama_adapter
 from storyteller.generate.mixture import Mixer, MixtureEngine, Single, open_mixture
 from storyteller.generate.storyteller import Storyteller
 from storyteller.generate.torch_engine import TorchEngine
@@ -248,3 +252,34 @@ def test_an_ensemble_is_loaded_and_writes_like_any_model(ensemble: Path, engine:
     assert isinstance(many[0], Told)
     assert isinstance(many[1], Told)
     teller.close()
+
+
+@needs_llama
+def test_llama_members_share_one_base_and_say_what_torch_says(ensemble: Path) -> None:
+    located = locate(ensemble)
+    members = open_members([*located.members, dataclasses.replace(located.members[0], adapter=None)])
+    assert len({member._model for member in members}) == 1
+    exact = [TorchEngine.open(member) for member in located.members]
+    exact.append(TorchEngine.open(dataclasses.replace(located.members[0], adapter=None)))
+    for ids in EDITS:
+        for fast, slow in zip(members, exact, strict=True):
+            assert np.corrcoef(fast.feed(ids), slow.feed(ids))[0, 1] > 0.998
+    batch = open_batch(members[2], 2, 64)
+    (logits,) = batch.feed_many({1: [5, 6, 7]})
+    np.testing.assert_allclose(logits, members[2].feed([5, 6, 7]), atol=0.05)
+    batch.close()
+    members[0].close()
+    assert np.isfinite(members[1].feed([5, 6, 7])).all()  # one that goes leaves the base to the others
+    for member in members[1:]:
+        member.close()
+
+
+@needs_llama
+def test_an_adapter_of_another_base_cannot_be_laid_over(ensemble: Path, tmp_path: Path) -> None:
+    located = locate(ensemble)
+    wide = {"model.layers.0.self_attn.q_proj": (torch.zeros(2, 96), torch.zeros(96, 2))}
+    write_llama_adapter(wide, llama_config(located.folder), tmp_path / "wide.gguf")
+    base = LlamaEngine(llama_file(dataclasses.replace(located.members[0], adapter=None)))
+    with pytest.raises(ModelError, match=r"wide\.gguf"):
+        LlamaMember(base, tmp_path / "x", tmp_path / "wide.gguf")
+    base.close()

@@ -38,6 +38,10 @@ class LlamaEngine:
         self._model = library.model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelError(f"{path}: llama.cpp cannot load it ({library.last_error()}). Fetch or convert it again.")
+        self._open_context(path, context)
+
+    def _open_context(self, path: Path, context: int | None) -> None:
+        library = self._library
         trained = library.model_n_ctx_train(self._model)
         self.context: int = min(context or trained, trained)
         self.vocabulary_size: int = library.vocab_n_tokens(library.model_get_vocab(self._model))

@@ -16,7 +16,7 @@ from storyteller.runs.home import models_home
 if TYPE_CHECKING:
     from storyteller.models import Located
 
-__all__ = ["llama_file", "write_llama_file"]
+__all__ = ["key_heads", "llama_config", "llama_file", "rotary_order", "write_llama_file"]
 
 #: Part of a file's name: a new number makes every file be written again.
 _VERSION = 1
@@ -27,7 +27,7 @@ _KEPT = 4
 
 def llama_file(located: Located) -> Path:
     """The GGUF of a located model in Q8_0; raises `ModelError` for an architecture other than Llama's."""
-    config = _config(located.folder)
+    config = llama_config(located.folder)
     path = models_home() / "merged" / f"{_key(located)}-{_VERSION}.gguf"
     if not path.is_file():
         say(f"preparing {located.name} once for the fast engine")
@@ -59,7 +59,7 @@ def write_llama_file(weights: dict[str, Any], config: dict[str, Any], path: Path
                     continue
                 array = tensor.detach().float().cpu().numpy()
                 if name.endswith(("q_proj.weight", "k_proj.weight")):
-                    array = _rotary_order(array, heads if "q_proj" in name else _key_heads(config))
+                    array = rotary_order(array, heads if "q_proj" in name else key_heads(config))
                 target = names.get_name(name, try_suffixes=(".weight",))
                 if target is None:
                     raise ModelError(f"the tensor {name} has no place in llama.cpp's Llama. Add --engine torch.")
@@ -76,7 +76,8 @@ def write_llama_file(weights: dict[str, Any], config: dict[str, Any], path: Path
         temporary.unlink(missing_ok=True)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def llama_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a plain Llama in a transformers folder; raises `ModelError` for any other architecture."""
     config: dict[str, Any] = read_json(folder / "config.json")
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     plain = not config.get("attention_bias") and not config.get("mlp_bias") and config.get("hidden_act") == "silu"
@@ -97,7 +98,7 @@ def _write_settings(writer: Any, config: dict[str, Any]) -> None:
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(_key_heads(config))
+    writer.add_head_count_kv(key_heads(config))
     writer.add_key_length(head)
     writer.add_value_length(head)
     writer.add_rope_dimension_count(head)
@@ -107,11 +108,12 @@ def _write_settings(writer: Any, config: dict[str, Any]) -> None:
     writer.add_tokenizer_model("no_vocab")
 
 
-def _key_heads(config: dict[str, Any]) -> int:
+def key_heads(config: dict[str, Any]) -> int:
+    """The heads of keys and values, fewer than those of queries where several of these share one."""
     return int(config.get("num_key_value_heads") or config["num_attention_heads"])
 
 
-def _rotary_order(array: Any, heads: int) -> Any:
+def rotary_order(array: Any, heads: int) -> Any:
     """The rows of a query or key matrix in llama.cpp's order: the two halves of a head that rotate together, paired."""
     rows, columns = array.shape
     return array.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
