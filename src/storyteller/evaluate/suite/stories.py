@@ -16,9 +16,10 @@ from storyteller.evaluate.copying import CopyIndex
 from storyteller.evaluate.findings import Comparison, Findings, Frontier, Metric, Sample, System
 from storyteller.evaluate.frontier import Point, matched_difference
 from storyteller.evaluate.judges import Override
+from storyteller.evaluate.scorer import CoherenceScorer
 from storyteller.evaluate.statistics import Resampled, holm
 from storyteller.evaluate.suite.bench import Bench, Part, Value, lay_out
-from storyteller.evaluate.suite.coherence import measure_people
+from storyteller.evaluate.suite.coherence import measure_coherence, measure_people
 from storyteller.evaluate.suite.degeneration import measure_degeneration
 from storyteller.evaluate.suite.distances import measure_distances
 from storyteller.evaluate.suite.diversity import measure_diversity
@@ -28,6 +29,8 @@ from storyteller.evaluate.suite.reading import measure_reading
 from storyteller.evaluate.suite.realism import measure_judges
 from storyteller.evaluate.suite.relevance import measure_relevance
 from storyteller.evaluate.texts import Text
+from storyteller.models import DEFAULT_BASE
+from storyteller.models.entries import entry_named
 from storyteller.runs.console import say
 
 __all__ = ["measure_stories"]
@@ -112,9 +115,18 @@ def _parts(
     yield "independent model", lambda: measure_independent(bench, background)
     yield "diversity", lambda: measure_diversity(bench, meanings)
     yield "degeneration", lambda: measure_degeneration(bench, index)
+    scorer = _scorer(bench)
+    yield "coherence", lambda: measure_coherence(bench, scorer)
     yield "people", lambda: measure_people(bench)
     yield "relevance", lambda: measure_relevance(bench, meanings)
     yield "reading", lambda: measure_reading(bench)
+
+
+def _scorer(bench: Bench) -> CoherenceScorer | None:
+    """The coherence scorer, where it reads this language and its base model is in the cache: nothing is fetched here."""
+    if bench.language != "en" or not entry_named(DEFAULT_BASE).installed:
+        return None
+    return CoherenceScorer.load()
 
 
 def _compare(bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, str], Value]) -> list[Comparison]:
