@@ -21,9 +21,11 @@ __all__ = ["Kept", "People", "asked_kept", "keyword_coverage", "name_places", "p
 _MOST = 16  # names of a story that are looked at
 _SPEECH = re.compile(r"“[^”\n]*[”\n]|\"[^\"\n]*[\"\n]|「[^」]*」|(?<!\w)[‘'][^’'\n]{12,}?[.,!?…][’'](?!\w)")
 _SPOKEN = "“”"  # where a speech stood: who says it, the sentence before does not tell
-# Those that can stand for the subject of the clause before: an object, `him`, is someone else.
-_HE = {"en": re.compile(r"\b(?:he|himself)\b", re.I), "zh": re.compile("他(?!们|們|人|日|乡|处)")}
-_SHE = {"en": re.compile(r"\b(?:she|herself)\b", re.I), "zh": re.compile("她(?!们|們)")}
+# A pronoun that can stand for the subject before it: an object, `him`, is someone else, and `and she` may be.
+_PRONOUN = {
+    "en": re.compile(r"(?:\b(and|but|as|while|where|[a-z]+[,;]) )?\b(?:(he|himself)|(she|herself))\b", re.I),
+    "zh": re.compile("([，；])?(?:(他(?!们|們|人|日|乡|处))|(她(?!们|們)))"),
+}
 _SUBJECT = 24  # characters of a sentence before a name that can still be its subject
 _SOMEONE = {
     "en": re.compile(
@@ -72,9 +74,9 @@ class Kept:
 def people(text: str, language: Language, form: Form = "story") -> People:
     """The names of a story by place, and those whose pronouns disagree.
 
-    A pronoun counts for a name when, speech left out, the name stands near the beginning of its sentence, or of the
-    sentence before one that begins with the pronoun, and no one else is mentioned there, by name or as `the man`. A name
-    is in conflict when each gender has at least a third of its pronouns.
+    A sentence's first `he` or `she` counts for a name that stands before it, near the beginning of the sentence, or of the
+    sentence before when this one begins with the pronoun; not where someone speaks or is mentioned, by name or as `the
+    man`, nor after `and` or a comma. A name is in conflict when each gender has at least a third of its pronouns.
     """
     places = name_places(text, language, form)
     early = [own for own in places.values() if own[0] <= 1 / 3]
@@ -97,21 +99,20 @@ def name_places(text: str, language: Language, form: Form = "story") -> dict[str
 def _conflicts(text: str, names: list[str], language: Language) -> list[bool]:
     """For each name with two pronouns or more, whether they disagree."""
     he, she = Counter[str](), Counter[str]()
+    pronoun = _PRONOUN[language]
     subject: str | None = None  # the one person of the sentence before
     for sentence in split_sentences(_SPEECH.sub(_SPOKEN, text), language):
         sentence = sentence.strip()
         named = {name: places[0] for name in names if (places := mentions(name, sentence))}
-        of: str | None = None
-        if not _SOMEONE[language].search(sentence) and _SPOKEN not in sentence:
-            if len(named) == 1 and min(named.values()) <= _SUBJECT:
-                of = next(iter(named))
-            elif not named and any(gender[language].match(sentence) for gender in (_HE, _SHE)):
-                of = subject
-        if of is not None:
-            after = sentence[named.get(of, 0) :]
-            he[of] += len(_HE[language].findall(after))
-            she[of] += len(_SHE[language].findall(after))
-        subject = of if named else None
+        of, subject = subject, None
+        if _SOMEONE[language].search(sentence) or _SPOKEN in sentence or len(named) > 1:
+            continue
+        if named:
+            of = subject = next(iter(named)) if min(named.values()) <= _SUBJECT else None
+        found = pronoun.search(sentence, named[of]) if named and of else pronoun.match(sentence)
+        if of is not None and found is not None and not found[1]:
+            he[of] += found[2] is not None
+            she[of] += found[3] is not None
     counted = [(he[name], she[name]) for name in names if he[name] + she[name] >= 2]
     return [min(pair) >= sum(pair) / 3 for pair in counted]
 
