@@ -32,10 +32,21 @@ def blind(
 
     names = [name.strip() for name in (systems or "").split(",") if name.strip()]
     out = out or texts[0].with_name("blind.jsonl")
-    if report:
-        summary = write_summary(out, effect)
-    else:
-        options = {"rater": rater, "pairs": pairs, "effect": effect, "seed": seed, "repeat": repeat}
-        summary = judge_blind(texts, names, **options, out=out, port=port, browser=not no_browser)  # type: ignore[arg-type]
+    summary = (
+        write_summary(out, effect)
+        if report
+        else judge_blind(
+            texts,
+            names,
+            rater=rater,
+            pairs=pairs,
+            effect=effect,
+            seed=seed,
+            repeat=repeat,
+            out=out,
+            port=port,
+            browser=not no_browser,
+        )
+    )
     if summary:
         print(json.dumps(summary, ensure_ascii=False) if as_json else render(summary), end="\n" if as_json else "")

@@ -193,7 +193,8 @@ def _maximise(counts: Array, systems: int, steps: int = 100) -> Array:
 
 def _softmax(logits: Array) -> Array:
     weights: Array = np.exp(logits - logits.max(axis=2, keepdims=True))
-    return weights / weights.sum(axis=2, keepdims=True)
+    chance: Array = weights / weights.sum(axis=2, keepdims=True)
+    return chance
 
 
 def _win_probabilities(parameters: Array) -> Array:

@@ -9,7 +9,7 @@ import lzma
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from storyteller.corpus.language import identify_language
 from storyteller.errors import DataError
@@ -60,14 +60,21 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    opened = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
+        with _opened(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield _record(path, number, line)
     except (lzma.LZMAError, gzip.BadGzipFile, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be unpacked ({error}). Fetch it again.") from error
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".xz":
+        return cast(TextIO, lzma.open(path, "rt", encoding="utf-8"))
+    if path.suffix == ".gz":
+        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8"))
+    return path.open(encoding="utf-8")
 
 
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from typing import Any, get_args
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -41,6 +41,7 @@ _PAGE = {
     "/blind.css": ("blind.css", "text/css"),
     "/blind.js": ("blind.js", "text/javascript"),
 }
+_CHOICES: tuple[Choice, ...] = ("left", "right", "tie", "skip")
 _LARGEST = 64 * 1024
 _LONGEST_REASON = 4000
 
@@ -55,11 +56,11 @@ def application(session: Session) -> Starlette:
         given = await _body(request)
         if isinstance(given, Response):
             return given
-        place, choice, seconds, reason = (given.get(key) for key in ("place", "choice", "seconds", "reason"))
+        place, seconds, reason = (given.get(key) for key in ("place", "seconds", "reason"))
+        choice: Choice | None = next((known for known in _CHOICES if known == given.get("choice")), None)
         if (
             not isinstance(place, int)
-            or choice not in get_args(Choice)
-            or choice == "undo"
+            or choice is None
             or not isinstance(seconds, int | float)
             or not 0 <= seconds < 1e7
             or not isinstance(reason, str)

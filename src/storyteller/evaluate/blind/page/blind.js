@@ -22,7 +22,7 @@ const WORDS = {
     system: "System", strength: "log strength", sound: "How far to trust this",
     verdicts: "Verdicts", verdictsIs: s => `${s.verdicts}, ${percent(s.ties)} ties, ${s.skipped} skipped`,
     power: "Pairs needed", powerIs: e => `${e.pairs_needed} to see a preference of ${percent(e.asked)}; ` + (e.seen_with_these ? `these can see ${percent(e.seen_with_these)} or more` : "these are too few to see any"),
-    side: "Left side preferred", sideIs: p => `${p} (50 % is no bias)`, time: "Time per pair", timeIs: s => `${Math.round(s.median)} s (median)`,
+    side: "Left side preferred", sideIs: p => `${p} (50% is no bias)`, time: "Time per pair", timeIs: s => `${Math.round(s.median)} s (median)`,
     self: "With oneself", selfIs: (p, n) => `${p} the same when ${n} pairs came again, sides swapped`,
     others: "With others", othersIs: (p, n, alpha) => `${p} the same of ${n} shared pairs; Krippendorff's alpha ${alpha}`,
     unmeasured: "not measured", kept: "Everything is saved beside the judgements as JSON and Markdown. You may close this page.",
