@@ -148,7 +148,8 @@ class Reader:
     def _likelihoods(self, before: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         head = self.model.get_output_embeddings()
         found, entropies = [], []
-        for rows, wanted in zip(before.split(LOGIT_ROWS), targets.split(LOGIT_ROWS), strict=True):
+        for start in range(0, len(targets), LOGIT_ROWS):
+            rows, wanted = before[start : start + LOGIT_ROWS], targets[start : start + LOGIT_ROWS]
             logits = head(rows).float().log_softmax(-1)
             found.append(logits.gather(1, wanted[:, None])[:, 0])
             entropies.append(-(logits.exp() * logits).sum(-1))
