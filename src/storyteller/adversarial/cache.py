@@ -14,6 +14,8 @@ __all__ = ["GrowingCache"]
 class _Layer(DynamicLayer):  # type: ignore[misc]
     """Keys and values [rows, heads, room, width], of which the first `used` positions are filled."""
 
+    is_initialized: bool
+
     def __init__(self, room: int) -> None:
         super().__init__()
         self.room, self.used = room, 0

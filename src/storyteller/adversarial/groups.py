@@ -38,7 +38,7 @@ class Rows:
 
     def split(self, tokens: Tensor) -> list[Tensor]:
         """Per-token values [n, ...] cut into one tensor for each story."""
-        return list(tokens.split(self.lengths))
+        return list(torch.split(tokens, self.lengths))
 
 
 def lay_out(

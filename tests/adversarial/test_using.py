@@ -1,0 +1,105 @@
+"""The critic at work, on what a tiny refinement leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.adversarial.conftest import SMALL, stand_in
+from tests.tokens.stories import LAMP, SEAL
+
+from storyteller.adversarial import refine
+from storyteller.adversarial.using import Judgement, Likeness, StoryCritic, best_of, resample, synthetic_filter
+from storyteller.errors import CheckpointError, DataError
+from storyteller.recipe import load_recipe
+from storyteller.runs import Run
+from storyteller.tokens import Request
+
+
+def judged(realism: float, coherence: float = 0.0, tokens: int = 80) -> Judgement:
+    return Judgement(realism, coherence, (), tokens)
+
+
+@pytest.fixture(scope="module")
+def critic(tiny_llama: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> StoryCritic:
+    folder = tmp_path_factory.mktemp("critic") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+        recipe = load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", *SMALL, "train.steps=1"])
+        refine(recipe, folder, stand_in)
+    return StoryCritic.load(folder)
+
+
+@pytest.mark.parametrize(("text", "language"), [(SEAL, "en"), (LAMP, "zh")])
+def test_a_long_text_is_judged_in_parts_by_sentence(critic: StoryCritic, text: str, language: str) -> None:
+    request = Request(about="A seal.", language=language)  # type: ignore[arg-type]
+    (one,) = critic.judge(request, [text])
+    assert "".join(sentence for sentence, _ in one.sentences) == text
+    assert len(one.sentences) > 5
+    assert one.tokens == len(critic.template.tokenizer.encode(text))
+    assert critic.judge(request, [text]) == [one]
+
+
+def test_the_changes_of_the_sentences_add_up(critic: StoryCritic) -> None:
+    critic.recipe = critic.recipe.model_copy(
+        update={"rollout": critic.recipe.rollout.model_copy(update={"new_tokens": 1000})}
+    )
+    (one,) = critic.judge(Request(about="A seal."), [SEAL])
+    assert sum(change for _, change in one.sentences) == pytest.approx(one.realism, abs=1e-5)
+
+
+def test_a_text_without_a_word_is_told(critic: StoryCritic) -> None:
+    with pytest.raises(DataError, match="no word"):
+        critic.judge(Request(about="A seal."), ["  \n "])
+
+
+def test_a_beam_tells_a_story(critic: StoryCritic) -> None:
+    critic.recipe = critic.recipe.model_copy(
+        update={"rollout": critic.recipe.rollout.model_copy(update={"new_tokens": 24})}
+    )
+    request = Request(about="A seal.")
+    told = critic.beam(request, tokens=40, seed=1)
+    assert told
+    assert told == critic.beam(request, tokens=40, seed=1) != critic.beam(request, tokens=40, seed=2)
+
+
+def test_a_folder_without_a_refinement_is_told(tmp_path: Path) -> None:
+    recipe = load_recipe()
+    run = Run.create(tmp_path / "run", recipe, asked=recipe, data={})
+    with pytest.raises(CheckpointError, match="storyteller refine"):
+        StoryCritic.load(run.folder)
+
+
+def test_the_best_and_a_draw() -> None:
+    drafts = [judged(0.0), judged(2.0), judged(1.9, coherence=1.0)]
+    assert best_of(drafts) == 2
+    assert best_of(drafts, coherence=0) == 1
+    counts = [0, 0, 0]
+    for seed in range(3000):
+        counts[resample(drafts, seed, tau=1.0)] += 1
+    assert counts[1] / counts[0] == pytest.approx(7.39, rel=0.2)  # e squared
+    assert {resample(drafts, seed, tau=0.01) for seed in range(50)} == {1}
+
+
+def test_the_filter_keeps_what_is_real_coherent_and_new() -> None:
+    stories = [judged(float(i), coherence=-float(i == 17)) for i in range(20)]
+    kept, rejected = synthetic_filter(stories, [1.0] * 19 + [0.0], 0.5)
+    assert kept == [18, 16]
+    assert rejected == [3, 2, 1, 0]
+    agreed, _ = synthetic_filter(stories, [1.0] * 20, 0.5, second=[-float(i) for i in range(20)])
+    assert agreed == []
+    assert synthetic_filter([], [], 0.5) == ([], [])
+    with pytest.raises(DataError, match="all its values"):
+        synthetic_filter(stories, [1.0], 0.5)
+
+
+def test_likeness_is_a_percentile_within_the_length() -> None:
+    short = [judged(float(i), tokens=60) for i in range(100)]
+    long = [judged(10.0 + i, tokens=400) for i in range(100)]
+    likeness = Likeness.of([*short, *long, judged(0.0, tokens=20)])
+    assert likeness.percentile(judged(49.5, tokens=70)) == pytest.approx(50)
+    assert likeness.percentile(judged(49.5, tokens=420)) == pytest.approx(40)
+    assert likeness.percentile(judged(-1.0, tokens=60)) == 0
+    assert likeness.percentile(judged(1000.0, tokens=60)) == 100
+    assert likeness.percentile(judged(1.0, tokens=20)) is None
+    assert likeness.percentile(judged(1.0, tokens=5000)) is None
