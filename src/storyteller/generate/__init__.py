@@ -3,7 +3,8 @@
 `Storyteller` is the door: `Storyteller.load().write("A talking seal")` yields tokens. Behind it an `Engine` gives the
 logits of the next token (`torch` for every model, `llama` for speed on a CPU), `sampling` draws one of them,
 `stopping` finds a good end, `writing` is the loop that joins them, and `library` keeps what was told as files.
-`Storyteller.tell_many` writes many stories at once: `many` drives the same loops over a `BatchEngine`.
+`Storyteller.tell_many` writes many stories at once: `many` drives the same loops over a `BatchEngine`. `remote` asks a
+model behind an OpenAI-compatible address.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from storyteller.generate.engine import ENGINES, BatchEngine, Engine, EngineName, open_batch, open_engine
     from storyteller.generate.library import save_story
     from storyteller.generate.many import write_many
+    from storyteller.generate.remote import RemoteModel
     from storyteller.generate.sampling import Draw, Sampler, SamplingSettings
     from storyteller.generate.stopping import FinishReason
     from storyteller.generate.storyteller import Storyteller
@@ -29,6 +31,7 @@ __all__ = [
     "Engine",
     "EngineName",
     "FinishReason",
+    "RemoteModel",
     "Sampler",
     "SamplingSettings",
     "Storyteller",
@@ -52,6 +55,7 @@ __getattr__ = late(
         "open_engine": "engine",
         "save_story": "library",
         "write_many": "many",
+        "RemoteModel": "remote",
         "Draw": "sampling",
         "Sampler": "sampling",
         "SamplingSettings": "sampling",
