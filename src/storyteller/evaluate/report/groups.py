@@ -12,10 +12,13 @@ from storyteller.evaluate.report.plots import Axis, Labelled, strip
 from storyteller.evaluate.report.reading import GROUPS
 from storyteller.evaluate.report.view import View
 
-__all__ = ["COPIES", "PHRASES", "gate_table", "group_sections"]
+__all__ = ["COPIES", "NOTES", "PHRASES", "gate_table", "group_sections"]
 
 PHRASES, COPIES = 8, 8
 """Over-used phrases and copied spans told of each system, and of all."""
+
+NOTES = 3
+"""Notes that stand on the first page already."""
 
 
 def group_sections(view: View) -> list[Html]:

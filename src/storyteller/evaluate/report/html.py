@@ -11,7 +11,7 @@ from importlib import resources
 from storyteller.evaluate.findings import Findings, Sample
 from storyteller.evaluate.report.appendix import last_page
 from storyteller.evaluate.report.charts import frontier_charts, frontiers
-from storyteller.evaluate.report.groups import gate_table, group_sections
+from storyteller.evaluate.report.groups import NOTES, gate_table, group_sections
 from storyteller.evaluate.report.markup import Html, join, tag
 from storyteller.evaluate.report.reading import GROUPS
 from storyteller.evaluate.report.sentences import gate_sentence, lede, sentences, verdict
@@ -64,7 +64,7 @@ def _first_page(view: View) -> Html:
         _refusals(view),
         tag("h2", words.what_we_found),
         found,
-        *(tag("p", note, class_="note") for note in view.findings.notes[:3]),
+        *(tag("p", note, class_="note") for note in view.findings.notes[:NOTES]),
         _glance(view),
         _samples(view),
         class_="first",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from storyteller.evaluate.findings import Comparison, Findings, Group, HeatMap, Metric, Sample
 from storyteller.evaluate.report.appendix import setting_text
 from storyteller.evaluate.report.charts import frontiers, people_point, widest
-from storyteller.evaluate.report.groups import COPIES, PHRASES
+from storyteller.evaluate.report.groups import COPIES, NOTES, PHRASES
 from storyteller.evaluate.report.markup import plain
 from storyteller.evaluate.report.numbers import number, p_value, with_interval
 from storyteller.evaluate.report.reading import GROUPS
@@ -18,7 +18,7 @@ from storyteller.evaluate.report.view import ReportLanguage, View
 __all__ = ["cell", "fenced", "render_markdown"]
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>&|~$])")
-_AT_START = re.compile(r"^(#|[-+=]|\d+(?=[.)](?:\s|$)))")
+_AT_START = re.compile(r"^(#|[-+](?=\s|$)|[-=](?=[-=\s]|$)|\d+(?=[.)](?:\s|$)))")
 # Sites turn addresses into links by themselves, also where the letters are escaped; an entity stops them.
 _LINKS = (
     (re.compile(r":(?=//)"), "&#58;"),
@@ -78,6 +78,7 @@ def _first_page(view: View) -> list[str]:
     if told:
         blocks.append("\n>\n".join(f"> {line}" for line in [f"**{words.refused_heading}**", *told]))
     blocks += [f"## {words.what_we_found}", _listed(sentences(reading, words))]
+    blocks += [f"*{cell(note)}*" for note in view.findings.notes[:NOTES] if note.strip()]
     systems = reading.at_a_glance
     rows = [
         [f"{words.groups[group].question} {words.measured_by}{words.colon}{words.name(main)} {words.direction(main)[0]}",

@@ -48,17 +48,17 @@ def lede(reading: Reading, words: Wording) -> str:
     )
     told = told[:1].upper() + told[1:] if not names else told
     beside = words.beside_people if names and reading.human else "" if reading.human else words.no_people
-    return words.space.join(part for part in (told, beside, words.with_faults if faults else "") if part)
+    return words.space.join(words.spaced(part) for part in (told, beside, words.with_faults if faults else "") if part)
 
 
 def sentences(reading: Reading, words: Wording) -> list[str]:
     """Up to six findings: pairs of models, what judges tell, models against people, what could have been seen."""
-    told = [_pair(reading, words, *pair) for pair in reading.pairs()[:TOLD]]
+    told: list[str | None] = [_pair(reading, words, *pair) for pair in reading.pairs()[:TOLD]]
     told += [_judged(reading, words), *(_against_people(reading, words, model) for model in _told_models(reading))]
     told.append(_power(reading, words))
     if not reading.findings.comparisons:
         told.append(words.not_tested if len(reading.findings.systems) < 2 else words.nothing_to_claim)
-    return [sentence for sentence in told if sentence]
+    return [words.spaced(sentence) for sentence in told if sentence]
 
 
 def verdict(reading: Reading, words: Wording, group: Group) -> str:
@@ -167,14 +167,14 @@ def _judged(reading: Reading, words: Wording) -> str | None:
         figure = reading.figure(main, model)
         if figure and figure.interval:
             one = figure.interval
-            share = Interval(*(None if v is None else 100 * v for v in (one.value, one.low, one.high)), one.n)  # type: ignore[arg-type]
-            items.append(words.judged_beside.format(
-                value=number(share.value, 0), interval=range_of(share, 0), system=model.label).replace("  ", " "))  # fmt: skip
-    return (
-        words.judged.format(metric=words.name(main).partition(" (")[0].partition("（")[0], items=words.listed(items))
-        if items
-        else None
-    )
+            low, high = (None if end is None else 100 * end for end in (one.low, one.high))
+            share = Interval(100 * one.value, low, high, one.n)
+            told = words.judged_beside.format(
+                value=number(share.value, 0), interval=range_of(share, 0), system=model.label
+            )
+            items.append(told.replace("  ", " "))
+    judge = words.name(main).partition(" (")[0].partition("（")[0]
+    return words.judged.format(metric=judge, items=words.semicolon.join(items)) if items else None
 
 
 def _against_people(reading: Reading, words: Wording, model: System) -> str | None:
@@ -190,7 +190,7 @@ def _against_people(reading: Reading, words: Wording, model: System) -> str | No
 
 
 def _values(reading: Reading, words: Wording, comparison: Comparison, model: System) -> str | None:
-    """`distinct-2 (0.41, people: 0.65)`."""
+    """`distinct-2 (0.41, people 0.65)`."""
     metric = reading.metric(comparison.metric)
     figures = [reading.figure(metric, system) for system in (model, reading.human) if system]
     values = [figure.interval.value for figure in figures if figure and figure.interval]
@@ -198,11 +198,9 @@ def _values(reading: Reading, words: Wording, comparison: Comparison, model: Sys
         return None
     if metric.key in words.plain:
         ours, theirs = (number(100 * value, 0) for value in values)
-        return words.plain[metric.key].format(
-            ours=ours, theirs=theirs, people=words.people, comma=words.comma, colon=words.colon
-        )
+        return words.plain[metric.key].format(ours=ours, theirs=theirs)
     ours, theirs = (number(value, reading.decimals(metric.key)) for value in values)
-    return words.name(metric) + words.bracket.format(f"{ours}{words.comma}{words.people}{words.colon}{theirs}")
+    return words.beside.format(name=words.name(metric), ours=ours, theirs=theirs)
 
 
 def _power(reading: Reading, words: Wording) -> str | None:

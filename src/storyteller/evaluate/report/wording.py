@@ -33,6 +33,7 @@ class Wording:
     colon: str
     full_stop: str
     comma: str
+    semicolon: str
     last_and: str
     bracket: str
 
