@@ -56,7 +56,7 @@ class CopyIndex:
         self._ids, self._suffixes, self._stories = np.asarray(ids), np.asarray(suffixes), stories
         self._number = {word: number for number, word in enumerate(kinds, len(stories))}
         # Where the suffixes of each first token begin.
-        self._firsts = np.searchsorted(ids[suffixes], np.arange(len(stories) + len(kinds) + 1))
+        self._firsts = np.cumsum(np.bincount(ids + 1, minlength=len(stories) + len(kinds) + 1))
         self._ends = np.flatnonzero(ids < len(stories))
 
     @classmethod
@@ -114,7 +114,7 @@ class CopyIndex:
             alive, low, high = alive[on], low[on], high[on]
             wanted = ids[alive + length]
             low, high = (self._bound(low, high, length, wanted + after) for after in (0, 1))
-            on = (low < high) & (wanted != _UNKNOWN)
+            on = low < high
             alive, low, high = alive[on], low[on], high[on]
         return found
 
