@@ -41,7 +41,8 @@ PEOPLE = (
 _LEARNED = "Learned from faults put into people's stories: it knows no taste, and nothing of faults far apart."
 SCORE = Metric(
     "coherence", "coherence", "coherence", "human",
-    "The scorer's log odds that a text is a story as written and not one with a fault put in.", _LEARNED,
+    "The scorer's log odds that a text is a story as written and not one with a fault put in.",
+    _LEARNED + " Half of it is the base model's likelihood: texts of that model look more coherent than they are.",
 )  # fmt: skip
 ORDER = Metric(
     "order", "order noticed", "coherence", "human",
@@ -54,7 +55,7 @@ SPLICE = Metric(
 
 #: Texts of each system that the scorer reads, those whose order it is tested on, and words of each: the base model reads
 #: them all, and more of them would take most of the suite's time.
-SCORED, TESTED, WORDS = 100, 50, 100
+SCORED, TESTED, WORDS = 60, 40, 100
 
 #: Texts that must have people in them before a share of them is given.
 LEAST = 20
