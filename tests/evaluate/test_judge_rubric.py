@@ -62,6 +62,8 @@ def test_the_question_is_in_the_language_of_the_texts() -> None:
     assert english["content"].index("one") < english["content"].index("two")
     assert '{"better": "A"}' in english["content"]
     assert "（不详）" in chinese["content"]
+    (going_on,) = judge_messages("海豹说：", "一", "二", "zh", continues=True)
+    assert "续写以下文字：\n\n海豹说：" in going_on["content"]
     assert "更好" in chinese["content"]
     assert parse_answer(english["content"]) is None  # a model that only echoes has said nothing
     assert parse_answer(chinese["content"]) is None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from storyteller.errors import DataError
 from storyteller.evaluate.pairs import choose_pairs, tidy
 from storyteller.evaluate.texts import Text
+from storyteller.tokens.request import Request
 
 
 def told(system: str, prompts: int, samples: int = 1, **more: object) -> list[Text]:
@@ -74,6 +75,14 @@ def test_languages_do_not_mix_and_the_same_text_is_no_pair() -> None:
     ]
     (pair,) = choose_pairs(same + other)
     assert (pair.prompt_id, pair.language) == ("3", "en")
+
+
+@pytest.mark.parametrize("before", [None, "守塔人说："])
+def test_a_prompt_may_be_a_passage_to_go_on_from(before: str | None) -> None:
+    request = Request(language="zh", task="continue" if before else "write", before=before)
+    texts = [Text(words, words, "1", "zh", prompt=" 「灯塔」 ", request=request) for words in ("海", "天")]
+    (pair,) = choose_pairs(texts)
+    assert (pair.prompt, pair.continues) == ("“灯塔”", before is not None)
 
 
 def test_one_temperature_of_a_system() -> None:

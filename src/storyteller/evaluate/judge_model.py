@@ -97,7 +97,8 @@ def ask_judge(
 
     def ask(pair: Pair, order: str) -> str:
         a, b = (pair.first_text, pair.second_text) if order == "first" else (pair.second_text, pair.first_text)
-        return client.chat(judge_messages(pair.prompt, a, b, pair.language), max_tokens=max_tokens).text
+        question = judge_messages(pair.prompt, a, b, pair.language, continues=pair.continues)
+        return client.chat(question, max_tokens=max_tokens).text
 
     with ThreadPoolExecutor(workers) as pool, progress(len(wanted), "asking the judge") as advance:
         asked = {pool.submit(ask, pair, order): (pair, order) for (_, order), pair in wanted.items()}

@@ -53,6 +53,7 @@ is better, {{"better": "tie"}}.""",
 
 请用一句话说明理由，最后给出一个 JSON 对象：{{"better": "A"}} 或 {{"better": "B"}}；若不相上下，则为 {{"better": "tie"}}。""",
 }
+_CONTINUE: dict[Language, str] = {"en": "Continue this passage:\n\n", "zh": "续写以下文字：\n\n"}
 _NO_PROMPT: dict[Language, str] = {"en": "(not known)", "zh": "（不详）"}
 
 _NAME = r"(?:(?:text|story|option|response|文字|文本|故事|选项|作品)[\s_]*)?"
@@ -78,9 +79,10 @@ _FORMS = tuple(
 )
 
 
-def judge_messages(prompt: str, a: str, b: str, language: Language) -> list[Message]:
-    """The question for one pair in one order."""
-    content = _RUBRIC[language].format(prompt=prompt or _NO_PROMPT[language], a=a, b=b)
+def judge_messages(prompt: str, a: str, b: str, language: Language, *, continues: bool = False) -> list[Message]:
+    """The question for one pair in one order; `continues`: the texts go on from the prompt, which is a passage."""
+    asked = (_CONTINUE[language] + prompt if continues else prompt) or _NO_PROMPT[language]
+    content = _RUBRIC[language].format(prompt=asked, a=a, b=b)
     return [{"role": "user", "content": content}]
 
 

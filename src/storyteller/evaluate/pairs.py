@@ -29,7 +29,8 @@ _CURLY = str.maketrans("「」『』", "“”‘’")
 class Pair:
     """Two tidied texts on one prompt; `first` and `second` are their systems, by name.
 
-    `id` is the same for every rater and judge, `cluster` what is drawn as one in the bootstrap.
+    `id` is the same for every rater and judge, `cluster` what is drawn as one in the bootstrap; `continues` says that the
+    texts go on from the prompt, which is a passage then.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Pair:
     prompt_id: str
     cluster: str
     language: Language
+    continues: bool = False
 
 
 def choose_pairs(
@@ -125,5 +127,6 @@ def _meetings(
 def _pair(one: Text, other: Text, first: str, second: str) -> Pair:
     left, right = tidy(one.text, one.language), tidy(other.text, other.language)
     digest = hashlib.sha256("\0".join((one.prompt_id, first, second, left, right)).encode()).hexdigest()[:12]
-    prompt = (one.prompt or other.prompt).strip()
-    return Pair(digest, first, second, left, right, prompt, one.prompt_id, one.cluster, one.language)
+    prompt = tidy(one.prompt or other.prompt, one.language)
+    continues = bool(one.request and one.request.before)
+    return Pair(digest, first, second, left, right, prompt, one.prompt_id, one.cluster, one.language, continues)

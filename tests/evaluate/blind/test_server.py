@@ -49,7 +49,7 @@ def test_no_answer_before_the_end_names_a_system(tmp_path: Path) -> None:
 
 def test_lengths_and_hidden_marks_do_not_reach_the_page(tmp_path: Path) -> None:
     pair = client(tmp_path / "b.jsonl", language="zh").get("/api/state").json()["pair"]
-    assert set(pair) == {"place", "language", "prompt", "left", "right"}
+    assert set(pair) == {"place", "language", "prompt", "continues", "left", "right"}
     assert pair["language"] == "zh"
     assert "<b>" in pair["prompt"]  # as it is: the page writes it as text
 

@@ -67,6 +67,7 @@ class Session:
             "place": self.showings.index(current),
             "language": current.pair.language,
             "prompt": current.pair.prompt,
+            "continues": current.pair.continues,
             "left": current.left[1],
             "right": current.right[1],
         }

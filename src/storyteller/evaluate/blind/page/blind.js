@@ -7,7 +7,7 @@ const WORDS = {
     intro: "You will see two texts on the same prompt at a time, and say which is the better piece of writing. Nobody, you included, is told who wrote them until the end; a few pairs come twice.",
     rules: "There is no right answer. If you like both equally, say so. Every answer is saved at once: you may close the page and go on later.",
     amount: n => `${n} pairs.`, count: (done, all) => `${done} of ${all}`,
-    begin: "Begin", prompt: "Both were asked for", a: "A", b: "B",
+    begin: "Begin", prompt: "The prompt for both", passage: "Both go on from here", a: "A", b: "B",
     left: "A is better", right: "B is better", tie: "Equal", undo: "Undo", skip: "Skip",
     reason: "Why?", hint: "optional",
     now: (n, all) => `Pair ${n} of ${all}.`, undone: "The last answer is taken back.",
@@ -34,7 +34,7 @@ const WORDS = {
     intro: "每次您会看到同一题目下的两篇文字，请判断哪一篇写得更好。全部评完之前，包括您在内没有人会被告知出自谁手；少数几对会出现两次。",
     rules: "没有标准答案。若觉得不相上下，就选“一样好”。每个回答都会立即保存，可以随时关闭页面，以后再继续。",
     amount: n => `共 ${n} 对。`, count: (done, all) => `${done} / ${all}`,
-    begin: "开始", prompt: "两篇的题目", a: "甲", b: "乙",
+    begin: "开始", prompt: "两篇的题目", passage: "两篇都从这里接着写", a: "甲", b: "乙",
     left: "甲更好", right: "乙更好", tie: "一样好", undo: "撤回", skip: "跳过",
     reason: "理由", hint: "可不填",
     now: (n, all) => `第 ${n} 对，共 ${all} 对。`, undone: "已撤回上一个回答。",
@@ -149,6 +149,7 @@ function show(said = "") {
   $("back").disabled = !done;
   if (page === "judging") {
     $("asked").hidden = !pair.prompt;
+    $("asked-title").textContent = t(pair.continues ? "passage" : "prompt");
     write($("prompt"), pair.prompt, pair.language);
     write($("text-a"), pair.left, pair.language);
     write($("text-b"), pair.right, pair.language);
