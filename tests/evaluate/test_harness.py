@@ -52,7 +52,8 @@ def test_a_local_task_gives_the_accuracy_computed_directly(tiny_llama: Path, fol
         ]  # type: ignore[attr-defined]
         totals = [score.total for score in reader.score_ids([(encode(str(row["context"])), endings)])[0]]
         right += totals.index(max(totals)) == row["label"]
-    report = evaluate_tasks([str(tiny_llama)], ["tiny_endings"], task_folder=folder)
+    report = evaluate_tasks([str(tiny_llama)], ["tiny_endings"], task_folder=folder, out=folder / "report")
+    assert json.loads((folder / "report" / "tasks.json").read_text()) == report
     found = report["models"][str(tiny_llama)]["tiny_endings"]
     assert found["n"] == len(QUESTIONS)
     assert found["figures"]["acc"]["value"] == pytest.approx(right / len(QUESTIONS))

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from storyteller.errors import DataError
 from storyteller.evaluate.log_probabilities import LogProbabilities
+from storyteller.runs import write_atomic, write_json
 from storyteller.runs.console import say
 
 __all__ = ["evaluate_tasks", "render_tasks"]
@@ -31,11 +32,13 @@ def evaluate_tasks(
     limit: int | None = None,
     shots: int | None = None,
     precision: Literal["auto", "float32", "bfloat16"] = "float32",
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Run lm-eval's tasks, named or in `task_folder`, on each model: its figures with its own standard errors.
 
-    `limit` takes the first documents of each task, `shots` sets the number of examples before each question. Raises
-    `DataError` when lm-eval is not installed, a task is not known, or its data cannot be had.
+    `limit` takes the first documents of each task, `shots` sets the number of examples before each question. Writes
+    `tasks.json` and `tasks.md` to `out` when it is given. Raises `DataError` when lm-eval is not installed, a task is not
+    known, or its data cannot be had.
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise DataError('lm-eval is not installed. Run: pip install "storyteller[lm-eval]"')
@@ -49,11 +52,15 @@ def evaluate_tasks(
         for name in names:
             say(f"{name}: {', '.join(tasks)}")
             results[name] = _evaluate(name, tasks, manager, limit, shots, precision)
-    return {
+    report = {
         "lm_eval": importlib.metadata.version("lm-eval"),
         "settings": {"limit": limit, "shots": shots, "precision": precision},
         "models": results,
     }
+    if out is not None:
+        write_json(out / "tasks.json", report)
+        write_atomic(out / "tasks.md", render_tasks(report))
+    return report
 
 
 def render_tasks(report: dict[str, Any]) -> str:
