@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storyteller.corpus.language import count_words, split_sentences
+from storyteller.corpus.language import count_words
 from storyteller.corpus.story import Language
 
 __all__ = ["length_features", "ngram_features", "punctuation_features"]
@@ -55,19 +55,18 @@ def length_features(human: Sequence[str], system: Sequence[str], language: Langu
     return _classes(np.array([count_words(text, language) for text in (*human, *system)], np.float64))
 
 
-def punctuation_features(human: Sequence[str], system: Sequence[str], language: Language) -> NDArray[np.float64]:
-    """How often each mark stands in a sentence, and which one the text ends with; no word, and no length of the text."""
+def punctuation_features(human: Sequence[str], system: Sequence[str]) -> NDArray[np.float64]:
+    """The share of each mark among a text's marks, and which one the text ends with: no word, and no length."""
     texts = [*human, *system]
     found = [_MARK.findall(text) for text in texts]
     place = {mark: number for number, mark in enumerate(sorted({mark for marks in found for mark in marks}))}
-    rates = np.zeros((len(texts), 2 * len(place)))
+    shares = np.zeros((len(texts), 2 * len(place)))
     for row, (text, marks) in enumerate(zip(texts, found, strict=True)):
-        sentences = max(1, len(split_sentences(text, language)))
         for mark in marks:
-            rates[row, place[mark]] += 1 / sentences
+            shares[row, place[mark]] += 1 / len(marks)
         if text and text[-1] in place:
-            rates[row, len(place) + place[text[-1]]] = 1.0
-    return np.asarray((rates - rates.mean(0)) / np.maximum(rates.std(0), 1e-9))
+            shares[row, len(place) + place[text[-1]]] = 1.0
+    return np.asarray((shares - shares.mean(0)) / np.maximum(shares.std(0), 1e-9))
 
 
 def _words(text: str, language: Language) -> list[str]:
