@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from storyteller.evaluate.judges import Verdict, difference, judge
 from storyteller.evaluate.diversity import distinct
+from storyteller.evaluate.judges import Verdict, difference, judge
 from storyteller.evaluate.matching import equalise, normalise
 from storyteller.evaluate.statistics import Resampled, holm
 
