@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from storyteller.evaluate.bootstrap import Interval
 from storyteller.evaluate.findings import Curve, Frontier, HeatMap
@@ -19,6 +20,7 @@ __all__ = [
 COLOURS = 6
 DASHES = (None, "7 3", "2 3", "9 3 2 3")
 WIDTH, HEIGHT, TOP = 720, 420, 34.0
+Written = Literal["all", "ends", "none"]
 STEPS = 9
 """Shades of a heat map."""
 
@@ -139,28 +141,31 @@ def frontier_plot(
     if people[1] is not None:
         at = y(people[1])
         parts.append(tag("line", class_="people", x1=70, x2=WIDTH - 24, y1=at, y2=at))
+    # Temperatures are written at the points: at all, at the ends of each line where points are many, or not where all are one.
+    temperatures = len({point.temperature for point in points})
+    written: Written = "none" if temperatures < 2 else "all" if len(points) <= 14 else "ends"
     for name in dict.fromkeys(point.name for point in points):
         line = sorted((p for p in points if p.name == name), key=lambda p: (p.temperature is None, p.temperature or 0))
-        parts.append(_frontier_line(line, x, y, label(name), every=len(points) <= 14))
+        parts.append(_frontier_line(line, x, y, label(name), written=written))
     described = f"{titles[1]} / {titles[0]}"
     return _svg(HEIGHT, described, *parts)
 
 
-def _frontier_line(line: Sequence[Frontier], x: Axis, y: Axis, label: Labelled, every: bool) -> Html:
+def _frontier_line(line: Sequence[Frontier], x: Axis, y: Axis, label: Labelled, written: Written) -> Html:
     path = " ".join(f"{x(p.diversity):.1f},{y(p.quality.value):.1f}" for p in line)
     parts = [tag("polyline", points=path, class_="line", stroke_dasharray=label.dashes)]
     for place, point in enumerate(line):
         at, up = x(point.diversity), y(point.quality.value)
         low, high = point.quality.low, point.quality.high
-        written = "" if point.temperature is None else f"{point.temperature:g}"
-        name = f"{label.name} @{written}" if written else label.name
+        temperature = "" if point.temperature is None else f"{point.temperature:g}"
+        name = f"{label.name} @{temperature}" if temperature else label.name
         told = f"{name}: {with_interval(point.quality, 3)}; {number(point.diversity, 3)}"
         bar = None
         if low is not None and high is not None:
             bar = tag("line", class_="bar thin", x1=at, x2=at, y1=y(low), y2=y(high))
         parts.append(tag("g", tag("title", told), bar, marker(label, at, up)))
-        if written and (every or place in (0, len(line) - 1)):
-            parts.append(tag("text", written, x=at + 9, y=up - 8 if place % 2 == 0 else up + 16, class_="small"))
+        if written == "all" or (written == "ends" and place in (0, len(line) - 1)):
+            parts.append(tag("text", temperature, x=at + 9, y=up - 8 if place % 2 == 0 else up + 16, class_="small"))
     return tag("g", *parts, class_=series_class(label))
 
 

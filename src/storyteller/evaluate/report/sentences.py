@@ -79,7 +79,7 @@ def verdict(reading: Reading, words: Wording, group: Group) -> str:
         return told.format(better.pop()) + (words.verdict_of.format(k=len(seen), n=len(ours)) if len(ours) > 1 else "")
     if len(ours) > 1:
         return words.verdict_some.format(k=len(seen), n=len(ours))
-    return words.verdict_differ.format(a=ours[0].a, b=ours[0].b)
+    return words.verdict_differ
 
 
 def _beside_people(reading: Reading, words: Wording, main: Metric) -> str:

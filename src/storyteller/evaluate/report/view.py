@@ -91,7 +91,8 @@ class View:
         if self.reading.outcome(comparison) == "unseen":
             return words.verdict_none
         if better is None:
-            return words.verdict_differ.format(a=self.name(comparison.a), b=self.name(comparison.b))
+            people = self.reading.human and self.reading.human.label in (comparison.a, comparison.b)
+            return words.verdict_unlike if people else words.verdict_differ
         nearer = self.reading.metric(comparison.metric).better == "human"
         return (words.verdict_nearer if nearer else words.verdict_better).format(self.name(better))
 
