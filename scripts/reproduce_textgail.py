@@ -4,8 +4,9 @@ FILE is JSON Lines (also .xz) of `system` (mle or textgail), `temperature`, `see
 for each system and temperature distinct-2 and the AUC of both judges (mean of the seeds, lower is more real), then the
 differences at matched diversity with paired bootstrap over the prompts, and Holm's correction over the family.
 
-The gate of length complains: human endings are shorter (8.6 words, not 10.8). So everything is said twice: as it is, with
-the gate overridden, and on the pairs whose endings have as many words as their human ones, where the gate of length is open.
+An ending of one word is left out with its human one. The gate of length complains: human endings are shorter (8.6 words,
+not 10.8). So everything is said twice: as it is, with the gate overridden, and on the pairs whose endings have as many
+words as their human ones, where the gate of length is open.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from storyteller.corpus.language import count_words
 from storyteller.evaluate.diversity import distinct
 from storyteller.evaluate.judges import Verdict, difference, judge
 from storyteller.evaluate.matching import equalise, normalise
@@ -53,7 +55,8 @@ def read(path: Path, temperatures: Sequence[float], seeds: Sequence[int]) -> End
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            if row["temperature"] in temperatures and row["seed"] in seeds:
+            words = min(count_words(row[side], "en") for side in ("human", "generated"))
+            if row["temperature"] in temperatures and row["seed"] in seeds and words > 1:
                 found[row["system"], row["temperature"]][row["seed"]].append(row)
     return {key: list(runs.values()) for key, runs in sorted(found.items())}
 
