@@ -132,7 +132,7 @@ def test_a_failing_server_ends_the_run_and_the_next_goes_on(tmp_path: Path, faul
             judge_texts([path], [], client, workers=1)
     kept = (tmp_path / "judge.jsonl").read_text().splitlines()
     assert len(kept) == 5
-    assert set(json.loads(kept[0])) == {"model", "pair", "order", "answer", "systems", "prompt_id"}
+    assert set(json.loads(kept[0])) == {"model", "question", "answer", "pair", "order"}
     with fake_openai(perfect) as fake, RemoteModel(fake.url, "wise") as client:
         summary = judge_texts([path], ["good", "dull"], client)
     assert len(fake.asked) == 24 - 5

@@ -8,11 +8,11 @@ each, so its order is that of the plain win rates when everybody meets everybody
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from math import ceil
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import Interval, cluster_weights, ratio_interval
 
-__all__ = ["Comparison", "Strengths", "detectable", "fit", "sample_size", "win_rate"]
+__all__ = ["Comparison", "Strengths", "detectable", "fit", "meetings", "sample_size", "win_rate"]
 
 Array = NDArray[np.float64]
 
@@ -91,6 +91,22 @@ def win_rate(comparisons: Iterable[Comparison], first: str, second: str, resampl
     if not points:
         raise DataError(f"{first} and {second} were never compared with one another.")
     return ratio_interval(points, [1.0] * len(points), clusters, resamples)
+
+
+def meetings(comparisons: Sequence[Comparison], found: Strengths, resamples: int = 2000) -> list[dict[str, Any]]:
+    """Each two systems of a fit, the stronger one first, as JSON: wins, ties, losses, win rate, and the model's own.
+
+    Systems that met only through others have no win rate (null).
+    """
+    rows = []
+    for first, second in combinations(found.strengths, 2):
+        met = [verdict for verdict in comparisons if {verdict.first, verdict.second} == {first, second}]
+        won = [{"first": verdict.first, "second": verdict.second}.get(verdict.result) for verdict in met]
+        counts = {"wins": won.count(first), "ties": won.count(None), "losses": won.count(second)}
+        rate = asdict(win_rate(met, first, second, resamples)) if met else None
+        model = asdict(found.probabilities[first, second])
+        rows.append({"first": first, "second": second, **counts, "win_rate": rate, "model": model})
+    return rows
 
 
 def sample_size(effect: float, power: float = 0.8, alpha: float = 0.05, ties: float = 0.0) -> int:

@@ -7,6 +7,7 @@ pairs that people judged the report says that nothing is known about the judge.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -16,13 +17,14 @@ from typing import Any, Literal
 from storyteller.corpus.language import count_words
 from storyteller.errors import DataError
 from storyteller.evaluate.agreement import share_interval
+from storyteller.evaluate.blind.results import meeting_table, percent
 from storyteller.evaluate.bootstrap import ratio_interval
-from storyteller.evaluate.bradley_terry import Comparison, detectable, fit, win_rate
+from storyteller.evaluate.bradley_terry import Comparison, detectable, fit, meetings
 from storyteller.evaluate.human_pairs import read_human_pairs
 from storyteller.evaluate.judge_rubric import judge_messages, parse_answer
 from storyteller.evaluate.pairs import Pair, choose_pairs
 from storyteller.evaluate.texts import HUMAN, read_texts
-from storyteller.generate.remote import RemoteModel
+from storyteller.generate.remote import Message, RemoteModel
 from storyteller.models import catalogue
 from storyteller.runs.console import progress, say
 from storyteller.runs.files import read_json, write_atomic, write_json
@@ -86,28 +88,29 @@ def ask_judge(
 ) -> dict[tuple[str, str], str]:
     """The raw answers by pair and order (`first`: its first text stands as A), each asked once and kept in `out`.
 
-    What `out` holds already is not asked again. `GenerationError` ends the run; the answers so far are kept.
+    A question that `out` has an answer of this model to is not asked again. `GenerationError` ends the run; the answers
+    so far are kept.
     """
-    answers = {
-        (record["pair"], record["order"]): record["answer"]
+    known = {
+        record["question"]: record["answer"]
         for _, record in read_lines(out)
-        if record.get("model") == client.model and record.keys() >= {"pair", "order", "answer"}
+        if record.get("model") == client.model and record.keys() >= {"question", "answer"}
     }
-    wanted = {(pair.id, order): pair for pair in pairs for order in _ORDERS if (pair.id, order) not in answers}
+    questions = {(pair.id, order): _question(pair, order) for pair in pairs for order in _ORDERS}
+    answers = {key: known[_digest(asked)] for key, asked in questions.items() if _digest(asked) in known}
+    wanted = [key for key in questions if key not in answers]
 
-    def ask(pair: Pair, order: str) -> str:
-        a, b = (pair.first_text, pair.second_text) if order == "first" else (pair.second_text, pair.first_text)
-        question = judge_messages(pair.prompt, a, b, pair.language, continues=pair.continues)
-        return client.chat(question, max_tokens=max_tokens).text
+    def ask(key: tuple[str, str]) -> str:
+        return client.chat(questions[key], max_tokens=max_tokens).text
 
     with ThreadPoolExecutor(workers) as pool, progress(len(wanted), "asking the judge") as advance:
-        asked = {pool.submit(ask, pair, order): (pair, order) for (_, order), pair in wanted.items()}
+        asked = {pool.submit(ask, key): key for key in wanted}
         try:
             for future in as_completed(asked):
-                pair, order = asked[future]
-                answers[pair.id, order] = future.result()
-                record = {"model": client.model, "pair": pair.id, "order": order, "answer": answers[pair.id, order]}
-                append_line(out, record | {"systems": [pair.first, pair.second], "prompt_id": pair.prompt_id})
+                key = asked[future]
+                answers[key] = future.result()
+                record = {"model": client.model, "question": _digest(questions[key]), "answer": answers[key]}
+                append_line(out, record | {"pair": key[0], "order": key[1]})
                 advance()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -131,19 +134,14 @@ def render_verdicts(summary: Mapping[str, Any]) -> str:
     """The summary as Markdown: the verdicts, the judge's faults, and whether people agree with it."""
     lines = [f"# Verdicts of {summary['judge']}", ""]
     if summary["systems"]:
-        lines += ["| | preferred | ties | not preferred | win rate, ties as half | Bradley-Terry |", "|-|-|-|-|-|-|"]
-        for m in summary["meetings"]:
-            row = (f"{m['first']} against {m['second']}", m["wins"], m["ties"], m["losses"])
-            cells = (*row, _percent(m["win_rate"]), _percent(m["model"]))
-            lines.append(f"| {' | '.join(map(str, cells))} |")
-        lines.append("")
+        lines += [*meeting_table(summary["meetings"]), ""]
     seen = summary["seen_with_these"]
     can = "nothing, not even a unanimous preference" if seen is None else f"a preference of {seen:.0%} or more"
     lines += [
         f"- {summary['verdicts']} of {summary['pairs']} pairs have a verdict; they can see {can} (power 80 %).",
         f"- Not readable: {summary['unparsable_answers']} of {summary['answers']} answers; their pairs are left out.",
-        f"- Position: {_percent(summary['position_bias'])} of the pairs went to the same place in both orders, and count "
-        f"as ties; of all decided answers {_percent(summary['said_a'])} named the text that stood first.",
+        f"- Position: {percent(summary['position_bias'])} of the pairs went to the same place in both orders, and count "
+        f"as ties; of all decided answers {percent(summary['said_a'])} named the text that stood first.",
         f"- **Agreement with people: {_agreement(summary['people'])}**",
     ]
     return "\n".join(lines) + "\n"
@@ -156,9 +154,9 @@ def _agreement(people: Mapping[str, Any] | None) -> str:
         return f"not measured: no verdict on any of {people['pairs']} pairs could be read."
     agreement = people["agreement"]
     said = (
-        f"{_percent(agreement)} of {people['verdicts']} pairs that people judged, ties as half "
+        f"{percent(agreement)} of {people['verdicts']} pairs that people judged, ties as half "
         f"({people['agree']} agree, {people['disagree']} disagree, {people['ties']} ties); "
-        f"preferring the longer text would agree on {_percent(people['longer'])}."
+        f"preferring the longer text would agree on {percent(people['longer'])}."
     )
     if agreement["low"] is None or agreement["low"] <= 0.5:
         said += " This is not more than chance: its verdicts say nothing about what people prefer."
@@ -197,16 +195,8 @@ def _standings(compared: Sequence[Comparison]) -> dict[str, Any]:
         found = fit(compared)
     except DataError:
         return {"systems": {}, "meetings": []}
-    meetings = []
-    for (first, second), model in found.probabilities.items():
-        if list(found.strengths).index(first) > list(found.strengths).index(second):
-            continue
-        met = [v for v in compared if {v.first, v.second} == {first, second}]
-        won = [{"first": v.first, "second": v.second}.get(v.result) for v in met]
-        counts = {"wins": won.count(first), "ties": won.count(None), "losses": won.count(second)}
-        rate = asdict(win_rate(met, first, second)) if met else None
-        meetings.append({"first": first, "second": second, **counts, "win_rate": rate, "model": asdict(model)})
-    return {"systems": {name: asdict(strength) for name, strength in found.strengths.items()}, "meetings": meetings}
+    strengths = {name: asdict(strength) for name, strength in found.strengths.items()}
+    return {"systems": strengths, "meetings": meetings(compared, found)}
 
 
 def _with_people(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -240,6 +230,16 @@ def _share(hits: int, trials: int) -> dict[str, Any] | None:
     return asdict(share_interval(hits, trials)) if trials else None
 
 
+def _question(pair: Pair, order: str) -> list[Message]:
+    a, b = (pair.first_text, pair.second_text) if order == "first" else (pair.second_text, pair.first_text)
+    return judge_messages(pair.prompt, a, b, pair.language, continues=pair.continues)
+
+
+def _digest(question: Sequence[Message]) -> str:
+    """What an answer is filed under: another prompt, text or rubric is another question."""
+    return hashlib.sha256("\0".join(message["content"] for message in question).encode()).hexdigest()[:16]
+
+
 def _refuse_own_judge(judge: str, systems: Iterable[str]) -> None:
     """A model prefers its own words: `DataError` when the judge, or the base that it is, wrote some of the texts."""
     for system in systems:
@@ -264,11 +264,3 @@ def _plain(name: str) -> str:
     """A model's name without organisation, tag, temperature and file format."""
     name = name.rstrip("/").rpartition("/")[2].partition("@")[0].partition(":")[0].lower()
     return name.removesuffix(".gguf").removesuffix("-gguf")
-
-
-def _percent(interval: Mapping[str, Any] | None) -> str:
-    if interval is None:
-        return "none"
-    if interval["low"] is None:
-        return f"{interval['value']:.0%} (no interval)"
-    return f"{interval['value']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}]"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
 from statistics import median, quantiles
 from typing import Any, Literal
 
 from storyteller.errors import DataError
 from storyteller.evaluate.agreement import krippendorff_alpha, share_interval
 from storyteller.evaluate.blind.judgements import Judgement, standing
-from storyteller.evaluate.bradley_terry import Comparison, detectable, fit, sample_size, win_rate
+from storyteller.evaluate.bradley_terry import Comparison, detectable, fit, meetings, sample_size
 
-__all__ = ["comparisons_of", "render", "summarise"]
+__all__ = ["comparisons_of", "meeting_table", "percent", "render", "summarise"]
 
 
 def comparisons_of(judgements: Iterable[Judgement]) -> list[Comparison]:
@@ -49,10 +48,7 @@ def summarise(judgements: Sequence[Judgement], effect: float = 0.6, resamples: i
         "raters_drawn": found.raters_drawn,
         "systems": {name: asdict(strength) for name, strength in found.strengths.items()},
         "tie_parameter": found.ties,
-        "meetings": [
-            _meeting(verdicts, first, second, resamples) | {"model": asdict(found.probabilities[first, second])}
-            for first, second in combinations(found.strengths, 2)
-        ],
+        "meetings": meetings(verdicts, found, resamples),
         "effect": {
             "asked": effect,
             "pairs_needed": sample_size(effect, ties=min(ties, 0.99)),
@@ -73,12 +69,7 @@ def render(summary: dict[str, Any]) -> str:
     lines = ["# Blind comparison", ""]
     for meeting in summary["meetings"]:
         lines += [_answer(meeting), ""]
-    lines += ["| | preferred | ties | not preferred | win rate, ties as half | Bradley-Terry |", "|-|-|-|-|-|-|"]
-    for m in summary["meetings"]:
-        rate, model = _percent(m["win_rate"]), _percent(m["model"])
-        lines.append(
-            f"| {m['first']} against {m['second']} | {m['wins']} | {m['ties']} | {m['losses']} | {rate} | {model} |"
-        )
+    lines += meeting_table(summary["meetings"])
     lines += ["", "| system | log strength |", "|-|-|"]
     lines += [f"| {name} | {_figure(strength)} |" for name, strength in summary["systems"].items()]
     lines += ["", *(f"- {line}" for line in _soundness(summary))]
@@ -88,13 +79,23 @@ def render(summary: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _meeting(verdicts: Sequence[Comparison], first: str, second: str, resamples: int) -> dict[str, Any]:
-    """One row of wins and losses; systems that met only through others have no win rate."""
-    met = [verdict for verdict in verdicts if {verdict.first, verdict.second} == {first, second}]
-    winners = Counter({"first": v.first, "second": v.second}.get(v.result, "") for v in met)
-    rate = asdict(win_rate(met, first, second, resamples)) if met else None
-    counts = {"wins": winners[first], "ties": winners[""], "losses": winners[second]}
-    return {"first": first, "second": second, **counts, "win_rate": rate}
+def meeting_table(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The lines of a Markdown table of `meetings`."""
+    lines = ["| | preferred | ties | not preferred | win rate, ties as half | Bradley-Terry |", "|-|-|-|-|-|-|"]
+    for row in rows:
+        counts = f"{row['wins']} | {row['ties']} | {row['losses']}"
+        rates = f"{percent(row['win_rate'])} | {percent(row['model'])}"
+        lines.append(f"| {row['first']} against {row['second']} | {counts} | {rates} |")
+    return lines
+
+
+def percent(interval: Mapping[str, Any] | None) -> str:
+    """An interval as percentages; a figure that was not computed is a dash."""
+    if interval is None:
+        return "–"
+    if interval["low"] is None:
+        return f"{interval['value']:.0%} (no interval)"
+    return f"{interval['value']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}]"
 
 
 def _times(seconds: Sequence[float]) -> dict[str, float] | None:
@@ -149,10 +150,10 @@ def _choice_in_words(reason: dict[str, Any]) -> str:
 def _answer(meeting: dict[str, Any]) -> str:
     """The one sentence that somebody who reads nothing else should take away."""
     first, second, model = meeting["first"], meeting["second"], meeting["model"]
-    if model["low"] is None or model["low"] <= 0.5 <= model["high"]:
-        return f"**No preference between {first} and {second} can be told**: {first} {_percent(model)} of the time."
-    stronger, weaker = (first, second) if model["value"] > 0.5 else (second, first)
-    return f"**{stronger} is preferred to {weaker}**: {first} {_percent(model)} of the time."
+    share = f"{first} {percent(model)} of the time."
+    if model["low"] is None or model["low"] <= 0.5:  # the first is the stronger one
+        return f"**No preference between {first} and {second} can be told**: {share}"
+    return f"**{first} is preferred to {second}**: {share}"
 
 
 def _soundness(summary: dict[str, Any]) -> list[str]:
@@ -167,7 +168,7 @@ def _soundness(summary: dict[str, Any]) -> list[str]:
         f"95 % intervals by a bootstrap over {over}.",
         f"A preference of {effect['asked']:.0%} takes {effect['pairs_needed']} pairs with this share of ties; "
         f"what was judged can see a preference of: {seen} (power 80 %).",
-        f"Left side preferred: {_percent(side)} of the decided; 50 % is no bias." if side else "Nothing was decided.",
+        f"Left side preferred: {percent(side)} of the decided; 50 % is no bias." if side else "Nothing was decided.",
     ]
     if times:
         lines.append(
@@ -175,24 +176,16 @@ def _soundness(summary: dict[str, Any]) -> list[str]:
         )
     same, others = summary["with_oneself"], summary["with_each_other"]
     lines.append(
-        f"Same verdict when a pair came again with sides swapped: {_percent(same)}, {same['n']} pairs."
+        f"Same verdict when a pair came again with sides swapped: {percent(same)}, {same['n']} pairs."
         if same
         else "Self-agreement: not measured (no pair was shown twice)."
     )
     if others:
         alpha = "not defined" if others["alpha"] is None else f"{others['alpha']:.2f}"
-        lines.append(f"Raters agreed on {_percent(others['same'])} of {others['pairs']} shared pairs (alpha {alpha}).")
+        lines.append(f"Raters agreed on {percent(others['same'])} of {others['pairs']} shared pairs (alpha {alpha}).")
     else:
         lines.append("Agreement between raters: not measured (nobody else judged these pairs).")
     return lines
-
-
-def _percent(interval: dict[str, Any] | None) -> str:
-    if interval is None:
-        return "never met"
-    if interval["low"] is None:
-        return f"{interval['value']:.0%} (no interval)"
-    return f"{interval['value']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}]"
 
 
 def _figure(interval: dict[str, Any]) -> str:
