@@ -47,8 +47,9 @@ def test_no_work_is_in_two_sets(tmp_path: Path, template: Template, language: st
         assert prompt.text.strip() in text  # what is to be continued, or all of it
 
 
-def test_half_of_the_prompts_show_a_beginning(corpus: Path, template: Template) -> None:
-    data = DataRecipe(path=corpus, context=600)
+def test_some_prompts_show_a_beginning(tmp_path: Path, template: Template) -> None:
+    stories = [story(text, f"t{i}") for i, text in enumerate(several(12))]
+    data = DataRecipe(path=write_corpus(tmp_path / "c", stories[:8], stories[8:]), context=900, keep_condition=0)
     lengths = []
     for share in (0.0, 1.0):
         prompts = make_prompts(data, template, ROLLOUT.model_copy(update={"prefix_share": share}), 1).train

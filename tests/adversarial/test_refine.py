@@ -192,10 +192,21 @@ def test_without_divergence_the_drift_is_caught(small: MakeRecipe, tmp_path: Pat
     assert all(weight > 0 for weight in caught)  # the roll-back turns the divergence on
 
 
-def test_without_replay_forgetting_is_caught(small: MakeRecipe, tmp_path: Path) -> None:
+def test_without_replay_forgetting_is_caught(small: MakeRecipe, tmp_path: Path, tiny_llama: Path, corpus: Path) -> None:
+    """Only who has learned something can forget it: here the reference is fitted to the stories first."""
+    from storyteller.recipe import load_recipe
+    from storyteller.train import finetune
+
+    fitted = finetune(
+        load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", "data.context=128", "train.steps=25",
+                           "train.rows=8", "train.accumulate=1", "train.lr=0.02", "model.method=full",
+                           "samples.prompts=[]", "train.evaluate_rows=2", "train.evaluate_every=25"]),
+        tmp_path / "fitted",
+    )  # fmt: skip
     recipe = small(
-        "refine.replay=[0, 0]", "refine.kl=0", "refine.kl_target=null", "train.lr=0.3", "train.warmup=0",
-        "refine.monitors.human_nll=[0.03, 0.07]", "train.steps=3", "train.evaluate_every=1",
+        f"model.base={fitted.folder}", "refine.replay=[0, 0]", "refine.kl=0", "refine.kl_target=null",
+        "train.lr=0.3", "train.warmup=0", "refine.monitors.human_nll=[0.03, 0.07]", "train.steps=4",
+        "train.evaluate_every=1", "train.schedule=constant",
     )  # fmt: skip
     alarmed(refine(recipe, tmp_path / "run", stand_in), "human_nll")
 

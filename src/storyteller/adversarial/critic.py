@@ -117,7 +117,7 @@ class Critic(nn.Module):
         return [Opinion(realism[:, i, :n], coherence[:, i, :n]) for i, n in enumerate(counts)]
 
     def _logits(self, heads: nn.ModuleList, states: Tensor, ends: Tensor) -> Tensor:
-        logits = [head.judge(head.pool(states[:, depth], ends)) for depth, head in enumerate(heads)]  # type: ignore[union-attr,operator]
+        logits = [head.judge(head.pool(states[:, depth], ends)) for depth, head in enumerate(heads)]  # type: ignore[operator]
         return torch.stack(logits).squeeze(-1)
 
     def penalty(self, reads: Sequence[Read]) -> Tensor:

@@ -41,7 +41,8 @@ def sentence_marks(ids: Sequence[int], tokenizer: StoryTokenizer, language: Lang
         reached.append(len(text))
     if not text.strip():
         return Marks("", (), False)
-    ends, place, length = [], 0, 0
+    ends: list[int] = []
+    place = length = 0
     for sentence in split_sentences(text, language):
         body = sentence.rstrip()
         if ends_sentence(body) or "\n" in sentence[len(body) :]:

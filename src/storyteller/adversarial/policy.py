@@ -40,8 +40,9 @@ class Policy:
 
     def __init__(self, model: nn.Module) -> None:
         # Dropout would make the log-probabilities others than those of the drawing.
-        self.model: Any = model.eval()
-        causal = self.model.get_base_model()
+        model.eval()
+        self.model: Any = model
+        causal: Any = self.model.get_base_model()
         self.body: Any = getattr(causal, causal.base_model_prefix)
         self.head: Tensor = causal.get_output_embeddings().weight
         self.depth: int = causal.config.get_text_config().num_hidden_layers

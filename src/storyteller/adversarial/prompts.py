@@ -29,6 +29,9 @@ from storyteller.tokens.vocabulary import Frequencies
 
 __all__ = ["Prompt", "PromptSets", "corrupted", "draw", "make_prompts"]
 
+_BORROWING = ("splice", "replace", "words")
+"""Faults that take their material from another story."""
+
 _LEAK = 0.5
 """A human story that shares so much of its 8-grams with its prompt is given away by it."""
 
@@ -109,7 +112,8 @@ def corrupted(prompt: Prompt, template: Template, most: int, seed: int, other: s
     """The human story with one fault as ids, cut to `most` tokens; None where no fault finds room in them."""
     chance = random.Random(f"{seed}/{prompt.story}")
     sound = template.tokenizer.encode(prompt.text)[:most]
-    for fault in chance.sample(FAULTS, len(FAULTS)):
+    faults = [fault for fault in FAULTS if other.strip() or fault not in _BORROWING]
+    for fault in chance.sample(faults, len(faults)):
         faulty = corrupt(prompt.text, fault, prompt.language, seed=chance.randrange(1 << 30), other=other)
         if faulty is None:
             continue

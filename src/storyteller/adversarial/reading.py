@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from storyteller.adversarial.critic import Critic, Pair, Read, depths_of
@@ -109,7 +110,7 @@ def _read(
         hidden, states = policy.read(layout, layers=depths_of(policy.depth))
         values = policy.tokens(hidden, layout.labels, temperature)
     logprobs, entropies = layout.split(values.logprob.cpu()), layout.split(values.entropy.cpu())
-    projected = [each.cpu() for each in critic.project(states).split(layout.lengths, dim=1)]
+    projected = [each.cpu() for each in torch.split(critic.project(states), layout.lengths, dim=1)]
     groups, place = [], 0
     for prompt, drawn, branch in zip(prompts, stories, branches, strict=True):
         mine = slice(place, place + len(branch))

@@ -112,7 +112,7 @@ class StoryCritic:
         rows = lay_out([prompt], [stories], self.template.tokenizer.pad_id, self.policy.device)
         with self.policy.reference():
             _, states = self.policy.read(rows, layers=depths_of(self.policy.depth))
-        parts = self.critic.project(states).split(rows.lengths, dim=1)
+        parts = torch.split(self.critic.project(states), rows.lengths, dim=1)
         return self.critic([Read(part, tuple(end)) for part, end in zip(parts, ends, strict=True)])  # type: ignore[no-any-return]
 
     def beam(
@@ -128,7 +128,7 @@ class StoryCritic:
         done: list[tuple[float, int, list[int]]] = []
         step = 0
         while alive and step < tokens:
-            grown = []
+            grown: list[tuple[float, int, list[int]]] = []
             with self.policy.merged():
                 told = sample(
                     self.policy, [[*prompt, *story] for _, _, story in alive], drafts,

@@ -8,7 +8,7 @@ from storyteller.corpus.story import Language
 from storyteller.errors import DataError
 from storyteller.evaluate.degeneration import degeneration
 from storyteller.evaluate.diversity import distinct, self_bleu
-from storyteller.evaluate.judges import judge
+from storyteller.evaluate.judges import Family, judge
 from storyteller.evaluate.matching import equalise
 from storyteller.evaluate.ngrams import within_budget, words
 
@@ -30,14 +30,15 @@ def score_refinement(
         raise DataError("no drawn text can be brought to the length of the human one beside it.")
     sources = [works[i] for i in pairs.kept]
     figures: dict[str, float] = {}
-    for family in ("word", "char"):
+    families: tuple[Family, ...] = ("word", "char")
+    for family in families:
         verdict = judge(
             pairs.human,
             pairs.system,
             prompts=sources,
             works=sources,
             language=language,
-            family=family,  # type: ignore[arg-type]
+            family=family,
             allow=("length", "punctuation", "duplicates"),
         )
         if verdict.auc is None:
