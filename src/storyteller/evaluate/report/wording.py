@@ -97,7 +97,6 @@ class Wording:
     neither: str
     metric: str
     system: str
-    value: str
     interval_note: str
     comparisons: str
     comparisons_summary: str
@@ -123,7 +122,6 @@ class Wording:
     end: str
     heat_map: str
     heat_map_note: str
-    no_value: str
     widest: str
     phrases: str
     phrases_note: str
@@ -134,8 +132,6 @@ class Wording:
     copied_note: str
     length_in_words: str
     source: str
-    span: str
-    nothing: str
     left_out: str
 
     # The last page.
