@@ -9,9 +9,9 @@ from tests.adapters import tiny_ensemble
 from tests.generate.scripted import ScriptedEngine
 from tests.tiny import tiny_model
 
-from storyteller.ensemble.cascade import cascade
+from storyteller.ensemble.cascading import cascade
 from storyteller.ensemble.drafts import Draft, draft_many, rank, show, writers
-from storyteller.ensemble.relay import relay
+from storyteller.ensemble.relaying import relay
 from storyteller.errors import GenerationError
 from storyteller.generate import Storyteller
 from storyteller.tokens import Character, Request, StoryTokenizer, Template

@@ -56,11 +56,11 @@ class MixtureModel(nn.Module):
         said = torch.cat(logits).float().cpu().numpy()  # [members, places, vocabulary]
         found = []
         for place, token in enumerate(ids[first:].tolist()):
-            (mixed,) = self.mixer.mix({0: [token]}, lambda group, _, place=place: [_of(said[:, place], group)])
+            groups = (said[:1, place], said[1:, place])
+
+            def ask(group: int, _: object, groups: Any = groups) -> Any:
+                return [groups[group]]
+
+            (mixed,) = self.mixer.mix({0: [token]}, ask)
             found.append(float(mixed[token]))
         return found
-
-
-def _of(said: Any, group: int) -> Any:
-    """The logits of the first member, or those of all the others."""
-    return said[:1] if group == 0 else said[1:]

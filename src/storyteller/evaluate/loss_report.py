@@ -47,7 +47,7 @@ def evaluate_models(
         located = locate(name)
         say(f"measuring {name} on {len(stories)} stories")
         tokenizer = StoryTokenizer.load(located.folder)
-        template = _template(located.template_folder, tokenizer) if prompted else None
+        template = Template.load(located.template_folder, tokenizer) if prompted else None
         whole = located.ensemble is None
         model = (
             load_model(located, dtype="float32", merge=located.adapter is not None) if whole else MixtureModel(located)
@@ -120,9 +120,3 @@ def render_report(report: dict[str, Any]) -> str:
         first = next(iter(report["models"]))
         lines.append(f"{name} against {first}: {Interval(**values)} bits per byte (negative is better).")
     return "\n".join(lines) + "\n"
-
-
-def _template(folder: Path, tokenizer: StoryTokenizer) -> Template:
-    return (
-        Template.load(folder) if (folder / "storyteller_template.json").exists() else Template.for_tokenizer(tokenizer)
-    )

@@ -51,7 +51,7 @@ class LlamaEngine:
         self._context = library.init_from_model(self._model, settings)
         if not self._context or library.n_ctx(self._context) < self.context:
             raise ModelError(f"{path}: no context of {self.context} positions ({library.last_error()}).")
-        self._memory = library.get_memory(self._context)
+        self._memory: int = library.get_memory(self._context)
         self._ids: list[int] = []
 
     @classmethod

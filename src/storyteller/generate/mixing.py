@@ -53,12 +53,14 @@ def log_softmax(logits: Matrix) -> Matrix:
 def arithmetic(logs: Matrix, weights: Sequence[float]) -> Vector:
     """log of the weighted mean of the probabilities: a mixture of experts, which keeps what any member wants."""
     with np.errstate(divide="ignore"):
-        return np.log(np.asarray(weights, dtype=np.float32) @ np.exp(logs))
+        mixed: Vector = np.log(np.asarray(weights, dtype=np.float32) @ np.exp(logs))
+    return mixed
 
 
 def geometric(logs: Matrix, weights: Sequence[float]) -> Vector:
     """The weighted mean of the log-probabilities, normalised: a product of experts, which keeps what all can live with."""
-    return log_softmax((np.asarray(weights, dtype=np.float32) @ np.maximum(logs, -_FAR))[None])[0]
+    mixed: Vector = log_softmax((np.asarray(weights, dtype=np.float32) @ np.maximum(logs, -_FAR))[None])[0]
+    return mixed
 
 
 def contrastive(logs: Matrix, weights: Sequence[float], plausibility: float) -> Vector:
@@ -71,7 +73,8 @@ def contrastive(logs: Matrix, weights: Sequence[float], plausibility: float) -> 
     plausible = expert >= expert.max() + np.log(np.float32(plausibility))
     mixed = np.asarray(weights, dtype=np.float32) @ np.maximum(logs, -_FAR)
     # The rest keeps the expert's order, so that there is something to draw when every plausible token is forbidden.
-    return log_softmax(np.where(plausible, mixed, np.maximum(expert, -_FAR) - 100 * _FAR)[None])[0]
+    kept: Vector = log_softmax(np.where(plausible, mixed, np.maximum(expert, -_FAR) - 100 * _FAR)[None])[0]
+    return kept
 
 
 def divergence(logs: Matrix, weights: Sequence[float]) -> float:

@@ -173,14 +173,15 @@ class Mixer:
 
     def _join(self, said: Mapping[int, Logits], all_weights: Sequence[float]) -> Logits:
         weights = [all_weights[member] for member in said]
-        logs = np.stack(list(said.values()))
+        logs: Logits = np.stack(list(said.values()))
+        first: Logits = logs[0]
         # A contrast that has lost its expert is none; the first of the others goes on alone.
         if len(logs) == 1 or (self.rule == "contrastive" and weights[0] <= 0):
-            return logs[0]
+            return first
         apart = divergence(logs, weights)
         self.spent.divergence += apart
         if self.gate.divergence is not None and apart <= self.gate.divergence:
-            return logs[0]
+            return first
         self.spent.mixed += 1
         weights = [weight / sum(weights) for weight in weights]
         if self.rule == "arithmetic":
@@ -303,7 +304,7 @@ def _open_groups(located: Located, engine: str, context: int | None, *, apart: b
                 raise
     from storyteller.generate.torch_rows import open_rows
 
-    return open_rows(members, context, apart=apart)
+    return list(open_rows(members, context, apart=apart))
 
 
 def _open_llamas(members: Sequence[Located], context: int | None) -> Sequence[Engine]:
