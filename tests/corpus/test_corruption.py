@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storyteller.corpus.corruption import FAULTS, Fault, corrupt
@@ -40,6 +40,7 @@ def bodies(text: str, language: Language) -> list[str]:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("fault", FAULTS)
+@settings(deadline=None)  # the first Chinese text loads a dictionary
 @given(seed=st.integers(0, 50))
 def test_each_fault_changes_the_text_where_it_says(fault: Fault, language: Language, seed: int) -> None:
     text, other, names = TEXTS[language]
@@ -54,6 +55,7 @@ def test_each_fault_changes_the_text_where_it_says(fault: Fault, language: Langu
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
+@settings(deadline=None)  # the first Chinese text loads a dictionary
 @given(seed=st.integers(0, 50))
 def test_reordering_keeps_every_sentence_and_the_white_space(language: Language, seed: int) -> None:
     text = TEXTS[language][0]
@@ -130,6 +132,7 @@ def test_a_missing_story_or_an_unknown_fault_is_an_error() -> None:
         corrupt(EN, "scramble")  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.sampled_from(FAULTS), st.sampled_from(["en", "zh"]))
 def test_any_text_is_taken(text: str, fault: Fault, language: Language) -> None:
     made = corrupt(text, fault, language, other=OTHER_EN if language == "en" else OTHER_ZH, names=("a",))

@@ -42,8 +42,6 @@ def test_readings_agree_with_one_text_at_a_time(reader: Reader) -> None:
         assert reading.hidden.shape == (2, len(passage.ids), 64)
         torch.testing.assert_close(reading.hidden[0], output.hidden_states[1][0, 1:], atol=1e-4, rtol=1e-4)
         assert -float(reading.log_likelihoods.mean()) == pytest.approx(float(output.loss), abs=1e-4)
-        # A random model is nearly uniform: its entropy is near that of the whole vocabulary.
-        assert 0 < float(reading.entropies.min()) <= float(reading.entropies.max()) <= 5.8
 
 
 def test_a_prefix_is_context_without_likelihood(reader: Reader) -> None:

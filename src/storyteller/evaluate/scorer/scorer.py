@@ -167,11 +167,23 @@ def voices_of(scores: Floats, window: WindowStates, frequencies: Floats) -> tupl
 
     `scores` are the head's for each prefix. Excess likelihood is the mean log-likelihood of the tokens after the first
     sentence beyond their frequency alone: SLOR (Pauls and Klein 2012), in which rare words cost nothing and words that
-    do not follow do.
+    do not follow do. A token that only completes a run of three tokens read before gains nothing: to a language model
+    a loop is the most likely of stories.
     """
-    gains = window.log_likelihoods - frequencies[window.ids]
+    gains = np.where(_repeated(window.ids), 0.0, window.log_likelihoods - frequencies[window.ids])
     start = int(window.ends[0]) if len(window.ends) > 1 else 0
     return float(scores[-1]), float(gains[start:].mean())
+
+
+def _repeated(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which tokens end a run of three that stood in the window before."""
+    runs = list(zip(ids, ids[1:], ids[2:], strict=False))
+    seen: set[tuple[int, ...]] = set()
+    marks = [False, False]
+    for run in runs:
+        marks.append(run in seen)
+        seen.add(run)
+    return np.array(marks[: len(ids)])
 
 
 def _refusal(text: str, language: Language) -> str:
