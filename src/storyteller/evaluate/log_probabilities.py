@@ -136,8 +136,9 @@ class LogProbabilities:
         # In float32 always: logits of twenty in bfloat16 are off by a sixteenth.
         weight, bias = head.weight.float(), None if head.bias is None else head.bias.float()
         scores: list[tuple[float, bool]] = []
-        for part, wanted in zip(hidden.split(CHUNK), tokens.split(CHUNK), strict=True):
-            logits = torch.nn.functional.linear(part.float(), weight, bias)
+        for start in range(0, len(tokens), CHUNK):
+            wanted = tokens[start : start + CHUNK]
+            logits = torch.nn.functional.linear(hidden[start : start + CHUNK].float(), weight, bias)
             chosen = logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(1)
             scores += zip(chosen.tolist(), (logits.argmax(1) == wanted).tolist(), strict=True)
         return scores

@@ -43,6 +43,7 @@ class TorchBatch:
         """The logits after each sequence; see `BatchEngine.feed_many`."""
         given = {row: list(ids) for row, ids in sequences.items()}
         kept = {row: common_prefix(self._ids[row], ids) for row, ids in given.items()}
+        self._ids |= {row: ids[: kept[row]] for row, ids in given.items()}  # what is left if a pass fails
         # All but the last id of what is new is read first, padded; then every row reads its last one, without padding.
         new = sorted((len(ids) - 1 - kept[row], row) for row, ids in given.items() if len(ids) - 1 > kept[row])
         while new:
