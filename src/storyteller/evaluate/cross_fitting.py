@@ -47,7 +47,7 @@ def linked(prompts: Sequence[str], works: Sequence[str] | None) -> list[str]:
         first: dict[str, int] = {}
         ours = np.array([first.setdefault(key, place) for place, key in enumerate(keys)], np.int64)
         labels = components(labels, np.arange(len(ours)), ours)
-    return [works[label] or prompts[label] for label in labels]
+    return [works[int(label)] or prompts[int(label)] for label in labels]
 
 
 def shared_texts(texts: Sequence[str], clusters: Sequence[str], language: Language) -> list[tuple[int, int]]:

@@ -168,8 +168,8 @@ def human_against_human(
     # Whole works are paired: texts of one work stand against those of one other, so that pairs of works stay apart.
     for one, other in zip(names[::2], names[1::2], strict=False):
         for first, second in zip(np.flatnonzero(clusters == one), np.flatnonzero(clusters == other), strict=False):
-            left.append(first)
-            right.append(second)
+            left.append(int(first))
+            right.append(int(second))
             paired.append(f"{one} / {other}")
     vectors = None if embeddings is None else (embeddings[left], embeddings[right])
     verdict = judge(

@@ -252,7 +252,7 @@ def _count(tokens: Ids, depth: Ids, width: int, order: int) -> tuple[list[Ids], 
 
 def _begins(keys: list[Ids], contexts: list[Ids], k: int, vocabulary: int) -> NDArray[np.bool_]:
     """Which of the (k + 1)-grams begin with the beginning of a text."""
-    begins = keys[0] == vocabulary
+    begins = np.asarray(keys[0] == vocabulary)
     for longer in range(1, k + 1):
         begins = begins[contexts[longer]]
     return begins
