@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["AdapterRows"]
 
 
+#: Rows up to which a product is turned round.
+FEW = 16
+
+
 class AdapterRows:
     """Lays the factors of K adapters over a model, so that row k of a batch of K is read with adapter k.
 
@@ -39,6 +43,7 @@ class AdapterRows:
             parent, _, own = name.rpartition(".")
             setattr(model.get_submodule(parent), own, layer)
             self._layers.append(layer)
+        model.set_output_embeddings(_Head(model.get_output_embeddings()))
 
     def use(self, rows: slice) -> None:
         """Let the rows of the next batch be these of the adapters."""
@@ -68,4 +73,34 @@ class _RowLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = torch.bmm(x, self.down[self.rows].transpose(1, 2))
-        return torch.baddbmm(self.linear(x), inner, self.up[self.rows])
+        return torch.baddbmm(_product(self.linear, x), inner, self.up[self.rows])
+
+
+class _Head(nn.Module):
+    """The output layer, with the product of few rows turned round."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    @property
+    def weight(self) -> Tensor:
+        """The output layer's weights, which may be the embedding's."""
+        return self.linear.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _product(self.linear, x)
+
+
+def _product(linear: Any, x: Tensor) -> Tensor:
+    """`linear(x)`; for a few rows on a CPU as `(W x^T)^T`, which reads the weights once.
+
+    Of `x W^T` at 3 rows the library makes a product for many rows: SmolLM2's output layer took 38 ms so and 8 ms turned
+    round, its other layers 2.3 times as long.
+    """
+    rows = x.numel() // x.shape[-1]
+    if not 1 < rows <= FEW or x.device.type != "cpu" or not isinstance(linear, nn.Linear):
+        product: Tensor = linear(x)
+        return product
+    turned = (linear.weight @ x.reshape(rows, -1).T).T.reshape(*x.shape[:-1], -1)
+    return turned if linear.bias is None else turned + linear.bias
