@@ -67,15 +67,12 @@ class Reading:
 
     @cached_property
     def prompts(self) -> int:
-        """The prompts that were asked."""
-        asked = self.findings.settings.get("prompts")
-        if isinstance(asked, int):
-            return asked
+        """The prompts that every system answered: people wrote one text to each, models one a seed."""
         if self.human:
             return self.human.texts
-        seeds = self.findings.settings.get("seeds") or [1]
+        seeds = self.findings.settings.get("seeds")
         texts = min((one.texts for one in self.findings.systems), default=0)
-        return texts // (len(seeds) if isinstance(seeds, list | tuple) else 1)
+        return texts // (len(seeds) or 1 if isinstance(seeds, list | tuple) else 1)
 
     @cached_property
     def _figures(self) -> dict[tuple[str, str], Figure]:
