@@ -40,14 +40,15 @@ from storyteller.tokens import Request, StoryTokenizer
 PROMPT = "Once upon a time there was a little seal who lived beside the lighthouse. " * 4
 
 MERGE = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from storyteller.ensemble import merge
 started = time.process_time()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_mb():  # of this process alone: getrusage would tell the parent's
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1e3
+before = peak_mb()
 merge(sys.argv[1:3], Path(sys.argv[3]), sys.argv[4], weights=(0.6, 0.4))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": time.process_time() - started, "peak_mb": peak / 1e3, "imports_mb": before / 1e3}))
+print(json.dumps({"seconds": time.process_time() - started, "peak_mb": peak_mb(), "imports_mb": before}))
 """
 
 
