@@ -67,6 +67,12 @@ def measure_judges(bench: Bench, meanings: Meanings, allow: Collection[Override]
         for family in ("char", "embedding"):
             verdict = _judged(pair, family, meanings, allow, marks)
             part.add(JUDGED[family], [label], lambda label, v=verdict: _area(bench, v))  # type: ignore[misc]
+    areas = [value for value in part.values.values() if isinstance(value, Resampled)]
+    if any(area.value < 0.4 for area in areas):
+        part.notes.append(
+            "A judge is right less often than a coin where texts share passages with people's own, as those with the end "
+            "of another story do: it has learned these passages as people's, or as the system's, and meets them again."
+        )
     return part
 
 
