@@ -22,7 +22,8 @@ from typing import Any
 from storyteller.corpus.language import count_words
 from storyteller.evaluate.diversity import distinct
 from storyteller.evaluate.judges import Verdict, difference, judge
-from storyteller.evaluate.matching import equalise, normalise
+from storyteller.evaluate.matching import equalise
+from storyteller.evaluate.ngrams import words
 from storyteller.evaluate.statistics import Resampled, holm
 
 TEMPERATURES = (0.5, 0.7, 0.8, 0.9, 1.0)
@@ -55,8 +56,8 @@ def read(path: Path, temperatures: Sequence[float], seeds: Sequence[int]) -> End
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            words = min(count_words(row[side], "en") for side in ("human", "generated"))
-            if row["temperature"] in temperatures and row["seed"] in seeds and words > 1:
+            shorter = min(count_words(row[side], "en") for side in ("human", "generated"))
+            if row["temperature"] in temperatures and row["seed"] in seeds and shorter > 1:
                 found[row["system"], row["temperature"]][row["seed"]].append(row)
     return {key: list(runs.values()) for key, runs in sorted(found.items())}
 
@@ -85,7 +86,7 @@ def show(endings: Endings, verdicts: Mapping[str, Mapping[tuple[str, float], Seq
             for name in families
         ]
         pairs = mean([len(v.clusters) for v in found])
-        diversity = mean([distinct([normalise(row["generated"]).lower().split() for row in rows], 2) for rows in runs])
+        diversity = mean([distinct([words(row["generated"]) for row in rows], 2) for rows in runs])
         print(
             f"{key[0]:9} {key[1]:.1f}  {diversity:10.3f}  {pairs:5.0f}  {probes[0]:6.3f}  {probes[1]:11.3f}  {'  '.join(areas)}"
         )
