@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.evaluate.blind.pages import session_over
-from tests.fake_openai import Asked, fake_openai
+from tests.fake_openai import Asked, completion, fake_openai
 from typer.testing import CliRunner
 
 from storyteller.cli.judge import judge
@@ -104,6 +104,16 @@ def test_one_order_and_a_tie_in_the_other_is_a_tie_without_bias(tmp_path: Path) 
     assert summary["position_bias"]["value"] == 0
 
 
+def test_the_letter_where_an_answer_was_cut_off_is_none(tmp_path: Path) -> None:
+    def cut(asked: Asked) -> Any:
+        answer = completion("Well.\nB")
+        answer["choices"][0]["finish_reason"] = "length" if " 3" in asked.words else "stop"
+        return 200, answer
+
+    assert judged(tmp_path, cut)["unparsable_answers"] == 2
+    assert judged(tmp_path, cut)["unparsable_answers"] == 2  # and so it is when read from the file
+
+
 def test_what_cannot_be_read_is_counted_and_not_guessed(tmp_path: Path) -> None:
     summary = judged(tmp_path, lambda asked: perfect(asked) if " 3" in asked.words else "I like seals.")
     assert summary["verdicts"] == 1
@@ -132,7 +142,7 @@ def test_a_failing_server_ends_the_run_and_the_next_goes_on(tmp_path: Path, faul
             judge_texts([path], [], client, workers=1)
     kept = (tmp_path / "judge.jsonl").read_text().splitlines()
     assert len(kept) == 5
-    assert set(json.loads(kept[0])) == {"model", "question", "answer", "pair", "order"}
+    assert set(json.loads(kept[0])) == {"model", "question", "answer", "finish", "pair", "order"}
     with fake_openai(perfect) as fake, RemoteModel(fake.url, "wise") as client:
         summary = judge_texts([path], ["good", "dull"], client)
     assert len(fake.asked) == 24 - 5

@@ -24,7 +24,7 @@ from storyteller.evaluate.human_pairs import read_human_pairs
 from storyteller.evaluate.judge_rubric import judge_messages, parse_answer
 from storyteller.evaluate.pairs import Pair, choose_pairs
 from storyteller.evaluate.texts import HUMAN, read_texts
-from storyteller.generate.remote import Message, RemoteModel
+from storyteller.generate.remote import Message, RemoteModel, Reply
 from storyteller.models import catalogue
 from storyteller.runs.console import progress, say
 from storyteller.runs.files import read_json, write_atomic, write_json
@@ -92,25 +92,26 @@ def ask_judge(
     so far are kept.
     """
     known = {
-        record["question"]: record["answer"]
+        record["question"]: _whole(record["answer"], record["finish"])
         for _, record in read_lines(out)
-        if record.get("model") == client.model and record.keys() >= {"question", "answer"}
+        if record.get("model") == client.model and record.keys() >= {"question", "answer", "finish"}
     }
     questions = {(pair.id, order): _question(pair, order) for pair in pairs for order in _ORDERS}
     answers = {key: known[_digest(asked)] for key, asked in questions.items() if _digest(asked) in known}
     wanted = [key for key in questions if key not in answers]
 
-    def ask(key: tuple[str, str]) -> str:
-        return client.chat(questions[key], max_tokens=max_tokens).text
+    def ask(key: tuple[str, str]) -> Reply:
+        return client.chat(questions[key], max_tokens=max_tokens)
 
     with ThreadPoolExecutor(workers) as pool, progress(len(wanted), "asking the judge") as advance:
         asked = {pool.submit(ask, key): key for key in wanted}
         try:
             for future in as_completed(asked):
                 key = asked[future]
-                answers[key] = future.result()
-                record = {"model": client.model, "question": _digest(questions[key]), "answer": answers[key]}
-                append_line(out, record | {"pair": key[0], "order": key[1]})
+                reply = future.result()
+                answers[key] = _whole(reply.text, reply.finish)
+                record = {"model": client.model, "question": _digest(questions[key]), "pair": key[0], "order": key[1]}
+                append_line(out, record | {"answer": reply.text, "finish": reply.finish})
                 advance()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -233,6 +234,11 @@ def _share(hits: int, trials: int) -> dict[str, Any] | None:
 def _question(pair: Pair, order: str) -> list[Message]:
     a, b = (pair.first_text, pair.second_text) if order == "first" else (pair.second_text, pair.first_text)
     return judge_messages(pair.prompt, a, b, pair.language, continues=pair.continues)
+
+
+def _whole(answer: str, finish: str) -> str:
+    """The answer, marked where it was cut off: the last letter there may be the first of a word."""
+    return f"{answer} …" if finish == "length" else answer
 
 
 def _digest(question: Sequence[Message]) -> str:

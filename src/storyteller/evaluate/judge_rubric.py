@@ -61,6 +61,7 @@ _TIE = r"tie\b|equal\b|draw\b|neither\b|both\b|平局|平手|一样好?|不相�
 _SAID = rf"(?P<said>(?-i:[AB])(?:\b|(?=[\u3400-\u9fff]))|{_TIE})"
 _QUOTED = _SAID.replace("-i", "i")  # a quoted letter may be small; elsewhere "a" is an article
 _KEY = r"(?:better|winner|verdict|answer|preferred|preference|choice|best|更好|更好的是|答案|结论|判断|选择|胜者)"
+_MARKS = r"[\s\"'“”‘’*_\[\]()【】.!。！]*"  # no colon: "A:" begins something and is no answer
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.S | re.I)
 _TIES = {"TIE", "EQUAL", "DRAW", "NEITHER", "BOTH", "平局", "平手", "一样", "一样好", "不相上下", "相当"}
 
@@ -71,8 +72,7 @@ _FORMS = tuple(
         rf"[\"'“]{_KEY}[\"'”]\s*[:：]\s*[\"'“]\s*{_NAME}{_QUOTED}",
         rf"\[\[\s*{_NAME}{_SAID}\s*\]\]",
         rf"(?<![a-z]){_KEY}\s*(?:text|story|one|的)?\s*(?:[:：=]|\bis\b(?!\s+not)|是|为)\s*[\"'“*(\[【]*{_NAME}{_SAID}",
-        rf"\A\W*{_NAME}{_SAID}\W*\Z",
-        rf"^\W*{_NAME}{_SAID}\W*$",
+        rf"^{_MARKS}{_NAME}{_SAID}{_MARKS}\Z",
         rf"(?<![a-z]){_NAME}(?P<said>(?-i:[AB])) is (?:clearly |slightly |much |the |by far )*better\b",
         rf"{_NAME}(?P<said>(?-i:[AB]))\s*(?:篇)?\s*(?:明显|略|稍)?更(?:好|胜一筹)",
     )
@@ -89,8 +89,8 @@ def judge_messages(prompt: str, a: str, b: str, language: Language, *, continues
 def parse_answer(text: str) -> Answer | None:
     """Which text an answer prefers; None where it does not say, or says two things: nothing is guessed.
 
-    The JSON object that was asked for, `[[A]]`, `Answer: A`, a letter alone, or `A is better`, in English or Chinese;
-    what a model thinks aloud between `<think>` tags does not count.
+    The JSON object that was asked for, `[[A]]`, `Answer: A`, a letter alone on the last line, or `A is better`, in
+    English or Chinese; what a model thinks aloud between `<think>` tags does not count.
     """
     text = _THOUGHT.sub(" ", text)
     for form in _FORMS:
