@@ -23,7 +23,7 @@ from storyteller.adversarial.rewards import Scale, rewards
 from storyteller.errors import DataError
 from storyteller.recipe.models import CriticRecipe, RewardRecipe
 
-RECIPE = CriticRecipe(width=8, pairs=8, warmup_steps=60, lr=3e-3)
+RECIPE = CriticRecipe(width=8, pairs=8, warm_up=60, lr=3e-3)
 ENDS = (4, 9, 12)
 
 

@@ -213,7 +213,7 @@ def test_without_replay_forgetting_is_caught(small: MakeRecipe, tmp_path: Path, 
 
 def test_a_critic_that_learns_a_hundred_times_too_fast_is_caught(small: MakeRecipe, tmp_path: Path) -> None:
     recipe = small(
-        "refine.critic.lr=0.03", "refine.critic.warmup_steps=60", "refine.critic.warmup_accuracy=1",
+        "refine.critic.lr=0.03", "refine.critic.warm_up=60", "refine.critic.warm_up_accuracy=1",
         "refine.critic.skip_above=1", "refine.monitors.accuracy_high=0.8", "refine.monitors.accuracy_low=0.0",
         "refine.monitors.patience_steps=2",
     )  # fmt: skip

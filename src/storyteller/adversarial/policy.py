@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from storyteller.adversarial.groups import Rows
@@ -38,11 +38,10 @@ class Tokens:
 class Policy:
     """A causal model with one PEFT adapter; the adapter is what is trained."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         # Dropout would make the log-probabilities others than those of the drawing.
-        model.eval()
-        self.model: Any = model
-        causal: Any = self.model.get_base_model()
+        self.model = model.eval()
+        causal = self.model.get_base_model()
         self.body: Any = getattr(causal, causal.base_model_prefix)
         self.head: Tensor = causal.get_output_embeddings().weight
         self.depth: int = causal.config.get_text_config().num_hidden_layers

@@ -258,7 +258,7 @@ class Refinement:
         held = self.tell(self.prompts.held[: max(2, len(own) // 4)], each, seed)
         self.adversary.memory.recent = flat(group.pairs() for group in self.tell(own, each, seed))
         done, accuracy = self.adversary.warm_up(
-            flat(group.pairs() for group in held), refine.critic.warmup_steps, refine.critic.warmup_accuracy
+            flat(group.pairs() for group in held), refine.critic.warm_up, refine.critic.warm_up_accuracy
         )
         self.run.event(f"step {step}: a new round; the critic learned {done} steps to an accuracy of {accuracy:.2f}")
 

@@ -153,8 +153,8 @@ class CriticRecipe(_Section):
     coherence_weight: float = Field(0.5, ge=0, description="weight of the coherence head's loss")
     gradient_penalty: float = Field(0.05, ge=0, description="weight of the squared gradient at human features (R1)")
     pool: int = Field(256, ge=4, description="stories of the reference model before training, and in warm-up")
-    warmup_steps: int = Field(300, ge=1, description="most critic steps before training")
-    warmup_accuracy: float = Field(0.75, ge=0.5, le=1, description="held-out accuracy that ends the warm-up")
+    warm_up: int = Field(300, ge=1, description="most critic steps before training")
+    warm_up_accuracy: float = Field(0.75, ge=0.5, le=1, description="held-out accuracy that ends the warm-up")
     rewarm_steps: int = Field(50, ge=0, description="critic steps on the buffer after a roll-back")
     probe_limit: float = Field(
         0.6, ge=0.5, le=1, description="AUC of length or punctuation alone that refuses the data"
@@ -199,10 +199,10 @@ class RefineRecipe(_Section):
     """Adversarial refinement of a fine-tuned model: generator against critic, with monitors and roll-back."""
 
     trainer: Literal["gail", "coop", "pairs", "iq"] = Field("gail", description="how the critic's opinion is learned")
-    rollout: RolloutRecipe = RolloutRecipe()
-    critic: CriticRecipe = CriticRecipe()
-    reward: RewardRecipe = RewardRecipe()
-    monitors: MonitorsRecipe = MonitorsRecipe()
+    rollout: RolloutRecipe = Field(RolloutRecipe(), description="prompts and stories")
+    critic: CriticRecipe = Field(CriticRecipe(), description="the discriminator")
+    reward: RewardRecipe = Field(RewardRecipe(), description="from the critic's logits to a story's reward")
+    monitors: MonitorsRecipe = Field(MonitorsRecipe(), description="limits, and what happens beyond them")
     kl: float = Field(0.02, ge=0, description="first weight of the divergence from the reference")
     kl_target: float | None = Field(
         0.05, gt=0, description="divergence the weight is steered to; null: weight is fixed"
@@ -215,7 +215,9 @@ class RefineRecipe(_Section):
     least_ess: float = Field(3.0, ge=1, description="coop: effective samples per prompt that the weights must keep")
     dpo_beta: float = Field(0.1, gt=0, description="pairs: sharpness of the preference")
     td: float = Field(0.01, ge=0, description="iq: weight of the temporal-difference term")
-    minutes: float | None = Field(None, gt=0, description="wall-clock end of training; what is best by then is finished")
+    minutes: float | None = Field(
+        None, gt=0, description="wall-clock end of training; what is best by then is finished"
+    )
     scales: list[float] = Field([0.25, 0.5, 0.75, 1.0, 1.25], description="adapter scales tried at the end")
 
 
