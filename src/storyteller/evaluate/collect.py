@@ -45,8 +45,8 @@ def collect(
     """Let each model answer each prompt at each temperature with each seed; the texts of people come first.
 
     What stands in `out` already is not written again, so a collection that was interrupted goes on, and one can be
-    extended by models, temperatures and seeds. A text that could not be written is missing. Raises `DataError` when `out` holds answers to other prompts or by
-    other weights, and `ModelError` for a model.
+    extended by models, temperatures and seeds. A text that could not be written is missing. Raises `DataError` when
+    `out` holds answers to other prompts or by other weights, and `ModelError` for a model.
     """
     _claim(out, models, prompts)
     path = out / "texts.jsonl"

@@ -78,7 +78,8 @@ def kid(
 
     0 is the same distribution; an unbiased estimate falls below 0 half of the time there. `labels` name the work (or
     prompt) of each text. Resamples draw works; pairs of texts of one work are left out within a class, also in the
-    value, so that a work drawn twice is not compared with itself. Two systems with the same `bootstrap` can be subtracted.
+    value, so that a work drawn twice is not compared with itself; so are a person's text and a system's on one work, which
+    are alike in their subject. Two systems with the same `bootstrap` can be subtracted.
     Vectors are scaled to length sqrt(d), as embeddings of length 1 would make the kernel nearly linear.
     """
     if (n := min(len(human), len(system))) < KID_MINIMUM:
@@ -93,9 +94,8 @@ def kid(
     counts = [np.bincount(index, minlength=size).astype(np.float64) for index in (ours, theirs)]
 
     def squared(weights: Floats) -> Floats:
-        inside = [_off_diagonal(weights, matrix, count) for matrix, count in zip(within, counts, strict=True)]
-        pairs = (weights @ counts[0]) * (weights @ counts[1])
-        return np.asarray(inside[0] + inside[1] - 2 * np.einsum("mi,mi->m", weights @ between, weights) / pairs)
+        inside = [_off_diagonal(weights, matrix, count, count) for matrix, count in zip(within, counts, strict=True)]
+        return np.asarray(inside[0] + inside[1] - 2 * _off_diagonal(weights, between, *counts))
 
     return bootstrap.statistic(squared, labels)
 
@@ -169,9 +169,9 @@ def _summed(matrix: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64],
     return both
 
 
-def _off_diagonal(weights: Floats, matrix: Floats, counts: Floats) -> Floats:
-    """The weighted mean of the kernel over pairs of different works."""
+def _off_diagonal(weights: Floats, matrix: Floats, rows: Floats, columns: Floats) -> Floats:
+    """The weighted mean of the kernel over pairs of different works, of which there are `rows` and `columns` texts."""
     outside = matrix - np.diag(np.diag(matrix))
     total = np.einsum("mi,mi->m", weights @ outside, weights)
-    sizes = weights * counts
-    return np.asarray(total / (sizes.sum(1) ** 2 - (sizes**2).sum(1)))
+    first, second = weights * rows, weights * columns
+    return np.asarray(total / (first.sum(1) * second.sum(1) - (first * second).sum(1)))

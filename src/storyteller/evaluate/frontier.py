@@ -36,7 +36,9 @@ def at_diversity(points: Sequence[Point], diversity: float) -> Resampled:
     places = [point.diversity for point in ordered]
     if not places or not places[0] <= diversity <= places[-1]:
         span = f"{places[0]:.3f} to {places[-1]:.3f}" if places else "nothing"
-        raise DataError(f"a diversity of {diversity:.3f} is outside of what was measured ({span}); try other temperatures.")
+        raise DataError(
+            f"a diversity of {diversity:.3f} is outside of what was measured ({span}); try other temperatures."
+        )
     above = min(int(np.searchsorted(places, diversity, side="right")), len(places) - 1)
     left, right = ordered[max(above - 1, 0)], ordered[above]
     gap = right.diversity - left.diversity
@@ -56,7 +58,9 @@ def matched_difference(first: Sequence[Point], second: Sequence[Point]) -> Resam
     high = min(max(point.diversity for point in points) for points in (first, second))
     if low > high:
         raise DataError("the two systems have no diversity in common; try temperatures between theirs.")
-    gaps = [at_diversity(second, place) - at_diversity(first, place) for place in np.linspace(low, high, PLACES).tolist()]
+    gaps = [
+        at_diversity(second, place) - at_diversity(first, place) for place in np.linspace(low, high, PLACES).tolist()
+    ]
     total = gaps[0]
     for gap in gaps[1:]:
         total = total + gap

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from storyteller.corpus.story import Story
-from storyteller.errors import DataError
 from storyteller.evaluate.findings import Metric
 from storyteller.evaluate.kneser_ney import bits_per_byte, fit_texts, log_perplexity, reverse_costs, text_costs
 from storyteller.evaluate.statistics import Resampled
@@ -53,21 +52,39 @@ def measure_independent(bench: Bench, background: Sequence[Story]) -> Part:
             part.put(PREDICTABLE, label, log_perplexity(bench.bootstrap, costs, bench.clusters(label)))
     if bench.human is None:
         return part
-    tokens = {label: sum(map(len, tokenizer.encode_batch(bench.texts(label)))) for label in bench.models}
-    budget = min(tokens.values(), default=0)
-    for label in bench.models:
-        part.add(REVERSE, [label], lambda label: _reverse(bench, bench.texts(label), tokenizer, budget))
-    # The ceiling: other texts of people, as much of them as there is of each system.
-    part.add(REVERSE, [bench.human], lambda _: _reverse(bench, people, tokenizer, budget))
+    systems = [bench.human, *bench.models]
+    budget = min(
+        sum(map(len, tokenizer.encode_batch([bench.texts(label)[i] for i in half])))
+        for label in systems
+        for half in _halves(bench, label)
+    )
+    for label in systems:
+        part.add(REVERSE, [label], lambda label: _reverse(bench, label, tokenizer, budget))
     return part
 
 
-def _reverse(bench: Bench, read: Sequence[str], tokenizer: StoryTokenizer, budget: int) -> Resampled:
-    if not read:
-        raise DataError("there is no background to read")
+def _halves(bench: Bench, label: str) -> tuple[list[int], list[int]]:
+    """The places of a system's texts on two halves of the works, the same halves for every system."""
+    names = np.array(sorted(bench.bootstrap.names))
+    first = set(np.random.default_rng(1).permutation(names)[: len(names) // 2].tolist())
+    works = bench.clusters(label)
+    left = [place for place, work in enumerate(works) if work in first]
+    return left, [place for place, work in enumerate(works) if work not in first]
+
+
+def _reverse(bench: Bench, label: str, tokenizer: StoryTokenizer, budget: int) -> Resampled:
+    """Bits a byte of people's texts on half of the works under a model of the system's texts on the other half.
+
+    The works are other ones, since an answer to a prompt has the names and things of the very story it is tested on.
+    """
     assert bench.human
-    costs = reverse_costs(read, bench.human_texts, tokenizer, budget=budget)
-    return bits_per_byte(bench.bootstrap, costs, bench.clusters(bench.human))
+    costs, works = [], []
+    for read, asked in zip(_halves(bench, label), reversed(_halves(bench, bench.human)), strict=True):
+        texts = [bench.texts(label)[place] for place in read]
+        people = [bench.human_texts[place] for place in asked]
+        costs += reverse_costs(texts, people, tokenizer, budget=budget)
+        works += [bench.clusters(bench.human)[place] for place in asked]
+    return bits_per_byte(bench.bootstrap, costs, works)
 
 
 def _first(texts: Sequence[str], most: int) -> list[str]:

@@ -19,6 +19,9 @@ __all__ = ["JUDGED", "measure_judges"]
 #: Shares by which the lengths of a pair may differ, tried one after the other.
 TOLERANCES = (0.1, 0.05, 0.02)
 
+#: Faults whose texts hold parts of other texts: a judge that has learned these as people's is right less often than a coin.
+BORROWED = ("splice", "replace", "words")
+
 _AUC = "0.5: the judge cannot tell the system from people; 1: it always can. "
 JUDGED: dict[Family, Metric] = {
     "word": Metric(
@@ -49,7 +52,9 @@ def measure_judges(bench: Bench, meanings: Meanings, allow: Collection[Override]
     pairs: dict[str, _Pairs] = {}
     verdicts: dict[str, Verdict | str] = {}
     for label in bench.labels:
-        if label != bench.human:
+        if bench.answers[label][0].finish in BORROWED:
+            part.put(JUDGED["word"], label, "it borrows passages of people's, which a judge would meet again")
+        elif label != bench.human:
             pairs[label], verdicts[label] = _match(bench, label, meanings, allow)
     for label, verdict in verdicts.items():
         _gate(part, label, verdict)
@@ -67,12 +72,6 @@ def measure_judges(bench: Bench, meanings: Meanings, allow: Collection[Override]
         for family in ("char", "embedding"):
             verdict = _judged(pair, family, meanings, allow, marks)
             part.add(JUDGED[family], [label], lambda label, v=verdict: _area(bench, v))  # type: ignore[misc]
-    areas = [value for value in part.values.values() if isinstance(value, Resampled)]
-    if any(area.value < 0.4 for area in areas):
-        part.notes.append(
-            "A judge is right less often than a coin where texts share passages with people's own, as those with the end "
-            "of another story do: it has learned these passages as people's, or as the system's, and meets them again."
-        )
     return part
 
 
