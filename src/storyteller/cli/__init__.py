@@ -62,7 +62,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models, name="models", help="List, fetch and describe models.")
-app.add_typer(ensemble, name="ensemble", help="Mix models at each token, merge their weights, choose among their drafts.")
+app.add_typer(
+    ensemble, name="ensemble", help="Mix models at each token, merge their weights, choose among their drafts."
+)
 app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
 for _function in (write, prepare, tokenize, inspect, finetune, refine, recipes, doctor):
     app.command()(_function)

@@ -175,8 +175,8 @@ def _bits_per_byte(first: str, data: Path, limit: int, max_tokens: int) -> Any:
     """A function of a model: minus its bits per byte on stories of the dev split, after the request for each."""
     from math import log
 
-    from storyteller.evaluate.loss_report import choose_stories
     from storyteller.evaluate.loss import measure_losses
+    from storyteller.evaluate.loss_report import choose_stories
     from storyteller.models import locate
     from storyteller.tokens import StoryTokenizer, Template
 

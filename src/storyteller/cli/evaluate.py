@@ -88,8 +88,9 @@ def models(
 
         options |= {"prompts": prompts, "words": words, "task": task, "background": background, "allow": _listed(allow)}
         options |= {"temperatures": _numbers(temperatures, float), "seeds": _numbers(seeds, int)}
-        findings = evaluate_stories(systems, report_language=report_lang, **options)
-        report, shown = [one.to_json() for one in findings], render_markdown(findings, report_lang)
+        options["report_language"] = report_lang
+        findings = evaluate_stories(systems, **options)
+        report, shown = [one.to_json() for one in findings], render_markdown(findings, options["report_language"])
     elif suite == "likelihood":
         report, shown = _likelihood(systems, choices, limit, **options)
     else:

@@ -78,7 +78,8 @@ def choose_prompts(
 
 def cut_at_sentence(text: str, words: int, language: Language) -> str:
     """The whole sentences of `text` up to `words` words or 字; at least the first one, and no unfinished last one."""
-    kept, written = [], 0
+    kept: list[str] = []
+    written = 0
     for sentence in split_sentences(text, language):
         written += count_words(sentence, language)
         if kept and written > words:

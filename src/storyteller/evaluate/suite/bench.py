@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -171,7 +172,7 @@ def _label(text: Text) -> str:
 
 def _system(label: str, texts: Sequence[Text], fault: bool) -> System:
     lengths = [count_words(text.text, text.language) for text in texts]
-    kind = "human" if label == HUMAN else "fault" if fault else "model"
+    kind: Literal["human", "fault", "model"] = "human" if label == HUMAN else "fault" if fault else "model"
     return System(label, kind, texts[0].system, texts[0].temperature, len(texts), float(np.median(lengths)))
 
 

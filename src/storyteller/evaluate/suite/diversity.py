@@ -55,8 +55,8 @@ def measure_diversity(bench: Bench, meanings: Meanings) -> Part:
     vectors_of = meanings.stories(*(bench.texts(label) for label in bench.labels))
     for label, vectors in zip(bench.labels, vectors_of, strict=True):
         first = bench.first_answers(label)
-        part.add(VENDI, [label], lambda label, v=vectors[first], f=first: _vendi(bench, label, v, f))
-        part.add(VENDI_WITHIN, [label], lambda label, v=vectors: _vendi_within(bench, label, v))
+        part.add(VENDI, [label], lambda label, v=vectors[first], f=first: _vendi(bench, label, v, f))  # type: ignore[misc]
+        part.add(VENDI_WITHIN, [label], lambda label, v=vectors: _vendi_within(bench, label, v))  # type: ignore[misc]
     part.notes.append(
         f"Counted diversity is taken over {budget:,} words and marks of each system; its intervals come from half samples."
     )

@@ -44,8 +44,8 @@ def spread(
 
 def drawn(bootstrap: Bootstrap, clusters: Sequence[str], value: float, halves: ArrayLike) -> Resampled:
     """The figure `value` whose half samples are `halves` [HALVES], as draws that can be paired with other systems'."""
-    level = np.mean(halves)
-    centred = value * (np.asarray(halves, np.float64) / level - 1) if level else np.zeros(len(np.asarray(halves)))
+    found = np.asarray(halves, np.float64)
+    centred = value * (found / found.mean() - 1) if found.any() else np.zeros(len(found))
     weights = np.random.default_rng(2).normal(size=(bootstrap.resamples, len(centred))) / np.sqrt(len(centred))
     key = int.from_bytes(hashlib.sha256(f"halves {bootstrap.key}".encode()).digest()[:8], "big")
     return Resampled(value, value + weights @ centred, len(set(clusters)), key)
