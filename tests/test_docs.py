@@ -51,6 +51,8 @@ def test_there_are_commands() -> None:
 def test_command_parses(given: list[str]) -> None:
     command: Any = get_command(app)
     while hasattr(command, "commands"):
+        if command.name == "evaluate" and given[0] not in command.commands:
+            given = ["models", *given]  # as the group does: `evaluate default` names a model
         name, *given = given
         assert name in command.commands, f"no command {name}"
         command = command.commands[name]
