@@ -21,7 +21,12 @@ def run(*arguments: str) -> str:
 def test_list() -> None:
     lines = run("list").splitlines()
     assert lines[0].split()[:2] == ["NAME", "LANGUAGES"]
-    assert [line.split()[0] for line in lines[1:]] == ["default", "smollm2-135m-instruct", "gemma3-270m"]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "default",
+        "smollm2-135m-instruct",
+        "gemma3-270m",
+        "all-minilm-l6-v2",
+    ]
     assert all(line.endswith("no") for line in lines[1:])
     rows = json.loads(run("list", "--json"))
     assert rows[0]["download"] == rows[1]["download"] == 92_871_040  # the wheel; the default fetches its base

@@ -43,7 +43,10 @@ def recipe_schema() -> dict[str, Any]:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML that `load_recipe` reads back to an equal recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    values = recipe.model_dump(mode="json")
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    # PyYAML writes some line ends of Unicode, such as NEL, as they are, and reads them back as spaces.
+    return text if yaml.safe_load(text) == values else yaml.safe_dump(values, sort_keys=False)
 
 
 def bundled_recipes() -> dict[str, Path]:

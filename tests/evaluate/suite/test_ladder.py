@@ -6,13 +6,16 @@ import random
 from dataclasses import replace
 
 import pytest
-from tests.evaluate.passages import people
+from tests.evaluate.passages import people, stories
 
 from storyteller.corpus.language import words_of
 from storyteller.errors import DataError
+from storyteller.evaluate.collect import collect
+from storyteller.evaluate.prompts import choose_prompts
 from storyteller.evaluate.stories import faulty_texts
 from storyteller.evaluate.suite import lay_out, measure_stories
 from storyteller.evaluate.texts import Text
+from storyteller.generate import SamplingSettings
 
 
 def salad(texts: list[Text], material: list[Text], name: str, order: int) -> list[Text]:
@@ -49,16 +52,19 @@ def value(found, metric, system):
     return figure.interval
 
 
+@pytest.mark.slow
 def test_a_salad_of_real_words_is_told_from_people(found):
     assert value(found, "auc_word", "salad @0.8").low > 0.5
     assert value(found, "auc_char", "salad @0.8").low > 0.5
 
 
+@pytest.mark.slow
 def test_shuffled_sentences_pass_the_judges_of_words(found):
     assert value(found, "auc_word", "human, shuffle").low < 0.5 < value(found, "auc_word", "human, shuffle").high + 0.1
     assert value(found, "auc_word", "human, shuffle").value < value(found, "auc_word", "salad @0.8").low
 
 
+@pytest.mark.slow
 def test_a_loop_is_seen_by_repetition(found):
     assert value(found, "rep_4", "human, loop").low > value(found, "rep_4", "human").high
     assert value(found, "loops", "human, loop").low > value(found, "loops", "human").high
@@ -67,10 +73,35 @@ def test_a_loop_is_seen_by_repetition(found):
     assert claim.p <= claim.p_holm <= 1
 
 
+@pytest.mark.slow
+def test_shuffled_sentences_are_seen_by_the_scorer(found):
+    human = value(found, "coherence", "human")
+    assert value(found, "coherence", "human, shuffle").value < human.value
+    looped = found.figure("coherence", "human, loop")
+    assert looped.interval is None or looped.interval.high < human.low  # it may say that a loop is no prose at all
+    assert value(found, "order", "human").low > 0.5
+
+
+@pytest.mark.slow
+def test_hotter_sampling_is_worse(tmp_path):
+    asked = choose_prompts(stories(), 34, words=30)
+    hot = SamplingSettings(min_p=0.0, dry_multiplier=0.0)
+    texts = collect(["smollm2-135m-instruct"], asked, tmp_path, temperatures=(0.7, 1.6), settings=hot)
+    found = measure_stories(texts, background=stories())[0]
+    cool, hot = "smollm2-135m-instruct @0.7", "smollm2-135m-instruct @1.6"
+    assert value(found, "independent_loss", hot).low > value(found, "independent_loss", "human").high
+    assert value(found, "independent_loss", hot).low > value(found, "independent_loss", cool).high
+    assert "out of the scorer's domain" in found.figure("coherence", hot).why
+    assert value(found, "coherence", cool).value > 0
+    assert value(found, "distinct_2", hot).low > value(found, "distinct_2", cool).high
+
+
+@pytest.mark.slow
 def test_an_ending_of_another_story_is_less_about_the_prompt(found):
     assert value(found, "similarity", "human, splice").value < value(found, "similarity", "human").value
 
 
+@pytest.mark.slow
 def test_the_report_has_what_a_reader_needs(found):
     assert {system.kind for system in found.systems} == {"human", "model", "fault"}
     assert set(found.samples[0].answers) == {"human", "salad @0.8"}
