@@ -38,13 +38,13 @@ def measure_distances(bench: Bench, meanings: Meanings) -> Part:
         except DataError as why:
             part.put(MAUVE, label, str(why))
             continue
-        part.put(MAUVE, label, _around(found.value, found.spread, found.n))
-        ceiling = ceiling or _around(found.ceiling, 0.0, found.ceiling_n)
+        part.put(MAUVE, label, _around(found.value, found.spread, len(set(works))))
+        ceiling = ceiling or _around(found.ceiling, 0.0, len(set(works)))
     if ceiling:
         part.put(MAUVE, bench.human, ceiling)
     part.notes.append(f"Meanings are those of {meanings.name}.")
     return part
 
 
-def _around(value: float, spread: float, n: int) -> Interval:
-    return Interval(value, value - 2 * spread, value + 2 * spread, n)
+def _around(value: float, spread: float, works: int) -> Interval:
+    return Interval(value, value - 2 * spread, value + 2 * spread, works)
