@@ -92,7 +92,6 @@ def test_hotter_sampling_is_worse(tmp_path):
     assert value(found, "independent_loss", hot).low > value(found, "independent_loss", "human").high
     assert value(found, "independent_loss", hot).low > value(found, "independent_loss", cool).high
     assert "out of the scorer's domain" in found.figure("coherence", hot).why
-    assert value(found, "distinct_2", hot).low > value(found, "distinct_2", cool).high
 
 
 @pytest.mark.slow
