@@ -6,7 +6,8 @@
     ├── ModelError         a model, an adapter or a tokenizer cannot be found, fetched or loaded
     ├── CheckpointError    a checkpoint or a run folder is damaged or does not fit
     ├── TrainingError      training cannot start or cannot go on
-    └── GenerationError    a story cannot be written as asked
+    ├── GenerationError    a story cannot be written as asked
+    └── StudioError        the studio cannot start, or cannot keep or show what it is asked for
 
 A message says what is wrong, where, and what to do next. The command prints it without a traceback and exits with 2.
 """
@@ -20,6 +21,7 @@ __all__ = [
     "ModelError",
     "RecipeError",
     "StorytellerError",
+    "StudioError",
     "TrainingError",
 ]
 
@@ -50,3 +52,7 @@ class TrainingError(StorytellerError):
 
 class GenerationError(StorytellerError):
     """A story cannot be written as asked."""
+
+
+class StudioError(StorytellerError):
+    """The studio cannot start, or cannot keep or show what it is asked for."""
