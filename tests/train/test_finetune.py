@@ -152,7 +152,7 @@ def test_what_a_run_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama: Path, 
     run = finetune(recipe, tmp_path / "run")
     files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     assert files >= {
-        "recipe.yaml", "asked.yaml", "environment.json", "data.json", "metrics.jsonl", "events.log", "last.json",
+        "recipe.yaml", "asked.yaml", "estimate.json", "environment.json", "data.json", "metrics.jsonl", "events.log", "last.json",
         "samples/step-000000.md", "samples/step-000006.md", "loss.svg", "final/README.md", "final/tokenizer.json",
         "final/storyteller_template.json",
     }  # fmt: skip
@@ -199,8 +199,17 @@ def test_full_training_goes_on_from_an_adapter(small: MakeRecipe, tmp_path: Path
     second = finetune(small(f"model.base={first.folder}", "model.method=full", "train.steps=1"), tmp_path / "second")
     assert locate(second.folder).adapter is None
     assert (second.final / "model.safetensors").is_file()
-    with pytest.raises(ModelError, match="adapter already"):
-        finetune(small(f"model.base={first.folder}"), tmp_path / "third")
+
+
+def test_an_adapter_goes_on_from_that_of_its_base(small: MakeRecipe, tmp_path: Path, tiny_llama: Path) -> None:
+    first = finetune(small("train.steps=4", "train.evaluate_every=2"), tmp_path / "first")
+    second = finetune(small(f"model.base={first.folder}", "train.steps=2"), tmp_path / "second")
+    assert locate(second.folder).folder == tiny_llama
+    dev = [[line["loss"] for line in run.metrics() if line["split"] == "dev"] for run in (first, second)]
+    assert min(dev[0]) == pytest.approx(dev[1][0], abs=1e-4)
+    assert json.loads((second.folder / "estimate.json").read_text())["steps"] == 2
+    with pytest.raises(TrainingError, match=r"rank 16, alpha 16 .*set model\.lora"):
+        finetune(small(f"model.base={first.folder}", "model.lora.rank=4"), tmp_path / "third")
     assert not (tmp_path / "third").exists()
 
 

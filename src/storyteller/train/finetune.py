@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from torch import nn
 from storyteller.corpus import read_split
 from storyteller.errors import CheckpointError, TrainingError
 from storyteller.models import Located, apply_lora, count_parameters, load_model, load_weights, locate, save_model
-from storyteller.recipe import Recipe
-from storyteller.runs import Run, read_json, replacing_folder
+from storyteller.recipe import LoraRecipe, Recipe
+from storyteller.runs import Run, read_json, replacing_folder, write_json
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.plot import plot_losses
@@ -69,6 +69,7 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
         run = Run.open(folder)
     if prepared.accelerator.is_main_process:
         say(str(prepared.estimate))
+        write_json(run.folder / "estimate.json", asdict(prepared.estimate))
     try:
         state = fit(CausalObjective(prepared.model), _plan(prepared, run), prepared.accelerator, resume=resume)
     except Interrupted as stop:
@@ -141,7 +142,10 @@ def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Sh
 def _adapted(recipe: Recipe, located: Located) -> nn.Module:
     torch.manual_seed(recipe.train.seed)
     # Full fine-tuning goes on from the model that an adapter makes; there is nothing left of the adapter then.
-    model: nn.Module = load_model(located, dtype="float32", merge=recipe.model.method == "full")
+    full = recipe.model.method == "full"
+    # An adapter goes on from the one that the base has; merged, it would need a base that nobody else has.
+    before = None if full else located.adapter
+    model: nn.Module = load_model(located if full else replace(located, adapter=None), dtype="float32", merge=full)
     longest = getattr(model.config, "max_position_embeddings", None) or recipe.data.context
     if recipe.data.context > longest:
         raise TrainingError(
@@ -151,10 +155,24 @@ def _adapted(recipe: Recipe, located: Located) -> nn.Module:
         model.gradient_checkpointing_enable(  # type: ignore[operator]
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-    if recipe.model.method == "full":
+    if full:
         return model.requires_grad_(True)
     adapted: nn.Module = apply_lora(model, recipe.model.lora, seed=recipe.train.seed)
+    if before is not None:
+        _go_on_from(adapted, before, recipe.model.lora)
     return adapted
+
+
+def _go_on_from(adapted: nn.Module, adapter: Path, asked: LoraRecipe) -> None:
+    """Begin with the weights of an adapter that has the same form and scale as the one that is trained."""
+    config = read_json(adapter / "adapter_config.json")
+    old = config["r"], float(config["lora_alpha"]), bool(config.get("use_rslora"))
+    if old != (asked.rank, asked.alpha, asked.rank_stabilised):
+        raise TrainingError(
+            f"the base's own adapter ({adapter}) has rank {old[0]}, alpha {old[1]:g} and rank_stabilised "
+            f"{str(old[2]).lower()}; set model.lora to the same to go on from it, or name its base as model.base."
+        )
+    load_weights(adapted, adapter)
 
 
 def _plan(prepared: _Prepared, run: Run) -> Plan:
