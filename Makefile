@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROMPT ?= A lighthouse keeper finds a talking seal.
 
-.PHONY: story test check fast setup setup-dev model clean
+.PHONY: story test check fast page setup setup-dev model clean
 
 story: setup model  ## set everything up and tell a story
 	@$(BIN)/storyteller write "$(PROMPT)"
@@ -22,6 +22,11 @@ check: setup-dev  ## style, types, and the direction of imports
 	$(BIN)/ruff format --check src tests benchmarks scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+page: src/storyteller/studio/page/index.html  ## the studio's page, built anew only when its source changed
+
+src/storyteller/studio/page/index.html: $(BIN)/python scripts/build_page.py $(shell find web -type f -not -path '*/node_modules/*')
+	$(BIN)/python scripts/build_page.py
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
