@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from storyteller.lazy import late
 
 if TYPE_CHECKING:
+    from storyteller.generate.constraint import Both, Cast, Constraint, Line
     from storyteller.generate.engine import ENGINES, BatchEngine, Engine, EngineName, open_batch, open_engine
     from storyteller.generate.library import save_story
     from storyteller.generate.many import write_many
@@ -27,10 +28,14 @@ __all__ = [
     "ENGINES",
     "Alternative",
     "BatchEngine",
+    "Both",
+    "Cast",
+    "Constraint",
     "Draw",
     "Engine",
     "EngineName",
     "FinishReason",
+    "Line",
     "RemoteModel",
     "Sampler",
     "SamplingSettings",
@@ -47,6 +52,10 @@ __all__ = [
 __getattr__ = late(
     __name__,
     {
+        "Both": "constraint",
+        "Cast": "constraint",
+        "Constraint": "constraint",
+        "Line": "constraint",
         "ENGINES": "engine",
         "BatchEngine": "engine",
         "Engine": "engine",

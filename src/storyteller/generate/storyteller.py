@@ -8,6 +8,7 @@ from typing import Any
 
 from storyteller.corpus.story import LANGUAGES, Language
 from storyteller.errors import GenerationError
+from storyteller.generate.constraint import Constraint
 from storyteller.generate.engine import BatchEngine, Engine, open_batch, open_engine
 from storyteller.generate.many import write_many
 from storyteller.generate.requests import build_request
@@ -79,14 +80,15 @@ class Storyteller:
         max_tokens: int | None = None,
         alternatives: int = 0,
         settings: SamplingSettings | None = None,
+        constraint: Constraint | None = None,
     ) -> Writing:
         """Begin a story; iterate over what is returned for its `Token`s, one by one.
 
         `prompt` is what the story is about, or a `Request`, which brings its own form, language, words, title and
         characters. The language is that of the prompt unless it is given. The same seed gives the same story on the
         same engine; without one it is drawn, and reported by `Writing.seed`. `alternatives` is the number of likely
-        tokens reported beside each. `settings` replaces `temperature`, `min_p` and `dry`. Raises `GenerationError` for
-        a request that cannot be met.
+        tokens reported beside each. `settings` replaces `temperature`, `min_p` and `dry`; a `constraint` is kept in
+        any case. Raises `GenerationError` for a request that cannot be met.
         """
         if isinstance(prompt, Request):
             request = prompt
@@ -106,7 +108,9 @@ class Storyteller:
         if max_tokens is None:
             # Far above what a wish needs (a 字 may be three tokens): the wish ends the story, not this.
             max_tokens = 8 * request.words + 64 if request.words else MAX_TOKENS
-        return Writing(self.engine, self.template, request, sampler, model=self.name, max_tokens=max_tokens)
+        return Writing(
+            self.engine, self.template, request, sampler, model=self.name, max_tokens=max_tokens, constraint=constraint
+        )
 
     def tell(self, prompt: str | Request, **options: Any) -> Told:
         """Write a whole story; the options are those of `write`."""

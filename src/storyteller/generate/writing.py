@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from storyteller.corpus.language import count_words, split_sentences
 from storyteller.corpus.story import Form, Language
 from storyteller.errors import GenerationError
+from storyteller.generate.constraint import Constraint
 from storyteller.generate.doubt import doubt
 from storyteller.generate.engine import Engine
 from storyteller.generate.mixing import Mixed
@@ -86,10 +87,18 @@ class Writing:
     """
 
     def __init__(
-        self, engine: Engine, template: Template, request: Request, sampler: Sampler, *, model: str, max_tokens: int
+        self,
+        engine: Engine,
+        template: Template,
+        request: Request,
+        sampler: Sampler,
+        *,
+        model: str,
+        max_tokens: int,
+        constraint: Constraint | None = None,
     ) -> None:
         """Prepare the prompt; raises `GenerationError` when it does not fit the engine's context."""
-        self._engine, self._template, self._sampler = engine, template, sampler
+        self._engine, self._template, self._sampler, self._constraint = engine, template, sampler, constraint
         self._model, self._tokens = model, max_tokens
         self.request = request
         self.seed = sampler.seed
@@ -160,13 +169,14 @@ class Writing:
 
         Near the end whole sentences are held back until they are complete.
         """
-        request, stops, show = self.request, set(self._template.tokenizer.stop_ids), self._waiting.extend
+        request, stops, show = self.request, frozenset(self._template.tokenizer.stop_ids), self._waiting.extend
         length = Length(request.language, request.words, self._tokens)
         story = request.before or ""
         if request.opening:
             story = request.opening.rstrip()
             show([Token(story, -1, 0.0)])
             length.feed(story, 0)
+        rules, begun = self._constraint, len(story)
         ids, decoder = list(self._prompt), ByteDecoder()
         held: list[Token] = []
         unit: list[Token] = []  # tokens of one unfinished character
@@ -179,7 +189,10 @@ class Writing:
                     return
                 ids, joins = window, True
             logits = yield ids
-            draw = self._sampler.draw(logits, ids, stops if length.too_short_to_end else ())
+            banned = stops if length.too_short_to_end else frozenset[int]()
+            if rules is not None:
+                banned = banned.union(rules.banned(story, story[begun:]))
+            draw = self._sampler.draw(logits, ids, banned)
             if draw.id in stops:
                 self.finish_reason = "stop"
                 show(held)
@@ -204,6 +217,10 @@ class Writing:
             story += text
             held += unit
             unit = []
+            if rules is not None and rules.over(story, story[begun:]):
+                self.finish_reason = "stop"
+                show(held)
+                return
             if length.exceeded:
                 self.finish_reason = "length"
                 return
