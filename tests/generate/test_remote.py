@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -118,3 +119,57 @@ def test_nobody_there_and_a_wrong_path() -> None:
 def test_silence_from_the_model_is_an_empty_text() -> None:
     with fake_openai(lambda _: (200, completion(None))) as fake, RemoteModel(fake.url, "judge") as model:
         assert model.chat(ASK).text == ""
+
+
+def events(*data: object) -> tuple[int, bytes, dict[str, str]]:
+    lines = [f"data: {one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)}\n\n" for one in data]
+    return 200, b": hello\n\n" + "".join(lines).encode(), {"content-type": "text/event-stream; charset=utf-8"}
+
+
+def delta(text: str | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish, **more}]}
+
+
+def test_an_answer_comes_in_pieces() -> None:
+    told = {
+        "content": [
+            {
+                "token": "海",
+                "logprob": -0.5,
+                "top_logprobs": [{"token": "海", "logprob": -0.5}, {"token": "山", "logprob": -1.0}],
+            }
+        ]
+    }
+    script = events(
+        delta("从前，"), delta("海豹", logprobs=told), delta(None, "stop"), {"choices": [], "usage": {}}, "[DONE]"
+    )
+    with fake_openai(lambda _: script) as fake, RemoteModel(fake.url, "judge") as model:
+        pieces = list(model.stream(ASK, seed=3, top_p=0.9, top_logprobs=2))
+    assert [piece.text for piece in pieces] == ["从前，", "海豹", ""]
+    assert pieces[1].logprob == -0.5
+    assert [text for text, _ in pieces[1].alternatives] == ["海", "山"]
+    assert pieces[1].alternatives[0][1] == pytest.approx(0.6065, abs=1e-3)
+    assert [piece.finish for piece in pieces] == [None, None, "stop"]
+    (asked,) = fake.asked
+    assert asked.body["stream"] is True
+    assert (asked.body["top_p"], asked.body["top_logprobs"]) == (0.9, 2)
+
+
+def test_a_stream_that_is_none_and_one_that_breaks_off() -> None:
+    with fake_openai(lambda _: "whole") as fake, RemoteModel(fake.url, "judge") as model:
+        assert [piece.text for piece in model.stream(ASK)] == ["whole"]
+    broken = events(delta("从前"), {"error": {"message": "out of memory"}})
+    with fake_openai(lambda _: broken) as fake, RemoteModel(fake.url, "judge") as model:
+        coming = model.stream(ASK)
+        assert next(coming).text == "从前"
+        with pytest.raises(GenerationError, match=r"out of memory.*kept"):
+            next(coming)
+    with fake_openai(lambda _: events("{half")) as fake, RemoteModel(fake.url, "judge") as model:
+        with pytest.raises(GenerationError, match="cannot be read"):
+            list(model.stream(ASK))
+    answers = iter([(503, {}), events(delta("then", "stop"), "[DONE]")])
+    with fake_openai(lambda _: next(answers)) as fake, RemoteModel(fake.url, "judge", backoff=0.0) as model:
+        assert [piece.text for piece in model.stream(ASK)] == ["then"]
+    with fake_openai(lambda _: (401, {})) as fake, RemoteModel(fake.url, "judge", api_key="k") as model:
+        with pytest.raises(GenerationError, match="into the connection"):
+            list(model.stream(ASK))

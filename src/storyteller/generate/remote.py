@@ -6,10 +6,12 @@ client's headers, and is in no message, record or representation.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -18,7 +20,7 @@ import httpx
 
 from storyteller.errors import GenerationError
 
-__all__ = ["KEY_VARIABLE", "Message", "RemoteModel", "Reply"]
+__all__ = ["KEY_VARIABLE", "Message", "Piece", "RemoteModel", "Reply"]
 
 KEY_VARIABLE = "STORYTELLER_API_KEY"
 """Where the key is looked for; a key meant for somebody else, such as `OPENAI_API_KEY`, is sent only if it is named."""
@@ -43,6 +45,20 @@ class Reply:
     finish: str
     prompt_tokens: int
     completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer as it comes; `finish` stands on the last one.
+
+    Of a server that tells them, `logprob` is the natural logarithm of its probability, and `alternatives` what could have
+    stood in its place with their probabilities.
+    """
+
+    text: str
+    logprob: float | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
+    finish: str | None = None
 
 
 class RemoteModel:
@@ -71,7 +87,7 @@ class RemoteModel:
                 f"Give the key in the environment variable {key_variable}."
             )
         self.url, self.model, self.retries, self.backoff = url.rstrip("/"), model, retries, backoff
-        self._key_variable = key_variable
+        self._where = f"into the environment variable {key_variable}" if api_key is None else "into the connection"
         key = os.environ.get(key_variable, "") if api_key is None else api_key
         local = parts.hostname in _LOOPBACK
         if key and parts.scheme == "http" and not local:
@@ -111,6 +127,87 @@ class RemoteModel:
             raise self._malformed("the content of its message is no text")
         return Reply(text or "", str(choice.get("finish_reason") or ""), *counts)
 
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        temperature: float = 1.0,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        top_logprobs: int | None = None,
+    ) -> Iterator[Piece]:
+        """The answer piece by piece; closing the iterator hangs up, so that the server can stop too.
+
+        The errors of `chat`; a server that is busy before the first piece is asked again. One that breaks off in the
+        middle raises `GenerationError` after the pieces that came.
+        """
+        options: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "seed": seed}
+        if top_logprobs:
+            options |= {"logprobs": True, "top_logprobs": top_logprobs}
+        body = self._body(messages, **options, stop=stop) | {"stream": True}
+        for attempt in range(self.retries + 1):
+            last = attempt == self.retries
+            begun = False
+            try:
+                with self._client.stream("POST", f"{self.url}/chat/completions", json=body) as response:
+                    if response.status_code in _TRY_AGAIN and not last:
+                        self._wait(attempt, response.headers.get("retry-after"))
+                        continue
+                    if not response.is_success:
+                        response.read()
+                        self._read(response)
+                    for piece in self._pieces(response):
+                        begun = True
+                        yield piece
+                    return
+            except httpx.TransportError as error:
+                if begun:
+                    raise GenerationError(
+                        f"{self.url} broke off in the middle ({type(error).__name__}). What came is kept; go on from there."
+                    ) from None
+                if last:
+                    raise self._unreachable(error) from None
+                self._wait(attempt, None)
+
+    def _pieces(self, response: httpx.Response) -> Iterator[Piece]:
+        """The pieces of a stream of server-sent events; a server that does not stream sends one."""
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            response.read()
+            answer = self._read(response)
+            try:
+                choice = answer["choices"][0]
+                yield Piece(str(choice["message"]["content"] or ""), finish=str(choice.get("finish_reason") or "stop"))
+            except (KeyError, IndexError, TypeError, AttributeError):
+                raise self._malformed("it has no choices with a message") from None
+            return
+        for line in response.iter_lines():
+            data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+            if data == "[DONE]":
+                return
+            if data:
+                yield from self._piece(data)
+
+    def _piece(self, data: str) -> Iterator[Piece]:
+        try:
+            answer = json.loads(data)
+            if "error" in answer:
+                raise GenerationError(
+                    f"{self.url} broke off: {_error_words(answer)}. What came is kept; go on from there."
+                )
+            choices = answer.get("choices") or []
+            if not choices:  # the usage, in a last event of its own
+                return
+            choice = choices[0]
+            text, finish = (choice.get("delta") or {}).get("content") or "", choice.get("finish_reason")
+            told = ((choice.get("logprobs") or {}).get("content") or [None])[0] or {}
+            others = tuple((str(one["token"]), math.exp(one["logprob"])) for one in told.get("top_logprobs") or ())
+            if text or finish:
+                yield Piece(str(text), told.get("logprob"), others, str(finish) if finish else None)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._malformed("a piece of its stream cannot be read") from None
+
     def models(self) -> list[str]:
         """The names of the models that the server offers; the errors of `chat`."""
         answer = self._send("GET", "/models")
@@ -133,7 +230,7 @@ class RemoteModel:
         return f"RemoteModel({self.url!r}, {self.model!r})"
 
     def _body(self, messages: Sequence[Message], **options: Any) -> dict[str, Any]:
-        """The request; streaming is the same one with `stream: true`, sent by `httpx.Client.stream`."""
+        """The request, without what was left out."""
         given = {key: value for key, value in options.items() if value is not None and value != ()}
         return {"model": self.model, "messages": list(messages), **given}
 
@@ -168,8 +265,8 @@ class RemoteModel:
         status = response.status_code
         if status in (401, 403):
             raise GenerationError(
-                f"{self.url} refuses the key (HTTP {status}). Put the right one into the environment variable "
-                f"{self._key_variable}, and check that it may use {self.model!r}."
+                f"{self.url} refuses the key (HTTP {status}). Put the right one {self._where}, and check that it may use "
+                f"{self.model!r}."
             )
         if status == 404:
             raise GenerationError(self._not_found(response))
@@ -222,8 +319,11 @@ class RemoteModel:
 def _told(response: httpx.Response) -> str:
     """The server's own words about an error, on one line and not too many."""
     try:
-        error = response.json()["error"]
-        words = str(error["message"] if isinstance(error, dict) else error)
+        return _error_words(response.json())
     except (ValueError, KeyError, TypeError):
-        words = response.text
-    return " ".join(words.split())[:300]
+        return " ".join(response.text.split())[:300]
+
+
+def _error_words(answer: Mapping[str, Any]) -> str:
+    error = answer["error"]
+    return " ".join(str(error["message"] if isinstance(error, dict) else error).split())[:300]
