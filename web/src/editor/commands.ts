@@ -1,6 +1,6 @@
 /** What panels, the palette and buttons may ask of the open manuscript. Each does nothing when no scene is open. */
 
-import type { Id, Wish } from "../api";
+import type { GenerationEvent, Id, Wish } from "../api";
 
 export interface ManuscriptCommands {
   /** All that was typed is on disk when this resolves; rejects when it could not be. */
@@ -15,6 +15,8 @@ export interface ManuscriptCommands {
   generate(wish?: Partial<Wish>): void;
   /** Continue at the end of the scene. */
   continue(): void;
+  /** Write at the end of the scene what these events bring (a draft by the plan); each event is passed on to `each`. */
+  draft(open: (signal: AbortSignal) => AsyncIterable<GenerationEvent>, each?: (event: GenerationEvent) => void): Promise<void>;
   stop(): void;
   retry(): void;
   previous(): void;
@@ -40,6 +42,7 @@ const closed: ManuscriptCommands = {
   insert: nothing,
   generate: nothing,
   continue: nothing,
+  draft: async () => undefined,
   stop: nothing,
   retry: nothing,
   previous: nothing,
