@@ -132,7 +132,8 @@ export const chat = {
 
 export const models = {
   list: () => get<T.ModelEntry[]>("models"),
-  pull: (name: string, signal?: AbortSignal) => stream<unknown>(`models/${encodeURIComponent(name)}/pull`, {}, signal),
+  pull: (name: string, terms: boolean, signal?: AbortSignal) =>
+    stream<unknown>(`models/${name.split("/").map(encodeURIComponent).join("/")}/pull`, { accept_terms: terms }, signal),
   presets: () => get<T.Preset[]>("presets"),
 };
 

@@ -20,7 +20,7 @@ export interface Figure {
   low?: number;
   high?: number;
   baseline?: number | string;
-  note?: string;
+  note?: string | Bilingual;
 }
 
 export interface Status {
@@ -322,15 +322,21 @@ export interface ChatMessage {
 
 export interface ModelEntry {
   name: string;
+  /** What to show; the name of what was trained here is its folder. */
+  title: string;
   kind: "model" | "adapter" | "ensemble" | "run" | "remote";
   languages: string[];
   parameters: number | null;
   bytes: number | null;
+  /** How much is downloaded for it. */
+  download: number | null;
+  /** What has to be accepted before it is fetched. */
+  terms: string | null;
   fetched: boolean;
   licence: string;
   note: string;
   figures: Figure[];
-  members?: Record<string, number>;
+  members?: Record<string, number> | null;
   loaded: boolean;
 }
 
@@ -344,6 +350,7 @@ export interface Connection {
 export interface Preset {
   id: string;
   name: Bilingual;
+  about: Bilingual;
   sampling: Sampling;
 }
 
@@ -366,13 +373,16 @@ export type JobState = "queued" | "running" | "done" | "failed" | "cancelled" | 
 export interface Job {
   id: Id;
   kind: string;
+  name: string;
+  next?: string;
+  created?: number | null;
   state: JobState;
   stage: string;
   progress: number;
   eta_seconds: number | null;
   message: string;
   report?: unknown;
-  curve: { step: number; loss: number; dev?: number }[];
+  curve: { step: number; loss: number | null; dev?: number | null }[];
   samples: { step: number; text: string }[];
   model?: string;
 }
