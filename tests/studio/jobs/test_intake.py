@@ -59,7 +59,16 @@ def test_nothing_pasted(tmp_path: Path) -> None:
 
 def test_files_never_lie_over_one_another_or_outside(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    names = ["a.txt", "a.txt", "../../etc/passwd", "C:\\Users\\me\\故事 一.md", "/", "..", "deep/er/and/er/b.txt", "x" * 300 + ".txt"]
+    names = [
+        "a.txt",
+        "a.txt",
+        "../../etc/passwd",
+        "C:\\Users\\me\\故事 一.md",
+        "/",
+        "..",
+        "deep/er/and/er/b.txt",
+        "x" * 300 + ".txt",
+    ]
     assert save_files([(name, name.encode()) for name in names], folder) == len(names)
     found = [path for path in folder.rglob("*") if path.is_file()]
     assert len(found) == len(names)

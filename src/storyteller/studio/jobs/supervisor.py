@@ -47,14 +47,14 @@ class Supervisor:
 
     def round(self) -> None:
         """Do the next thing for every job of this server, and take the next job when none runs."""
-        for job in self._queue.mine():
+        looked_after = self._queue.mine()
+        if (claimed := self._queue.claim()) is not None:
+            looked_after.append(claimed)
+        for job in looked_after:
             try:
                 self._look_after(job, self._training_of(job))
             except (StorytellerError, OSError, ValueError, KeyError) as error:
                 self._end(job, "failed", f"{error}", "Look at the files that it names, then resume.")
-        # One after the other: a queued job that can only fail must not keep the next one waiting.
-        if (job := self._queue.claim()) is not None:
-            self._look_after(job, self._training_of(job))
 
     def _watch(self) -> None:
         while not self._stopped.wait(_ROUND):
@@ -113,7 +113,8 @@ class Supervisor:
         if job.cancel and time.monotonic() - self._asked.get(job.id, -1e9) > 120:
             self._asked[job.id] = time.monotonic()  # a second time means: at once
             child.interrupt()
-        stage = training.stage
+        # A command that has written its result is still the one that runs: `report` ends when the process does.
+        stage = job.stage if job.stage == "report" else training.stage
         pace = training.pace()
         progress = pace["step"] / pace["steps"] if pace["steps"] else 0.0
         if (stage, progress) != (job.stage, job.progress) and stage != "done":

@@ -25,6 +25,7 @@ DEFAULT_MINUTES = 6.0
 _SETTING_UP = 1.0  # minutes that loading, measuring, samples and saving take beside the steps, on two cores
 _LITTLE_STORIES, _LITTLE_WORDS = 8, 3_000
 _POINTS = 300
+_LENGTHS = ("train.steps=", "train.epochs=", "train.minutes=")
 _STEP = re.compile(r"step-(\d+)$")
 _SAMPLES = {
     "en": ["A lighthouse keeper finds a talking seal.", "Two sisters inherit a clock that runs backwards."],
@@ -107,15 +108,15 @@ class Training:
             f"name={json.dumps(self.name, ensure_ascii=False)}",
             f"data.path={json.dumps(str(self.corpus))}",
             f"model.base={json.dumps(self.wish.base)}",
-            f"train.minutes={max(0.5 * self.wish.minutes, self.wish.minutes - _SETTING_UP):g}",
-            "train.patience=4",
             "train.save_minutes=2",
             "train.log_every=1",
             f"samples.prompts={json.dumps(_SAMPLES[self.language], ensure_ascii=False)}",
             "samples.words=60",
         ]
-        if not self._splits().get("dev", {}).get("stories"):
-            settings.remove("train.patience=4")
+        if not any(override.startswith(_LENGTHS) for override in self.wish.overrides):
+            settings.append(f"train.minutes={max(0.5 * self.wish.minutes, self.wish.minutes - _SETTING_UP):g}")
+        if self._splits().get("dev", {}).get("stories"):
+            settings.append("train.patience=4")  # few stories are soon learned by heart
         return ["finetune", self.wish.recipe, *settings, *self.wish.overrides, "--out", str(self.run)]
 
     @property
