@@ -164,12 +164,18 @@ def test_a_stream_that_is_none_and_one_that_breaks_off() -> None:
         assert next(coming).text == "从前"
         with pytest.raises(GenerationError, match=r"out of memory.*kept"):
             next(coming)
-    with fake_openai(lambda _: events("{half")) as fake, RemoteModel(fake.url, "judge") as model:
-        with pytest.raises(GenerationError, match="cannot be read"):
-            list(model.stream(ASK))
+    with (
+        fake_openai(lambda _: events("{half")) as fake,
+        RemoteModel(fake.url, "judge") as model,
+        pytest.raises(GenerationError, match="cannot be read"),
+    ):
+        list(model.stream(ASK))
     answers = iter([(503, {}), events(delta("then", "stop"), "[DONE]")])
     with fake_openai(lambda _: next(answers)) as fake, RemoteModel(fake.url, "judge", backoff=0.0) as model:
         assert [piece.text for piece in model.stream(ASK)] == ["then"]
-    with fake_openai(lambda _: (401, {})) as fake, RemoteModel(fake.url, "judge", api_key="k") as model:
-        with pytest.raises(GenerationError, match="into the connection"):
-            list(model.stream(ASK))
+    with (
+        fake_openai(lambda _: (401, {})) as fake,
+        RemoteModel(fake.url, "judge", api_key="k") as model,
+        pytest.raises(GenerationError, match="into the connection"),
+    ):
+        list(model.stream(ASK))

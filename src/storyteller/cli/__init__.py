@@ -22,6 +22,8 @@ from storyteller.cli.models import app as models
 from storyteller.cli.prepare import prepare
 from storyteller.cli.recipes import recipes
 from storyteller.cli.refine import refine
+from storyteller.cli.serve import serve
+from storyteller.cli.studio import studio
 from storyteller.cli.tokenize import tokenize
 from storyteller.cli.write import write
 from storyteller.errors import StorytellerError
@@ -66,7 +68,7 @@ app.add_typer(
     ensemble, name="ensemble", help="Mix models at each token, merge their weights, choose among their drafts."
 )
 app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
-for _function in (write, prepare, tokenize, inspect, finetune, refine, recipes, doctor):
+for _function in (write, studio, serve, prepare, tokenize, inspect, finetune, refine, recipes, doctor):
     app.command()(_function)
 
 

@@ -1,0 +1,212 @@
+"""Books in and out, and the whole studio as one file."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, Response
+from pydantic import Field, ValidationError
+from starlette.background import BackgroundTask
+from starlette.datastructures import UploadFile
+
+from storyteller.studio.api.shapes import Answer, Body, Done, ProjectId
+from storyteller.studio.books import book_of, shelve
+from storyteller.studio.errors import DeniedError, StudioError
+from storyteller.studio.studio import At, Kept
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api", tags=["books"])
+
+Kind = Literal["md", "txt", "docx", "epub", "pdf", "fountain", "fdx", "twee", "jsonl", "messages", "story"]
+
+_TYPES = {
+    "md": "text/markdown; charset=utf-8",
+    "txt": "text/plain; charset=utf-8",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "epub": "application/epub+zip",
+    "pdf": "application/pdf",
+    "fountain": "text/plain; charset=utf-8",
+    "fdx": "application/xml",
+    "twee": "text/plain; charset=utf-8",
+    "jsonl": "application/jsonl",
+    "messages": "application/jsonl",
+    "story": "application/octet-stream",
+}
+_ENDINGS = {"messages": "messages.jsonl", "story": "storyteller"}
+_FILES = 200
+
+
+class Pasted(Body):
+    """A text instead of a file."""
+
+    text: str
+    name: str = Field("pasted.txt", max_length=300, description="Its name; the ending says what it is.")
+    project: str | None = Field(None, max_length=64, description="The project to add it to; default: a new one.")
+
+
+class Imported(Answer):
+    """What was made of it."""
+
+    project: str
+    items: list[str] = Field([])
+    entries: list[str] = Field([])
+    warnings: list[str] = Field([], description="What could not be kept or had to be guessed.")
+
+
+_UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "project": {"type": "string", "description": "The project to add them to."},
+                    },
+                }
+            },
+            "application/json": {"schema": Pasted.model_json_schema()},
+        },
+    }
+}
+
+
+@router.post("/import", response_model=Imported, status_code=201, name="import_book", openapi_extra=_UPLOAD)
+async def import_book(request: Request, kept: Kept) -> Any:
+    """Read files: text, Markdown, DOCX, EPUB, Fountain, FDX, character cards, lorebooks, Kobold, NovelAI, SillyTavern."""
+    files, project = await _files(request)
+    return await to_thread.run_sync(_import, kept, files, project)
+
+
+@router.get("/projects/{project}/export/{kind}", response_class=Response, name="export_book",
+            responses={200: {"description": "The file.", "content": {"application/octet-stream": {}}}})  # fmt: skip
+def export_book(kept: Kept, project: ProjectId, kind: Annotated[Kind, InPath(description="The format.")]) -> Response:
+    """A project as a file; `story` is a backup of this one project."""
+    title = kept.project(project)["title"]
+    if kind == "story":
+        path = _temporary(".storyteller")
+        kept.backup_project(project, path)
+        return _download(path, title, kind)
+    from storyteller.craft.formats import write_book
+
+    return Response(write_book(book_of(kept, project), kind), media_type=_TYPES[kind], headers=_named(title, kind))
+
+
+@router.get("/backup", response_class=FileResponse, name="back_up",
+            responses={200: {"description": "The file.", "content": {"application/octet-stream": {}}}})  # fmt: skip
+def back_up(studio: At) -> Response:
+    """Everything in one file: all projects with their whole history, settings and the log of choices."""
+    _only_owner(studio)
+    path = _temporary(".storyteller")
+    studio.store.backup(path)
+    return _download(path, "studio", "story")
+
+
+@router.post("/backup", response_model=Done, name="restore_backup", openapi_extra=_UPLOAD)
+async def restore_backup(request: Request, studio: At, kept: Kept) -> Done:
+    """Restore a backup: a whole studio's takes the place of what is here (which is kept beside it), a project's is added."""
+    path = await _saved(request)
+    try:
+        await to_thread.run_sync(_restore, studio, kept, path)
+    finally:
+        path.unlink(missing_ok=True)
+    return Done()
+
+
+def _import(kept: Any, files: list[tuple[str, bytes]], project: str | None) -> dict[str, Any]:
+    from storyteller.craft.formats import read_book
+
+    if not files:
+        raise StudioError("there is no file in the request. Choose one, or paste a text.")
+    books = [read_book(name, data) for name, data in files]  # all are read before one is kept
+    answer: dict[str, Any] = {"project": project, "items": [], "entries": [], "warnings": []}
+    for book in books:
+        made = shelve(kept, book, answer["project"])
+        answer["project"] = made["project"]
+        for key in ("items", "entries", "warnings"):
+            answer[key] += made[key]
+    return answer
+
+
+async def _files(request: Request) -> tuple[list[tuple[str, bytes]], str | None]:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        try:
+            pasted = Pasted.model_validate(await request.json())
+        except ValidationError as error:
+            raise StudioError(
+                f"the request is not understood: {error.errors()[0]['msg']}. Send text and name."
+            ) from None
+        except ValueError:
+            raise StudioError("the request is neither a form with files nor JSON. Send one of them.") from None
+        return [(pasted.name, pasted.text.encode())], pasted.project
+    files, project = [], None
+    async with request.form(max_files=_FILES) as form:
+        for key, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files.append((value.filename or "book.txt", await value.read()))
+            elif key == "project" and value:
+                project = value
+    return files, project
+
+
+async def _saved(request: Request) -> Path:
+    """The first file of a form, or the body, on disk: a backup may be larger than the memory should be."""
+    path = _temporary(".storyteller")
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form(max_files=1) as form:
+            for _, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    with path.open("wb") as file:
+                        while piece := await value.read(1 << 20):
+                            file.write(piece)
+                    return path
+        raise StudioError("there is no file in the request. Choose a backup.")
+    with path.open("wb") as file:
+        async for piece in request.stream():
+            file.write(piece)
+    return path
+
+
+def _restore(studio: Any, kept: Any, path: Path) -> None:
+    with path.open("rb") as file:
+        if not file.read(1):
+            raise StudioError("the file is empty. Choose a backup.")
+    _only_owner(studio)
+    studio.store.restore(path)
+
+
+def _only_owner(studio: Any) -> None:
+    if studio.settings.accounts:
+        raise DeniedError(
+            "a backup of the whole studio holds every writer's work, so only who runs it makes one. Export your projects "
+            "one by one instead."
+        )
+
+
+def _temporary(suffix: str) -> Path:
+    with tempfile.NamedTemporaryFile(suffix=suffix, prefix="storyteller-", delete=False) as file:
+        return Path(file.name)
+
+
+def _download(path: Path, title: str, kind: str) -> FileResponse:
+    gone = BackgroundTask(path.unlink, missing_ok=True)
+    return FileResponse(path, media_type=_TYPES[kind], headers=_named(title, kind), background=gone)
+
+
+def _named(title: str, kind: str) -> dict[str, str]:
+    """A file's name from a title of any script, for browsers old and new."""
+    name = re.sub(r"[^\w\- ]+", "", title).strip()[:80] or "story"
+    ending = _ENDINGS.get(kind, kind)
+    plain = name.encode("ascii", "ignore").decode().strip() or "story"
+    return {
+        "content-disposition": f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(name)}.{ending}"
+    }
