@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import os.path
 import re
+from itertools import takewhile
 
 import pytest
 from hypothesis import given, settings
@@ -109,7 +109,7 @@ def test_the_prefix_stays_while_the_writer_types(form: Form) -> None:
         view = SceneView(form=form, text=typed, memory="Winter.", note="Short.", entries=entries)
         now = request_text(build_context(view, Wish(), count, 600).request)
         if last:
-            kept = len(os.path.commonprefix([last, now]))
+            kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(last, now, strict=False)))
             breaks += len(last) - kept > 1600  # five paragraphs of 300 characters, and the line of lore
             reread += len(now) - kept
         last = now

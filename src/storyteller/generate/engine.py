@@ -19,6 +19,7 @@ __all__ = [
     "ENGINES",
     "BatchEngine",
     "Batching",
+    "Copying",
     "Engine",
     "EngineName",
     "OneByOne",
@@ -87,6 +88,15 @@ class Batching(Protocol):
 
     def batch(self, rows: int, context: int) -> BatchEngine:
         """A batch of `rows` rows of `context` positions each on this engine's weights; raises `ModelError`."""
+        ...
+
+
+@runtime_checkable
+class Copying(Protocol):
+    """A batch in which a row can take over what another row has read: a prompt of many rows is read once."""
+
+    def copy_row(self, source: int, target: int) -> None:
+        """Forget what `target` has read and give it a copy of what `source` has."""
         ...
 
 

@@ -53,6 +53,12 @@ class LlamaBatch:
                 logits[row] = view if last else view.copy()  # the next pass overwrites it
         return [logits[row] for row in sequences]
 
+    def copy_row(self, source: int, target: int) -> None:
+        """Give one row what another has read; see `Copying`."""
+        self._library.memory_seq_rm(self._memory, target, -1, -1)
+        self._library.memory_seq_cp(self._memory, source, target, -1, -1)
+        self._ids[target] = list(self._ids[source])
+
     def close(self) -> None:
         """Free the cache."""
         if self._context:

@@ -109,6 +109,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_n_threads": (c_int32, (c_void_p,)),
     "llama_get_memory": (c_void_p, (c_void_p,)),
     "llama_memory_seq_rm": (c_bool, (c_void_p, c_int32, c_int32, c_int32)),
+    "llama_memory_seq_cp": (None, (c_void_p, c_int32, c_int32, c_int32, c_int32)),
     "llama_memory_clear": (None, (c_void_p, c_bool)),
     "llama_n_ctx_seq": (c_uint32, (c_void_p,)),
     "llama_batch_init": (Batch, (c_int32, c_int32, c_int32)),

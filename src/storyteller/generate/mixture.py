@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storyteller.errors import GenerationError, ModelError
-from storyteller.generate.engine import BatchEngine, Batching, Engine, OneByOne, open_batch, open_engine
+from storyteller.generate.engine import BatchEngine, Batching, Copying, Engine, OneByOne, open_batch, open_engine
 from storyteller.generate.mixing import Mixed, arithmetic, contrastive, divergence, geometric, log_softmax
 from storyteller.models.ensemble_file import Gate, Rule, check_weights
 from storyteller.runs.console import say
@@ -258,6 +258,12 @@ class MixtureBatch:
     def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[Logits]:
         """The mixed log-probabilities after each sequence; see `BatchEngine.feed_many`."""
         return self._mixer.mix(sequences, self._ask)
+
+    def copy_row(self, source: int, target: int) -> None:
+        """Give one row what another has read, with the members that can; the others read it again."""
+        for batch in self._batches.values():
+            if isinstance(batch, Copying):
+                batch.copy_row(source, target)
 
     def close(self) -> None:
         """Free the members' caches."""

@@ -13,7 +13,7 @@ from storyteller.generate.engine import BatchEngine, Engine, open_batch, open_en
 from storyteller.generate.many import write_many
 from storyteller.generate.requests import build_request
 from storyteller.generate.sampling import Sampler, SamplingSettings, breaker_ids, name_ids
-from storyteller.generate.writing import Told, Writing
+from storyteller.generate.writing import Renders, Token, Told, Writing
 from storyteller.tokens import StoryTokenizer, Template
 from storyteller.tokens.request import Character, Request
 
@@ -81,6 +81,8 @@ class Storyteller:
         alternatives: int = 0,
         settings: SamplingSettings | None = None,
         constraint: Constraint | None = None,
+        template: Renders | None = None,
+        begun: Sequence[Token] = (),
     ) -> Writing:
         """Begin a story; iterate over what is returned for its `Token`s, one by one.
 
@@ -88,7 +90,8 @@ class Storyteller:
         characters. The language is that of the prompt unless it is given. The same seed gives the same story on the
         same engine; without one it is drawn, and reported by `Writing.seed`. `alternatives` is the number of likely
         tokens reported beside each. `settings` replaces `temperature`, `min_p` and `dry`; a `constraint` is kept in
-        any case. Raises `GenerationError` for a request that cannot be met.
+        any case. `template` renders the request in place of the model's own; `begun` are tokens of another story
+        with this request, from which it goes on. Raises `GenerationError` for a request that cannot be met.
         """
         if isinstance(prompt, Request):
             request = prompt
@@ -109,7 +112,14 @@ class Storyteller:
             # Far above what a wish needs (a 字 may be three tokens): the wish ends the story, not this.
             max_tokens = 8 * request.words + 64 if request.words else MAX_TOKENS
         return Writing(
-            self.engine, self.template, request, sampler, model=self.name, max_tokens=max_tokens, constraint=constraint
+            self.engine,
+            template or self.template,
+            request,
+            sampler,
+            model=self.name,
+            max_tokens=max_tokens,
+            constraint=constraint,
+            begun=begun,
         )
 
     def tell(self, prompt: str | Request, **options: Any) -> Told:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,10 @@ from storyteller.generate.engine import Engine
 from storyteller.generate.mixing import Mixed
 from storyteller.generate.sampling import Sampler
 from storyteller.generate.stopping import ByteDecoder, FinishReason, Length
-from storyteller.tokens import Template
+from storyteller.tokens import StoryTokenizer
 from storyteller.tokens.request import Request
 
-__all__ = ["Alternative", "Token", "Told", "Writing"]
+__all__ = ["Alternative", "Renders", "Token", "Told", "Writing"]
 
 #: Positions that must be left for the story when its prompt is in.
 LEAST_ROOM = 64
@@ -79,6 +80,16 @@ class Told:
     doubt: str | None = None
 
 
+class Renders(Protocol):
+    """What turns a request into the ids before the story: the model's `Template`, or what stands in its place."""
+
+    tokenizer: StoryTokenizer
+
+    def prompt(self, request: Request) -> list[int]:
+        """All ids before the first token of the story."""
+        ...
+
+
 class Writing:
     """The tokens of a story as they come, and `told()` at any time for what there is so far.
 
@@ -89,15 +100,20 @@ class Writing:
     def __init__(
         self,
         engine: Engine,
-        template: Template,
+        template: Renders,
         request: Request,
         sampler: Sampler,
         *,
         model: str,
         max_tokens: int,
         constraint: Constraint | None = None,
+        begun: Sequence[Token] = (),
     ) -> None:
-        """Prepare the prompt; raises `GenerationError` when it does not fit the engine's context."""
+        """Prepare the prompt; raises `GenerationError` when it does not fit the engine's context.
+
+        `begun` are tokens that the story begins with, as if they had been drawn.
+        """
+        self._begun = begun
         self._engine, self._template, self._sampler, self._constraint = engine, template, sampler, constraint
         self._model, self._tokens = model, max_tokens
         self.request = request
@@ -135,6 +151,14 @@ class Writing:
         self._shown.append(token.text)
         self._count += token.id >= 0
         return token
+
+    def take(self) -> list[Token]:
+        """The tokens that may be shown and were not yet; reads nothing."""
+        tokens = list(self._waiting)
+        self._waiting.clear()
+        self._shown += [token.text for token in tokens]
+        self._count += sum(token.id >= 0 for token in tokens)
+        return tokens
 
     def read(self, logits: NDArray[np.float32]) -> None:
         """Go on by one token with the logits `[vocabulary]` of the id that follows `wanted`."""
@@ -178,9 +202,15 @@ class Writing:
             length.feed(story, 0)
         rules, begun = self._constraint, len(story)
         ids, decoder = list(self._prompt), ByteDecoder()
+        for token in self._begun:
+            ids.append(token.id)
+            decoder.feed(self._template.tokenizer.token_bytes(token.id))
+            story += token.text
+            length.feed(token.text)
+        show(self._begun)
         held: list[Token] = []
         unit: list[Token] = []  # tokens of one unfinished character
-        joins = True  # the next text has to be joined to what was read as the story so far
+        joins = not self._begun  # the next text has to be joined to what was read as the story so far
         while True:
             if len(ids) >= self._engine.context:
                 window = self._window(story) if request.task in ("write", "continue") else None
