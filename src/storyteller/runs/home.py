@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["home", "models_home", "stories_home"]
+__all__ = ["home", "models_home", "stories_home", "studio_home"]
 
 
 def home() -> Path:
@@ -22,3 +22,8 @@ def models_home() -> Path:
 def stories_home() -> Path:
     """The folder in which `storyteller write` saves every story."""
     return home() / "stories"
+
+
+def studio_home() -> Path:
+    """The folder of the studio: its database, the keys of connected servers, backups of what a restore replaced."""
+    return home() / "studio"
