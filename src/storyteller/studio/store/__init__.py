@@ -27,7 +27,7 @@ returns, a kill -9 or a power cut loses nothing of it. Calls are made from any t
                   delete_connection(c) connection_key(c)
     edits         log_choice(generation, candidate, kind, kept_text) edits_summary() export_edits(kind) wipe_edits()
                   kept(project=None) shares(project)
-    backup        backup(path) restore(path) backup_project(p, path) add_project(path) -> new project's id
+    backup        backup(path) restore_backup(path) backup_project(p, path) add_project(path) -> new project's id
 
 Errors: `NotFoundError`, `ConflictError` (its `state` is {head, text, provenance}), `StudioError` for the rest; a full disk is
 `StorageError`, after which reading goes on.
