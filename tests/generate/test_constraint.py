@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.tiny import tiny_model
 
 from storyteller.corpus import count_words, ends_sentence
-from storyteller.generate import Both, Cast, Line, Storyteller
+from storyteller.generate import Cast, Line, Storyteller, Together
 from storyteller.generate.constraint import USUAL, ids_like
 from storyteller.generate.torch_engine import TorchEngine
 from storyteller.models import load_model, locate
 from storyteller.tokens import Request, StoryTokenizer, Template
-from tests.tiny import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def test_a_cast_admits_known_names_only(teller: Storyteller) -> None:
     assert not capitals & set(cast.banned("He left. ", ""))  # a sentence may begin with any word
 
 
-def test_both_ban_what_either_bans(teller: Storyteller) -> None:
+def test_together_they_ban_what_any_bans(teller: Storyteller) -> None:
     line, cast = Line(teller.tokenizer, "en"), Cast(teller.tokenizer, "en", ["Mara"])
-    both = Both(line, cast)
+    both = Together((line, cast))
     story = "and then"
     assert set(both.banned(story, story)) == set(line.banned(story, story)) | set(cast.banned(story, story))
     assert both.over("It rained on.", "It rained on.")

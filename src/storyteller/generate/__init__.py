@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from storyteller.lazy import late
 
 if TYPE_CHECKING:
-    from storyteller.generate.constraint import Both, Cast, Constraint, Line
+    from storyteller.generate.constraint import Cast, Constraint, Fresh, Line, Together
     from storyteller.generate.engine import ENGINES, BatchEngine, Engine, EngineName, open_batch, open_engine
     from storyteller.generate.library import save_story
     from storyteller.generate.many import write_many
@@ -28,19 +28,20 @@ __all__ = [
     "ENGINES",
     "Alternative",
     "BatchEngine",
-    "Both",
     "Cast",
     "Constraint",
     "Draw",
     "Engine",
     "EngineName",
     "FinishReason",
+    "Fresh",
     "Line",
     "RemoteModel",
     "Sampler",
     "SamplingSettings",
     "Storyteller",
     "Token",
+    "Together",
     "Told",
     "Writing",
     "open_batch",
@@ -52,10 +53,11 @@ __all__ = [
 __getattr__ = late(
     __name__,
     {
-        "Both": "constraint",
         "Cast": "constraint",
         "Constraint": "constraint",
+        "Fresh": "constraint",
         "Line": "constraint",
+        "Together": "constraint",
         "ENGINES": "engine",
         "BatchEngine": "engine",
         "Engine": "engine",

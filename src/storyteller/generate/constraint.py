@@ -1,7 +1,7 @@
 """Constraints: what a text in the making may not say next, and where it is over, beyond what a request asks for.
 
 A small model breaks every form that it is merely asked to keep. What it must keep is therefore not asked but drawn:
-ids that would break it are never drawn. `Line` holds one line, `Cast` the people who are known; `Both` joins two.
+ids that would break it are never drawn. `Line` holds one line, `Cast` the people who are known, `Fresh` forbids repeats; `Together` joins them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from storyteller.corpus.language import count_words, ends_sentence
+from storyteller.corpus.language import count_words, ends_sentence, words_of
 from storyteller.corpus.story import Language
 from storyteller.tokens import StoryTokenizer
 
-__all__ = ["USUAL", "Both", "Cast", "Constraint", "Line", "ids_like"]
+__all__ = ["USUAL", "Cast", "Constraint", "Fresh", "Line", "Together", "ids_like"]
 
 
 class Constraint(Protocol):
@@ -71,13 +71,12 @@ class Line:
 
 
 #: Capitals in the middle of an English sentence that name nobody new.
-USUAL = tuple(
-    (
-        "I I'm I'll I've I'd I’m I’ll I’ve I’d God Lord Heaven Earth English French Monday Tuesday Wednesday Thursday Friday"
-        " Saturday Sunday January February March April May June July August September October November December Christmas"
-        " Mother Father Mom Mum Dad Mama Papa Grandma Grandpa Granny Grandmother Grandfather OK TV"
-    ).split()
+_WORDS = (
+    "I I'm I'll I've I'd I’m I’ll I’ve I’d God Lord Heaven Earth English French Monday Tuesday Wednesday Thursday Friday"
+    " Saturday Sunday January February March April May June July August September October November December Christmas"
+    " Mother Father Mom Mum Dad Mama Papa Grandma Grandpa Granny Grandmother Grandfather OK TV"
 )
+USUAL = frozenset(_WORDS.split())
 _INSIDE = re.compile(r"[a-z0-9,;’'”\")-]\s?$")
 
 
@@ -115,17 +114,76 @@ class Cast:
         return False
 
 
-@dataclass(frozen=True)
-class Both:
-    """Two constraints at once."""
+#: What English prose is made of; rows of full-width letters come when everything likely is forbidden.
+_FOREIGN = "[^\\x00-\\x7f“”‘’–—…éèêëàâäçîïôöûüñœæ£ÉÀÇ]"
 
-    one: Constraint
-    other: Constraint
+
+@dataclass
+class Fresh:
+    """No run of `gram` words (字) comes twice in a text, nor one that stood in `earlier`.
+
+    Repetition control by ids forgets what has left the window, and must let speeches begin alike; this does neither.
+    """
+
+    tokenizer: StoryTokenizer
+    language: Language
+    earlier: str = ""
+    gram: int = 5
+    _next: dict[tuple[str, ...], set[str]] = field(default_factory=dict, init=False, repr=False)
+    _seen: list[str] = field(default_factory=list, init=False, repr=False)
+    _read: int = field(default=0, init=False, repr=False)
+    _ids: dict[str, frozenset[int]] = field(default_factory=dict, init=False, repr=False)
+    _foreign: frozenset[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._learn(_words(self.earlier, self.language))
+        self._foreign = ids_like(self.tokenizer, _FOREIGN) if self.language == "en" else frozenset()
 
     def banned(self, story: str, written: str) -> Collection[int]:
-        """What either bans."""
-        return frozenset(self.one.banned(story, written)) | frozenset(self.other.banned(story, written))
+        """The ids that begin the word with which a run of words would come again."""
+        settled = max((written.rfind(mark) for mark in " \n"), default=-1) if self.language == "en" else len(written)
+        if settled > self._read:
+            self._learn(_words(written[self._read : settled], self.language))
+            self._read = settled
+        last = [*self._seen, *_words(written[self._read :], self.language)][1 - self.gram :]
+        words = self._next.get(tuple(last), ()) if len(last) == self.gram - 1 else ()
+        return self._foreign.union(*(self._beginning(word) for word in words))
 
     def over(self, story: str, written: str) -> bool:
-        """Whether it is over for either."""
-        return self.one.over(story, written) or self.other.over(story, written)
+        """Never."""
+        return False
+
+    def _learn(self, words: list[str]) -> None:
+        text = self._seen + words
+        for place in range(len(text) - self.gram + 1):
+            run = tuple(text[place : place + self.gram])
+            self._next.setdefault(run[:-1], set()).add(run[-1])
+        self._seen = text[1 - self.gram :]
+
+    def _beginning(self, word: str) -> frozenset[int]:
+        if word not in self._ids:
+            spellings = {word, word.capitalize(), f" {word}", f" {word.capitalize()}"}
+            firsts = (self.tokenizer.encode(spelling) for spelling in spellings)
+            self._ids[word] = frozenset(ids[0] for ids in firsts if ids)
+        return self._ids[word]
+
+
+def _words(text: str, language: Language) -> list[str]:
+    if language == "en":
+        return [word.lower() for word in words_of(text)]
+    return [character for character in text if character.isalnum()]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several constraints at once."""
+
+    rules: tuple[Constraint, ...]
+
+    def banned(self, story: str, written: str) -> Collection[int]:
+        """What any of them bans."""
+        return frozenset[int]().union(*(rule.banned(story, written) for rule in self.rules))
+
+    def over(self, story: str, written: str) -> bool:
+        """Whether it is over for any of them."""
+        return any(rule.over(story, written) for rule in self.rules)
