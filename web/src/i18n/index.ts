@@ -1,13 +1,17 @@
 import { useSyncExternalStore } from "react";
-import { en, type Key } from "./en";
+import { editorEn, editorZh } from "./editor";
+import { en } from "./en";
 import { zh } from "./zh";
 
-export type { Key };
+export type Key = keyof typeof en | keyof typeof editorEn;
 export type Language = "en" | "zh";
 type Message = string | { readonly one: string; readonly other: string };
 export type Values = Record<string, string | number>;
 
-const catalogues: Record<Language, Record<Key, Message>> = { en, zh };
+const catalogues: Record<Language, Record<Key, Message>> = {
+  en: { ...en, ...editorEn },
+  zh: { ...zh, ...editorZh },
+};
 const listeners = new Set<() => void>();
 let current: Language = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 
@@ -45,7 +49,7 @@ export function useT(): typeof t {
 /** A message whose key is made of data (a form, a part of the context); what the catalogue lacks is said as it is. */
 export function named(prefix: string, name: string): string {
   const key = `${prefix}.${name}`;
-  return key in en ? t(key as Key) : name.replaceAll("_", " ");
+  return key in catalogues.en ? t(key as Key) : name.replaceAll("_", " ");
 }
 
 export function number(value: number, options?: Intl.NumberFormatOptions): string {
