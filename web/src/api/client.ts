@@ -32,6 +32,7 @@ export const projects = {
   change: (p: T.Id, values: Partial<T.Project>) => patch<T.Project>(`projects/${p}`, values),
   remove: (p: T.Id) => remove<unknown>(`projects/${p}`),
   restore: (p: T.Id) => post<T.Project>(`projects/${p}/restore`),
+  trash: (p: T.Id) => get<T.Trashed[]>(`projects/${p}/trash`),
   exportUrl: (p: T.Id, kind: string) => `/api/projects/${p}/export/${kind}`,
 };
 
@@ -111,6 +112,7 @@ export const entries = {
   create: (p: T.Id, entry: Partial<T.Entry>) => post<T.Entry>(`projects/${p}/entries`, entry),
   change: (e: T.Id, values: Partial<T.Entry>) => patch<T.Entry>(`entries/${e}`, values),
   remove: (e: T.Id) => remove<unknown>(`entries/${e}`),
+  restore: (e: T.Id) => post<T.Entry>(`entries/${e}/restore`),
   test: (p: T.Id, text: string) => post<T.FiredEntry[]>(`projects/${p}/entries/test`, { text }),
   propose: (p: T.Id) => post<T.Entry[]>(`projects/${p}/entries/propose`),
 };
@@ -118,6 +120,7 @@ export const entries = {
 export const plan = {
   read: (p: T.Id) => get<T.Plan>(`projects/${p}/plan`),
   write: (p: T.Id, values: T.Plan) => put<T.Plan>(`projects/${p}/plan`, values),
+  versions: (p: T.Id) => get<T.PlanVersion[]>(`projects/${p}/plan/versions`),
   propose: (p: T.Id, part: T.PlanPart, wish: { n?: number; part?: T.Id } = {}, signal?: AbortSignal) =>
     stream<T.PlanEvent>(`projects/${p}/plan/${part}`, wish, signal),
   draft: (p: T.Id, wish: { scene?: T.Id; from_beat?: T.Id } = {}, signal?: AbortSignal) =>
@@ -160,6 +163,7 @@ export const jobs = {
   events: (j: T.Id, signal?: AbortSignal) => events("GET", `/api/jobs/${j}/events`, signal ? { signal } : {}),
   cancel: (j: T.Id) => post<T.Job>(`jobs/${j}/cancel`),
   resume: (j: T.Id) => post<T.Job>(`jobs/${j}/resume`),
+  remove: (j: T.Id) => remove<unknown>(`jobs/${j}`),
 };
 
 export const books = {

@@ -62,6 +62,14 @@ export interface TreeItem {
   form: string | null;
 }
 
+export interface Trashed {
+  id: Id;
+  kind: string;
+  title: string;
+  words: number;
+  trashed: string | null;
+}
+
 export interface Person {
   name: string;
   who: string;
@@ -91,6 +99,8 @@ export interface Project extends ProjectSummary {
   memory: string;
   note: string;
   note_depth: number;
+  /** How many words or 字 there are; `words` is the length that was wished for. */
+  written: number;
   settings: ProjectSettings;
   tree: TreeItem[];
 }
@@ -138,7 +148,7 @@ export interface Splice {
   start: number;
   remove: number;
   insert: string;
-  author?: "person" | "model" | "import";
+  author?: "person" | "model" | "import" | "prompt";
   generation?: Id;
   candidate?: number;
   kind?: NodeKind;
@@ -304,6 +314,12 @@ export interface Plan {
   outline: { id: Id; title: string; beats: { id: Id; text: string; words: number }[] }[];
   chosen?: number;
   summary: string;
+}
+
+export interface PlanVersion {
+  id: Id;
+  created: string;
+  plan: Plan;
 }
 
 export type PlanPart = "premise" | "people" | "outline" | "beats";
