@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Any]:
     store.database.close()
 
 
-TEN = """# The Seal's Errand
+_WRAPPED = """# The Seal's Errand
 
 The seal came up the slipway at dusk with a letter in her teeth. The keeper dried it on the lamp and read it twice. It asked
 only that the light be a little late tomorrow, because the herring wished to sleep. He thought of the ships, and then of the
@@ -85,3 +86,5 @@ evening she knocked. In October it was opened from the other side by a man looki
 It was his job to sign for each flake. He was forty thousand behind when the inspector came. They looked out together for a
 while. Then the inspector took off his coat, found a pen, and asked quietly whether one signed with the full name, or not.
 """
+
+TEN = re.sub(r"(?<=[^\n])\n(?=[^\n])", " ", _WRAPPED)

@@ -24,6 +24,7 @@ __all__ = ["Ending", "Training", "Wish"]
 DEFAULT_MINUTES = 6.0
 _SETTING_UP = 1.0  # minutes that loading, measuring, samples and saving take beside the steps, on two cores
 _LITTLE_STORIES, _LITTLE_WORDS = 8, 3_000
+_SHORT = 15.0  # minutes
 _POINTS = 300
 _LENGTHS = ("train.steps=", "train.epochs=", "train.minutes=")
 _STEP = re.compile(r"step-(\d+)$")
@@ -112,6 +113,8 @@ class Training:
             "train.log_every=1",
             f"samples.prompts={json.dumps(_SAMPLES[self.language], ensure_ascii=False)}",
             "samples.words=60",
+            # Where stories are few it often stops early: a look now and then, and not only in the middle and at the end.
+            *(["samples.every=8"] if self.wish.minutes <= _SHORT else []),
         ]
         if not any(override.startswith(_LENGTHS) for override in self.wish.overrides):
             settings.append(f"train.minutes={max(0.5 * self.wish.minutes, self.wish.minutes - _SETTING_UP):g}")
