@@ -25,7 +25,7 @@ from storyteller.studio.errors import StudioError
 from storyteller.studio.store.database import StorageError, new_id, now, private_folder
 from storyteller.studio.store.migrate import head_revision
 from storyteller.studio.store.room import KEYFRAME, Room, Shared
-from storyteller.studio.store.tables import Base, ItemRow, KeyframeRow, NodeRow, ProjectRow
+from storyteller.studio.store.tables import Base, ItemRow, KeyframeRow, NodeRow, ProjectRow, SessionRow
 
 __all__ = ["Backups", "back_up", "bring_back"]
 
@@ -33,7 +33,8 @@ _FORMAT = "storyteller-backup"
 _VERSION = 1
 _LARGEST = 4 << 30
 _LONGEST_LINE = 256 << 20
-_TABLES: dict[str, Table] = {table.name: table for table in Base.metadata.sorted_tables if table.name != "sessions"}
+_NOT_KEPT = ("sessions", "jobs")  # of this machine and this moment
+_TABLES: dict[str, Table] = {table.name: table for table in Base.metadata.sorted_tables if table.name not in _NOT_KEPT}
 _ID = re.compile(r'"([0-9a-hjkmnp-tv-z]{16})"')
 _BATCH = 200
 
@@ -92,9 +93,10 @@ def bring_back(shared: Shared, path: Path, owner: str | None = None) -> Path:
         if not shared.database.sqlite:
             session.execute(text(f"LOCK TABLE {', '.join(_TABLES)} IN SHARE ROW EXCLUSIVE MODE"))
         _write(session, aside, owner, None)
-        for table in reversed(Base.metadata.sorted_tables):
-            if table.name in _TABLES or owner is None:
-                session.execute(delete(table).where(_scope(table, owner, None)))
+        if owner is None:
+            session.execute(delete(SessionRow))
+        for table in reversed(_TABLES.values()):
+            session.execute(delete(table).where(_scope(table, owner, None)))
         taken = session.scalars(select(ProjectRow.id).where(ProjectRow.id.in_(source.projects))).all()
         source.load(session, source.fresh_ids() if taken else {}, owner)
     shared.states.clear()
@@ -249,7 +251,7 @@ def _scope(table: Table, owner: str | None, project: str | None) -> ColumnElemen
         return mine
     if "owner" in table.c:
         return table.c.owner == owner if project is None else ~true()
-    if table.name in ("users", "sessions"):
+    if table.name == "users":
         return ~true()
     ours: Callable[[Table], Any] = lambda parent: select(parent.c.id).where(_scope(parent, owner, project))  # noqa: E731
     for column, parent in (("project_id", "projects"), ("scene_id", "items"), ("node_id", "nodes")):

@@ -16,7 +16,7 @@ from storyteller.studio.store.database import new_id, now
 from storyteller.studio.store.generations import texts_of
 from storyteller.studio.store.manuscripts import head_of
 from storyteller.studio.store.records import ChoiceKind, Kept
-from storyteller.studio.store.room import Room, checked
+from storyteller.studio.store.room import Room, changed_rows, checked
 from storyteller.studio.store.tables import EditRow, GenerationRow, ItemRow, NodeRow, ProjectRow
 
 __all__ = ["Edits"]
@@ -86,7 +86,7 @@ class Edits(Room):
     def wipe_edits(self) -> int:
         """Delete the whole log; how many choices it had. The manuscripts stay."""
         with self._database.write() as session:
-            return cast(Any, session.execute(delete(EditRow).where(EditRow.owner == self.owner))).rowcount
+            return changed_rows(session, delete(EditRow).where(EditRow.owner == self.owner))
 
     def kept(self, project: str | None = None) -> list[Kept]:
         """For each model the share of the units it wrote into manuscripts that still stand there as it wrote them.

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from storyteller.studio.store.database import new_id, now
 from storyteller.studio.store.records import Candidate, Generation
-from storyteller.studio.store.room import Room, known
+from storyteller.studio.store.room import Room, changed_rows, known
 from storyteller.studio.store.splices import Span, State
 from storyteller.studio.store.tables import CandidateRow, GenerationRow, ItemRow, PieceRow
 
@@ -156,7 +156,7 @@ def texts_of(session: Session, generations: Sequence[str]) -> dict[str, dict[int
 def interrupt(session: Session) -> int:
     """Mark what was queued or running when a server was killed; how many there were."""
     cut = update(GenerationRow).where(GenerationRow.status.in_(("queued", "running")))
-    return cast(Any, session.execute(cut.values(status="interrupted", finished=now()))).rowcount
+    return changed_rows(session, cut.values(status="interrupted", finished=now()))
 
 
 def recovered_in(session: Session, item: ItemRow, state: State) -> list[Generation]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from storyteller.corpus.story import Language
@@ -15,7 +15,16 @@ from storyteller.studio.store.counting import more_words
 from storyteller.studio.store.database import age, new_id, now
 from storyteller.studio.store.generations import recovered_in
 from storyteller.studio.store.records import Moment, Moved, Saved, Scene, SpanList, SpliceDict
-from storyteller.studio.store.room import KEYFRAME, Room, checked, language_of, packed, splice_of, words_in
+from storyteller.studio.store.room import (
+    KEYFRAME,
+    Room,
+    changed_rows,
+    checked,
+    language_of,
+    packed,
+    splice_of,
+    words_in,
+)
 from storyteller.studio.store.splices import Source, Splice, State, apply, between, joined, units, written_by
 from storyteller.studio.store.tables import ItemRow, KeyframeRow, MoveRow, NodeRow, ProjectRow
 
@@ -309,9 +318,8 @@ def _row(node: str, scene: str, parent: str, depth: int, change: Change, moment:
 
 def _grow(session: Session, node: str, row: NodeRow) -> None:
     """Make a node what `row` is; its new id tells a second tab, which knows the old one, that the text has changed."""
-    changed = ("id", "start", "removed", "inserted", "spans", "words")
-    changed += ("removed_units", "inserted_units", "removed_words", "inserted_words")
-    values = {name: getattr(row, name) for name in changed}
+    lengths = "removed_units", "inserted_units", "removed_words", "inserted_words"
+    values = {name: getattr(row, name) for name in ("id", "start", "removed", "inserted", "spans", "words", *lengths)}
     session.execute(update(NodeRow).where(NodeRow.id == node).values(values))
 
 
@@ -320,8 +328,7 @@ def _swap_head(session: Session, scene: str, base: str, *, grows: bool = False, 
     still = update(ItemRow).where(ItemRow.id == scene, ItemRow.head == base)
     if grows:
         still = still.where(ItemRow.open == base)
-    done = session.execute(still.values(values).execution_options(synchronize_session=False))
-    return cast("CursorResult[Any]", done).rowcount == 1
+    return changed_rows(session, still.values(values)) == 1
 
 
 def _moved(head: str, state: State, splice: Splice | None) -> Moved:

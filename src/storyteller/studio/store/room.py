@@ -9,9 +9,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import CursorResult, Delete, Update, select
 from sqlalchemy.orm import Session
 
 from storyteller.corpus.language import count_words
@@ -26,6 +26,7 @@ __all__ = [
     "KEYFRAME",
     "Room",
     "Shared",
+    "changed_rows",
     "checked",
     "known",
     "language_of",
@@ -169,6 +170,12 @@ def spans_of(rows: Iterable[Iterable[Any]]) -> tuple[Span, ...]:
 def language_of(project: ProjectRow) -> Language:
     """The language by which a project's words are counted."""
     return "zh" if project.language.startswith("zh") else "en"
+
+
+def changed_rows(session: Session, statement: Update | Delete) -> int:
+    """Run an update or a deletion; how many rows it met."""
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    return cast("CursorResult[Any]", result).rowcount
 
 
 def words_in(text: str, language: Language) -> int:

@@ -42,11 +42,10 @@ class Store:
     """A database of manuscripts, brought up to date; SQLite in the studio's folder unless a URL says otherwise."""
 
     def __init__(self, url: str | None = None) -> None:
-        database = Database(url)
-        folder = database.path.parent if database.path else studio_home()
-        self._shared = Shared(database, KeyFile(folder / "keys.json"), folder)
-        self._database = database
-        migrate(database)
+        self.database = Database(url)
+        folder = self.database.path.parent if self.database.path else studio_home()
+        self._shared = Shared(self.database, KeyFile(folder / "keys.json"), folder)
+        migrate(self.database)
 
     def writer(self, owner: str = "") -> Writer:
         """The things of one writer: a user's id, or "" where there are no accounts."""
@@ -54,24 +53,24 @@ class Store:
 
     def recover(self) -> int:
         """Mark what a killed server left running as `interrupted`; how many generations that were."""
-        with self._database.write() as session:
+        with self.database.write() as session:
             return interrupt(session)
 
     def storage(self) -> dict[str, Any]:
         """Where things are kept, the room that is left there, and whether the last writing went well."""
-        path = self._database.path
-        place = str(path) if path else self._database.url.render_as_string(hide_password=True)
+        path = self.database.path
+        place = str(path) if path else self.database.url.render_as_string(hide_password=True)
         free = shutil.disk_usage(path.parent).free if path else None
-        return {"path": place, "free_bytes": free, "ok": self._database.trouble is None}
+        return {"path": place, "free_bytes": free, "ok": self.database.trouble is None}
 
     def users(self) -> list[User]:
         """Every account."""
-        with self._database.read() as session:
+        with self.database.read() as session:
             return [_user(row) for row in session.scalars(select(UserRow).order_by(UserRow.id))]
 
     def user(self, name: str) -> User | None:
         """The account of a name, however it is spelt in capitals, or of an id."""
-        with self._database.read() as session:
+        with self.database.read() as session:
             known = (UserRow.key == name.strip().casefold()) | (UserRow.id == name)
             row = session.scalars(select(UserRow).where(known)).first()
             return _user(row) if row else None
@@ -79,7 +78,7 @@ class Store:
     def create_user(self, name: str, password_hash: str) -> str:
         """Make an account and return its id; the password itself never comes here."""
         key = name.strip().casefold()
-        with self._database.write() as session:
+        with self.database.write() as session:
             if session.scalars(select(UserRow).where(UserRow.key == key)).first():
                 raise StudioError(f"there is a writer called {name!r} already. Choose another name.")
             row = UserRow(id=new_id(), name=name.strip(), key=key, password_hash=password_hash, created=now())
@@ -88,7 +87,7 @@ class Store:
 
     def set_password(self, user: str, password_hash: str) -> None:
         """Give an account another password, and end its sessions."""
-        with self._database.write() as session:
+        with self.database.write() as session:
             row = session.get(UserRow, user)
             if row is None:
                 raise NotFoundError(f"there is no account {user!r}. Look at the list of accounts.")
@@ -97,19 +96,19 @@ class Store:
 
     def create_session(self, user: str, token_hash: str, expires: float) -> None:
         """Begin a session; the secret itself never comes here."""
-        with self._database.write() as session:
+        with self.database.write() as session:
             session.execute(delete(SessionRow).where(SessionRow.expires < time.time()))
             session.add(SessionRow(token_hash=token_hash, user_id=user, expires=expires))
 
     def session(self, token_hash: str) -> Session | None:
         """The session of a secret's hash; whether it has expired is the caller's to see."""
-        with self._database.read() as session:
+        with self.database.read() as session:
             row = session.get(SessionRow, token_hash)
             return {"user_id": row.user_id, "expires": row.expires} if row else None
 
     def delete_session(self, token_hash: str) -> None:
         """End a session."""
-        with self._database.write() as session:
+        with self.database.write() as session:
             session.execute(delete(SessionRow).where(SessionRow.token_hash == token_hash))
 
     def backup(self, path: Path) -> Path:
@@ -122,7 +121,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._database.close()
+        self.database.close()
 
 
 def _user(row: UserRow) -> User:

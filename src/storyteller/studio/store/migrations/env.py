@@ -6,11 +6,14 @@ from typing import Any
 
 from alembic import context
 
+from storyteller.studio.jobs.table import JobRow
 from storyteller.studio.store.tables import Base
+
+_TABLES = {*Base.metadata.tables, JobRow.__tablename__}
 
 
 def _ours(_: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
-    return kind != "table" or name in Base.metadata.tables
+    return kind != "table" or name in _TABLES
 
 
 context.configure(

@@ -48,6 +48,34 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_edits_owner"), ["owner"], unique=False)
 
     op.create_table(
+        "jobs",
+        sa.Column("id", sa.String(length=16), nullable=False),
+        sa.Column("owner", sa.String(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("asked", sa.JSON(), nullable=False),
+        sa.Column("folder", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("progress", sa.Float(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("next", sa.Text(), nullable=False),
+        sa.Column("cancel", sa.Boolean(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("machine", sa.Text(), nullable=False),
+        sa.Column("server", sa.Text(), nullable=True),
+        sa.Column("beat", sa.Float(), nullable=False),
+        sa.Column("child", sa.Integer(), nullable=True),
+        sa.Column("child_started", sa.Float(), nullable=True),
+        sa.Column("created", sa.Float(), nullable=False),
+        sa.Column("ended", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
+    )
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_jobs_owner"), ["owner"], unique=False)
+        batch_op.create_index(batch_op.f("ix_jobs_state"), ["state"], unique=False)
+
+    op.create_table(
         "projects",
         sa.Column("id", sa.String(length=16), nullable=False),
         sa.Column("owner", sa.String(length=16), nullable=False),
@@ -307,6 +335,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_projects_owner"))
 
     op.drop_table("projects")
+    with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_jobs_state"))
+        batch_op.drop_index(batch_op.f("ix_jobs_owner"))
+
+    op.drop_table("jobs")
     with op.batch_alter_table("edits", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_edits_owner"))
         batch_op.drop_index(batch_op.f("ix_edits_family"))
