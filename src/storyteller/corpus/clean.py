@@ -9,7 +9,7 @@ from itertools import pairwise
 from storyteller.corpus.encoding import repair
 from storyteller.corpus.story import Language
 
-__all__ = ["clean", "unmark"]
+__all__ = ["clean", "paragraphs", "unmark"]
 
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff\ufffe]")
 _SPACE_LIKE = frozenset("\x0b\x0c\x85\xa0\u1680\u202f\u205f\u3000\u2028\u2029") | {
@@ -46,7 +46,7 @@ def clean(text: str, language: Language = "en", *, script: bool = False) -> str:
     text = _BREAK.sub("* * *", "\n".join([line.strip() for line in text.split("\n")])).strip()
     if "\n\n\n" in text:
         text = _BLANKS.sub("\n\n", text)
-    return text if script else _paragraphs(text, chinese=language == "zh")
+    return text if script else paragraphs(text, chinese=language == "zh")
 
 
 def unmark(text: str) -> str:
@@ -60,8 +60,8 @@ def unmark(text: str) -> str:
     return _HEADING.sub(r"\1", text) if "#" in text else text
 
 
-def _paragraphs(text: str, *, chinese: bool) -> str:
-    """`text` with wrapped lines joined and an empty line between paragraphs."""
+def paragraphs(text: str, *, chinese: bool) -> str:
+    """`text` (its lines stripped) with wrapped lines joined and an empty line between paragraphs."""
     lines = text.split("\n")
     if len(lines) < 2:
         return text
