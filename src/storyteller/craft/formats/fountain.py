@@ -1,0 +1,369 @@
+"""Fountain, the plain text of screenplays, in and out: https://fountain.io/syntax.
+
+The parser takes everything: what is nothing else is action. Chinese is read as Chinese writers type it (内景 without INT., cues
+after `@`, full-width brackets) and written in the one dialect that five other parsers were found to read correctly: headings as
+`INT. 内景 茶馆 - 夜`, cues as `@小明`, parentheticals in ASCII brackets, transitions as `> 切至:`. `write_script` writes only
+what `parse_script` reads back as the same elements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = [
+    "Element",
+    "ElementKind",
+    "Script",
+    "heading_of",
+    "is_heading",
+    "parse_script",
+    "write_elements",
+    "write_script",
+]
+
+ElementKind = Literal[
+    "section", "synopsis", "heading", "action", "character", "parenthetical", "dialogue", "lyrics", "transition", "centered",
+    "page_break", "note", "boneyard",
+]  # fmt: skip
+
+_HEADING = re.compile(r"(?:INT\.?/EXT|EXT\.?/INT|INT|EXT|EST|I/E)(?:\.|(?= ))\s*\S", re.I)
+_CHINESE_HEADING = re.compile(r"(?:内外景|外内景|內外景|内景|外景|內景|[内内外][/／][外内]景?)[\s.。．:：,，、·—–-]+\S")
+_SCENE_NUMBER = re.compile(r"\s*#([^#\n]{1,20})#$")
+_HAN = re.compile("[\u3400-\u9fff]")
+_PLAIN_CUE = re.compile(r"[A-Z][A-Z0-9 '-]*(?: \([A-Z0-9 .'-]+\))?")
+_PLAIN_TRANSITION = re.compile(r"[A-Z][A-Z ]* TO:")
+_WIDE_BRACKETS = str.maketrans("（）", "()")
+_TITLE_KEYS = frozenset(
+    [
+        "title",
+        "credit",
+        "author",
+        "authors",
+        "source",
+        "notes",
+        "draft date",
+        "date",
+        "contact",
+        "copyright",
+        "revision",
+    ]
+    + ["language", "lang", "标题", "片名", "剧名", "作者", "编剧", "署名", "原著", "日期", "联系", "版权", "语言"]
+)
+_TITLE_LINE = re.compile(r"([^\s:：][^:：\n]{0,30}?)\s*[:：][ \t]*(.*)")
+_SPOKEN = ("parenthetical", "dialogue")
+_Line = tuple[int, str]  # its number in the source, and what it says
+
+
+@dataclass(slots=True)
+class Element:
+    """One element. `level` is a section's depth, `number` a scene's; `dual` marks the second of two who speak at once."""
+
+    kind: ElementKind
+    text: str = ""
+    level: int = 0
+    number: str = ""
+    dual: bool = False
+    line: int = field(default=0, compare=False)  # where it begins in its source, from 0
+
+
+@dataclass(slots=True)
+class Script:
+    """A screenplay: its title page in the order of its lines, and its elements."""
+
+    title_page: dict[str, str] = field(default_factory=dict)
+    elements: list[Element] = field(default_factory=list)
+
+
+def is_heading(line: str) -> bool:
+    """Whether a line is a scene heading by its first word, in English or Chinese."""
+    line = line.strip()
+    return len(line) <= 200 and (_HEADING.match(line) or _CHINESE_HEADING.match(line)) is not None
+
+
+def heading_of(text: str) -> tuple[str, str]:
+    """A scene heading's canonical text, and its number; where parsers would not see one, `INT.` or `EXT.` is put before."""
+    text = " ".join(text.split())
+    number = _SCENE_NUMBER.search(text)
+    if number:
+        text = text[: number.start()].strip()
+    first = text.lstrip("0123456789.、 ")[:1] or text[:1]
+    if not _HEADING.match(text) and not (first.isascii() and text[:1].isascii() and text[:1].isalnum()):
+        both = re.match(r"内外|外内|內外|[内內外][/／]", text)
+        text = f"{'INT./EXT.' if both else 'EXT.' if text.startswith('外') else 'INT.'} {text}"
+    return text, number.group(1).strip() if number else ""
+
+
+def parse_script(text: str) -> Script:
+    """The screenplay that a text is; every text is one."""
+    lines = _with_comments_joined(text.replace("\r\n", "\n").replace("\r", "\n").expandtabs(4).split("\n"))
+    title_page, start = _title_page(lines)
+    return Script(title_page, list(_elements(lines, start)))
+
+
+def write_script(script: Script) -> str:
+    """The screenplay as Fountain in canonical form, its title page first."""
+    head = ""
+    for key, value in script.title_page.items():
+        lines = [line.strip() for line in value.split("\n") if line.strip()]
+        head += (
+            f"{key}:\n" + "".join(f"    {line}\n" for line in lines) if len(lines) > 1 else f"{key}: {''.join(lines)}\n"
+        )
+    return f"{head}\n{write_elements(script.elements)}" if head else write_elements(script.elements)
+
+
+def write_elements(elements: list[Element]) -> str:
+    """Elements as Fountain, without a title page."""
+    out: list[str] = []
+    for element in _speakable(elements):
+        if out and element.kind not in _SPOKEN:
+            out.append("")
+        out += _written(element)
+    return "\n".join(out) + ("\n" if out else "")
+
+
+def _speakable(elements: list[Element]) -> Iterator[Element]:
+    """Elements without empty ones; a speech that nobody gives and a cue without a speech become action."""
+    elements = [element for element in elements if element.text.strip() or element.kind == "page_break"]
+    speaking = False
+    for number, element in enumerate(elements):
+        if element.kind == "character":
+            speaking = number + 1 < len(elements) and elements[number + 1].kind in _SPOKEN
+            yield element if speaking else Element("action", element.text)
+        elif element.kind in _SPOKEN and not speaking:
+            yield Element("action", f"({element.text})" if element.kind == "parenthetical" else element.text)
+        else:
+            speaking = element.kind in _SPOKEN
+            yield element
+
+
+def _written(element: Element) -> list[str]:
+    """The lines of one element."""
+    text = element.text.strip()
+    flat = " ".join(text.split())
+    match element.kind:
+        case "heading":
+            text, number = heading_of(flat)
+            number = element.number or number
+            return [("" if is_heading(text) else ".") + text + (f" #{number}#" if number else "")]
+        case "character":
+            bare = _PLAIN_CUE.fullmatch(flat) and not is_heading(flat)
+            return [("" if bare else "@") + flat + (" ^" if element.dual else "")]
+        case "parenthetical":
+            return [f"({flat})"]
+        case "dialogue":
+            return [line.strip() or "  " for line in text.split("\n")]
+        case "action":
+            return _action(text)
+        case "section":
+            return [f"{'#' * max(1, min(element.level, 6))} {flat}"]
+        case "synopsis":
+            return [f"= {flat}"]
+        case "lyrics":
+            return [f"~{line.strip()}" for line in text.split("\n") if line.strip()]
+        case "transition":
+            return [flat if _PLAIN_TRANSITION.fullmatch(flat) else f"> {flat.rstrip('< ')}"]
+        case "centered":
+            return [f"> {line.strip()} <" for line in text.split("\n") if line.strip()]
+        case "note":
+            return ["[[" + "\n".join(_solid(text.replace("]]", "] ]"))) + "]]"]
+        case "boneyard":
+            return ["/* " + text.replace("*/", "* /") + " */"]
+        case "page_break":
+            return ["==="]
+
+
+def _action(text: str) -> list[str]:
+    """Lines of action; one that would be read as something else is forced, and begins a paragraph."""
+    out: list[str] = []
+    lines = _solid(text)
+    for number, line in enumerate(lines):
+        followed = number + 1 < len(lines)
+        first = not out or out[-1] == ""
+        if (
+            _is_special(line)
+            or (first and ((_is_cue(line) and followed) or _is_transition(line)))
+            or (first and _title_like(line))
+        ):
+            out += ["", f"!{line}"] if out else [f"!{line}"]
+        else:
+            out.append(line)
+    return out
+
+
+def _solid(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def _elements(lines: list[_Line], start: int) -> Iterator[Element]:
+    """The elements of the lines from `start` on."""
+    place = start
+    while place < len(lines):
+        number, line = lines[place]
+        bare = line.strip()
+        if not bare:
+            place += 1
+            continue
+        begins = place == start or not lines[place - 1][1].strip()
+        ends = place + 1 >= len(lines) or not lines[place + 1][1].strip()
+        element = _single(bare)
+        if element is None and _is_heading_here(bare, begins):
+            text, scene = heading_of(bare)
+            element = Element("heading", text, number=scene)
+        if element is None and begins and ends and _is_transition(bare):
+            element = Element("transition", bare)
+        cue = None if element is not None or ends else _cue(bare, begins)
+        if cue is not None:
+            cue.line = number
+            yield cue
+            place = yield from _speech(lines, place + 1)
+        elif element is not None:
+            element.line = number
+            yield element
+            place += 1
+        else:
+            held = [bare[1:].strip() if bare.startswith("!") else bare]
+            place += 1
+            while place < len(lines) and (bare := lines[place][1].strip()) and not _is_special(bare):
+                held.append(bare)
+                place += 1
+            if text := "\n".join(line for line in held if line):
+                yield Element("action", text, line=number)
+
+
+def _speech(lines: list[_Line], place: int) -> Generator[Element, None, int]:
+    """What is said after a cue, to the empty line that ends it; returns the place after it."""
+    said: list[str] = []
+    begun = place
+    while place < len(lines) and (lines[place][1].strip() or (lines[place][1] == "  " and said)):
+        bare = lines[place][1].strip()
+        wide = bare.translate(_WIDE_BRACKETS)
+        if wide.startswith("(") and wide.endswith(")") and wide[1:-1].strip():
+            if said:
+                yield Element("dialogue", "\n".join(said), line=lines[begun][0])
+            yield Element("parenthetical", wide[1:-1].strip(), line=lines[place][0])
+            said, begun = [], place + 1
+        else:
+            said.append(bare)
+        place += 1
+    if any(said):
+        yield Element("dialogue", "\n".join(said).strip(), line=lines[begun][0])
+    return place
+
+
+def _single(bare: str) -> Element | None:
+    """The element that a line is by its forcing mark alone."""
+    if bare.startswith("/*") and bare.find("*/", 2) == len(bare) - 2 and bare[2:-2].strip():
+        return Element("boneyard", bare[2:-2].strip())
+    if bare.startswith("[[") and bare.find("]]") == len(bare) - 2 and bare[2:-2].strip():
+        return Element("note", "\n".join(_solid(bare[2:-2])))
+    if re.fullmatch(r"={3,}", bare):
+        return Element("page_break")
+    mark, rest = bare[0], bare[1:].strip()
+    if mark == "#" and bare.strip("# "):
+        return Element("section", bare.lstrip("#").strip(), level=min(6, len(bare) - len(bare.lstrip("#"))))
+    if mark == "." and rest[:1].isalnum() and bare[1:2].strip():
+        text, number = heading_of(rest)
+        return Element("heading", text, number=number)
+    if mark == "=" and rest:
+        return Element("synopsis", rest)
+    if mark == "~" and rest:
+        return Element("lyrics", rest)
+    if mark == ">" and rest.strip("< "):
+        return Element("centered", rest[:-1].strip()) if rest.endswith("<") else Element("transition", rest)
+    return None
+
+
+def _is_special(line: str) -> bool:
+    """Whether a line begins an element of its own wherever it stands."""
+    return (
+        line[0] in "!@"
+        or line.startswith(("[[", "/*", "==="))
+        or _single(line) is not None
+        or _is_heading_here(line, False)
+    )
+
+
+def _is_heading_here(line: str, begins: bool) -> bool:
+    return is_heading(line) and (begins or line[:3].isupper() or not line[0].isascii())
+
+
+def _is_transition(line: str) -> bool:
+    return line.endswith("TO:") and line.isupper() and not _HAN.search(line)
+
+
+def _is_cue(line: str) -> bool:
+    name = re.sub(r"\([^()]*\)|\^$", "", line).strip()
+    return name.isupper() and not _HAN.search(name) and not name.endswith(":") and len(line) <= 120
+
+
+def _cue(bare: str, begins: bool) -> Element | None:
+    """The cue that a line is when something follows it: forced, or in capitals after an empty line."""
+    if bare.startswith("@"):
+        text = bare[1:].strip()
+    elif begins and _is_cue(bare):
+        text = bare
+    else:
+        return None
+    dual = text.endswith("^")
+    text = " ".join(text.rstrip("^").translate(_WIDE_BRACKETS).replace("(", " (").split()).rstrip(":：").strip()
+    return Element("character", text, dual=dual) if text else None
+
+
+def _title_like(line: str) -> bool:
+    match = _TITLE_LINE.match(line)
+    return match is not None and match.group(1).lower() in _TITLE_KEYS
+
+
+def _title_page(lines: list[_Line]) -> tuple[dict[str, str], int]:
+    """The title page, and the place after it; a first line that only looks like one (`FADE IN:`) is none."""
+    place = next((place for place, (_, line) in enumerate(lines) if line.strip()), 0)
+    page: dict[str, str] = {}
+    key = ""
+    if not lines or not _title_like(lines[place][1]):
+        return page, 0
+    while place < len(lines) and lines[place][1].strip():
+        line = lines[place][1]
+        match = _TITLE_LINE.match(line)
+        if match and not line[0].isspace():
+            key = match.group(1)
+            page[key] = match.group(2).strip()
+        elif line[0].isspace():
+            page[key] = f"{page[key]}\n{line.strip()}".strip()
+        else:
+            break
+        place += 1
+    return page, place
+
+
+def _with_comments_joined(lines: list[str]) -> list[_Line]:
+    """The lines with their numbers; a comment or a note that goes over several is one, on one line unless it stands alone."""
+    closed, noted = len(lines), len(lines)
+    ends: list[tuple[int, int]] = [(0, 0)] * len(lines)  # for each line: where the next "*/" and "]]" are
+    for number in range(len(lines) - 1, -1, -1):
+        closed = number if "*/" in lines[number] else closed
+        noted = number if "]]" in lines[number] else noted if lines[number].strip() else len(lines)
+        ends[number] = (closed, noted)
+    out: list[_Line] = []
+    number = 0
+    while number < len(lines):
+        line, first = lines[number], number
+        while number + 1 < len(lines):
+            last = lines[number]
+            comment, note = last.rfind("/*"), last.rfind("[[")
+            if comment >= 0 and last.find("*/", comment + 2) < 0:
+                end = ends[number + 1][0]
+            elif note >= 0 and last.find("]]", note) < 0:
+                end = ends[number + 1][1]
+            else:
+                break
+            if end >= len(lines):
+                break
+            alone = line.lstrip().startswith(("/*", "[[")) and lines[end].rstrip().endswith(("*/", "]]"))
+            line = ("\n" if alone else " ").join([line, *lines[number + 1 : end + 1]])
+            number = end
+        out.append((first, line))
+        number += 1
+    return out
