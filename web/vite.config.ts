@@ -12,6 +12,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2022",
     sourcemap: false,
+    chunkSizeWarningLimit: 800,
   },
   server: {
     port: 5173,

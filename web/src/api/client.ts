@@ -58,12 +58,16 @@ export const scenes = {
   branches: (i: T.Id) => get<T.Branch[]>(`scenes/${i}/branches`),
   label: (node: T.Id, label: string) => put<unknown>(`nodes/${node}/label`, { label }),
   alternatives: (i: T.Id, at: number) => get<T.Alternatives>(`scenes/${i}/alternatives?at=${at}`),
+  choose: (i: T.Id, base: T.Id, choice: { at: number; generation: T.Id | null; candidate?: number }) =>
+    post<T.SceneState>(`scenes/${i}/alternatives`, { base, ...choice }),
   context: (i: T.Id, wish: T.Wish) => post<T.ModelContext>(`scenes/${i}/context`, wish),
 };
 
 export const generations = {
   read: (g: T.Id) => get<T.Generation>(`generations/${g}`),
   stop: (g: T.Id) => post<unknown>(`generations/${g}/stop`),
+  /** Offer an interrupted text no longer. */
+  dismiss: (g: T.Id) => post<unknown>(`generations/${g}/dismiss`),
   /** Start one; when the connection breaks, its events are taken up again where they were left. */
   start: (scene: T.Id, wish: T.Wish, signal: AbortSignal) => joined(`scenes/${scene}/generate`, wish, signal),
   /** The events of one that runs already, from number `after` on. */
@@ -118,7 +122,8 @@ export const entries = {
 };
 
 export const plan = {
-  read: (p: T.Id) => get<T.Plan>(`projects/${p}/plan`),
+  read: (p: T.Id, version?: number) =>
+    get<T.Plan>(`projects/${p}/plan${version === undefined ? "" : `?version=${version}`}`),
   write: (p: T.Id, values: T.Plan) => put<T.Plan>(`projects/${p}/plan`, values),
   versions: (p: T.Id) => get<T.PlanVersion[]>(`projects/${p}/plan/versions`),
   propose: (p: T.Id, part: T.PlanPart, wish: { n?: number; part?: T.Id } = {}, signal?: AbortSignal) =>

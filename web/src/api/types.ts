@@ -271,11 +271,12 @@ export type GenerationEvent =
   | { event: "failed"; data: { message: string; next?: string; kept?: boolean } }
   | { event: "beat"; data: { id: Id } };
 
+/** A text for a passage; without a generation it is what stood there before the model's first. */
 export interface Alternative {
-  generation: Id;
-  candidate: number;
+  generation: Id | null;
+  candidate: number | null;
   text: string;
-  model: string;
+  model: string | null;
   seed?: number;
   current: boolean;
 }
@@ -317,9 +318,9 @@ export interface Plan {
 }
 
 export interface PlanVersion {
-  id: Id;
+  version: number;
   created: string;
-  plan: Plan;
+  premise: string;
 }
 
 export type PlanPart = "premise" | "people" | "outline" | "beats";
