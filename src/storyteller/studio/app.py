@@ -23,6 +23,9 @@ from storyteller.studio.studio import Studio, open_studio
 
 __all__ = ["create_app"]
 
+#: The framework can send what happens to an address in the environment; a studio tells nobody anything.
+_SILENT = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+
 _ABOUT = """The studio's page uses this interface and nothing else.
 
 Bodies and answers are JSON in UTF-8. Offsets and lengths in a manuscript count UTF-16 code units, as JavaScript does.
@@ -41,7 +44,6 @@ def create_app(settings: StudioSettings, studio: Studio | None = None) -> FastAP
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        studio.jobs.start()
         if settings.warm:
             studio.desk.load(settings.model)
         yield
@@ -64,6 +66,7 @@ def create_app(settings: StudioSettings, studio: Studio | None = None) -> FastAP
             Middleware(Faults),
             Middleware(Guard, settings=settings, who=studio.access.who),
         ],
+        telemetry=_SILENT,
         responses={422: {"model": Problem, "description": "The request is not understood."}},
     )
     app.state.studio = studio

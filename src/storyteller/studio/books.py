@@ -62,7 +62,7 @@ def _complete(kept: Writer, project: str, book: Book) -> None:
 
 
 def _add(kept: Writer, project: str, book: Book, part: Part, parent: str | None) -> Sequence[str]:
-    text = part.text if part.kind != "chapter" else None
+    text = "" if part.kind == "chapter" else part.text
     item = kept.create_item(project, part.kind, part.title, parent, None, part.form, text, "import")
     below = [one for inner in part.parts for one in _add(kept, project, book, inner, item["id"])]
     if part.kind == "chapter" and part.text.strip():  # a chapter holds no text of its own in the tree

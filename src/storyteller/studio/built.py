@@ -14,6 +14,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from storyteller.studio.answers import error_answer
+from storyteller.studio.errors import NotFoundError
+
 __all__ = ["PAGE", "BuiltPage"]
 
 PAGE = Path(__file__).parent / "page"
@@ -34,6 +37,8 @@ _TYPES = {
 }
 _PACKED = {".png", ".woff2", ".ico"}  # compressed by nature
 _HASHED = re.compile(r"^assets/.+-[\w-]{8,}\.\w+$")
+
+_NOTHING = "there is nothing of that name, or it cannot be done to it. The API is described at /api/docs."
 
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Storyteller</title>
@@ -72,7 +77,9 @@ class BuiltPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a file, the page for an address inside it, or what to do when it is not built."""
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["path"].startswith(("/api/", "/v1/")):
+            response: Response = error_answer(NotFoundError(_NOTHING), scope["path"])
+        elif scope["method"] not in ("GET", "HEAD"):
             response = Response("only GET\n", 405, media_type="text/plain")
         else:
             name = scope["path"].lstrip("/")

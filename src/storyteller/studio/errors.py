@@ -5,6 +5,8 @@
     ├── ConflictError      409: the manuscript has moved on since it was read
     ├── DeniedError        401, 403: who asks is not known, or may not
     └── LimitError         413, 429: too large, or too often
+
+A message says what is wrong in its first sentence, and in the others what to do next: the answer has a place for each.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def measure(kept: Writer, project: str) -> dict[str, Any]:
     about = kept.project(project)
     language: Language = about["language"]
     text = "\n".join(kept.scene(item["id"])["text"] for item in about["tree"] if item["kind"] == "scene")[-_MOST:]
-    shares = kept.shares(project)
+    units = kept.shares(project)
+    total = sum(units.values())
+    shares = {source: count / total for source, count in units.items()} if total else {}
     return {
         "kept": kept.kept(project),
         "provenance": shares,
@@ -49,7 +51,7 @@ def disclosure(shares: dict[str, float], language: Language) -> str:
         return ""
     if language == "zh":
         return f"本文的构成（按字数）：{'，'.join(parts)}。"
-    return f"Who wrote this text, by its words: {', '.join(parts)}."
+    return f"Who wrote this text, by its length: {', '.join(parts)}."
 
 
 def passages(text: str, language: Language) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -13,7 +13,9 @@ from storyteller.studio.access import Access
 from storyteller.studio.jobs import Jobs
 from storyteller.studio.settings import StudioSettings
 from storyteller.studio.store import Store, Writer
-from storyteller.studio.telling import Desk
+
+if TYPE_CHECKING:
+    from storyteller.studio.telling import Desk
 
 __all__ = ["At", "Kept", "Studio", "User", "open_studio"]
 
@@ -38,16 +40,18 @@ class Studio:
     def close(self) -> None:
         """Stop, and close the store."""
         self.stop()
-        self.jobs.stop()
+        self.jobs.close()
         self.store.close()
 
 
 def open_studio(settings: StudioSettings) -> Studio:
     """Open the database and put the parts together; `StudioError` when it cannot be opened."""
+    from storyteller.studio.telling import Desk
+
     settings.lock.parent.mkdir(parents=True, exist_ok=True)
     store = Store(settings.url)
     store.recover()
-    return Studio(settings, store, Desk(store), Jobs(store.engine, settings.runs), Access(settings, store))
+    return Studio(settings, store, Desk(store), Jobs(store, settings.runs), Access(settings, store))
 
 
 async def _studio(request: Request) -> Studio:

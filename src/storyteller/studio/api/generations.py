@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from storyteller.studio.api.models import check_model
 from storyteller.studio.api.shapes import ERRORS, Answer, Body, Done, GenerationId, ItemId, Sampling
 from storyteller.studio.streams import event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, User
@@ -101,6 +102,7 @@ class Generation(Answer):
 def generate(studio: At, kept: Kept, user: User, item: ItemId, body: Wish) -> StreamingResponse:
     """Ask a model to write; its text comes as events, and goes on being written and kept when nobody listens."""
     kept.scene(item)  # 404 for another's
+    check_model(studio, kept, user, body.model)
     generation = studio.desk.start(item, wish_of(body), user)
     return event_stream(studio.desk.events(generation))
 
@@ -145,6 +147,7 @@ def dismiss_generation(kept: Kept, generation: GenerationId) -> Done:
 def read_context(studio: At, kept: Kept, user: User, item: ItemId, body: Wish) -> Any:
     """What the model would see for a wish, with costs and reasons; nothing is written."""
     kept.scene(item)
+    check_model(studio, kept, user, body.model)
     return studio.desk.context(item, wish_of(body), user)
 
 

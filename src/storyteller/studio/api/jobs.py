@@ -16,7 +16,7 @@ from starlette.datastructures import UploadFile
 from storyteller.studio.api.shapes import Answer, Body, Done
 from storyteller.studio.errors import DeniedError, StudioError
 from storyteller.studio.streams import Event, event_stream, in_thread, sse_responses
-from storyteller.studio.studio import At, Studio, User
+from storyteller.studio.studio import At, User
 
 __all__ = ["router"]
 
@@ -84,7 +84,7 @@ class Job(Answer):
 @router.get("", response_model=list[Job], name="list_jobs")
 def list_jobs(studio: At, user: User) -> Any:
     """All trainings, the newest first, without curves and samples."""
-    return studio.jobs.list(_owner(studio, user))
+    return studio.jobs.jobs(user)
 
 
 @router.post(
@@ -117,15 +117,13 @@ async def start_job(request: Request, studio: At, user: User) -> Any:
         raise DeniedError("files of the server are for who runs it. Upload your stories or paste them.")
     given = body.model_dump(exclude_none=True, exclude={"kind", "name", "paths"})
     paths = [Path(path) for path in body.paths or ()]
-    return await to_thread.run_sync(
-        lambda: studio.jobs.train(body.name, files=files, paths=paths, owner=_owner(studio, user), **given)
-    )
+    return await to_thread.run_sync(lambda: studio.jobs.start(body.name, files=files, paths=paths, owner=user, **given))
 
 
 @router.get("/{job}", response_model=Job, name="read_job")
 def read_job(studio: At, user: User, job: str) -> Any:
     """A training with its report, its curve and its samples."""
-    return studio.jobs.get(job, _owner(studio, user))
+    return studio.jobs.job(job, user)
 
 
 @router.get("/{job}/events", responses=sse_responses("job"), response_class=StreamingResponse, name="watch_job")
@@ -136,12 +134,11 @@ def watch_job(
     after: Annotated[int, Query(ge=0, description="Not used: each event is whole.")] = 0,
 ) -> StreamingResponse:
     """The job as it stands, and again whenever something has changed, until it has ended."""
-    owner = _owner(studio, user)
-    studio.jobs.get(job, owner)
+    studio.jobs.job(job, user)
 
     async def events() -> AsyncIterator[Event]:
         numbers = itertools.count(after + 1)
-        async for view in in_thread(studio.jobs.watch(job, owner, studio.closing)):
+        async for view in in_thread(studio.jobs.events(job, user, studio.closing)):
             yield next(numbers), "job", view
 
     return event_stream(events())
@@ -150,19 +147,19 @@ def watch_job(
 @router.post("/{job}/cancel", response_model=Job, name="cancel_job")
 def cancel_job(studio: At, user: User, job: str) -> Any:
     """Stop it after this step; it can go on from there later."""
-    return studio.jobs.cancel(job, _owner(studio, user))
+    return studio.jobs.cancel(job, user)
 
 
 @router.post("/{job}/resume", response_model=Job, name="resume_job")
 def resume_job(studio: At, user: User, job: str) -> Any:
     """Let it go on from its last checkpoint."""
-    return studio.jobs.resume(job, _owner(studio, user))
+    return studio.jobs.resume(job, user)
 
 
 @router.delete("/{job}", response_model=Done, name="delete_job")
 def delete_job(studio: At, user: User, job: str) -> Done:
     """Forget it and what was handed over for it; the model stays."""
-    studio.jobs.delete(job, _owner(studio, user))
+    studio.jobs.delete(job, user)
     return Done()
 
 
@@ -192,10 +189,6 @@ def _checked(values: Any) -> Training:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         raise StudioError(f"{place}: {problem['msg']}. Look at the description of this request.") from None
-
-
-def _owner(studio: Studio, user: str) -> str | None:
-    return user if studio.settings.accounts else None
 
 
 def _is_path(name: str | None) -> bool:

@@ -161,8 +161,8 @@ def known_models(studio: Studio, kept: Any, user: str) -> list[dict[str, Any]]:
     """The models that this writer may use."""
     hidden: set[str] = set()
     if studio.settings.accounts:
-        own = {job["run"] for job in studio.jobs.list(user)}
-        hidden = {job["run"] for job in studio.jobs.list()} - own
+        others = [other["id"] for other in studio.store.users() if other["id"] != user]
+        hidden = {job["run"] for other in others for job in studio.jobs.jobs(other)}
     return list_models(studio.settings.runs, loaded=studio.desk.loaded(), connections=kept.connections(), hidden=hidden)
 
 

@@ -9,6 +9,7 @@ from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 
+from storyteller.studio.api.models import check_model
 from storyteller.studio.api.shapes import Answer, Body, ProjectId, Sampling
 from storyteller.studio.streams import event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, User
@@ -111,6 +112,7 @@ def list_plan_versions(kept: Kept, project: ProjectId) -> Any:
 def draft(studio: At, kept: Kept, user: User, project: ProjectId, body: Drafting) -> StreamingResponse:
     """Write a scene from its beats, one after the other, with a running summary; `beat` says which comes."""
     kept.project(project)
+    check_model(studio, kept, user, body.model)
     return event_stream(studio.desk.draft(project, body.model_dump(exclude_none=True), user))
 
 
@@ -128,4 +130,5 @@ def propose(
     """Proposals for a part of the plan, scored, the reason with each; nothing is kept until `PUT` keeps it."""
     kept.project(project)
     wish = (body or Proposing()).model_dump(exclude_none=True)
+    check_model(studio, kept, user, wish.get("model"))
     return event_stream(studio.desk.plan(project, part, wish, user))

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from storyteller.studio.api.models import check_model
 from storyteller.studio.api.shapes import Answer, Body, Done, Form, ItemId, Language, ProjectId
-from storyteller.studio.studio import Kept
+from storyteller.studio.studio import At, Kept, User
 
 __all__ = ["router"]
 
@@ -112,7 +113,7 @@ class NewItem(Body):
     parent: str | None = Field(None, description="The chapter that it stands in.")
     position: int | None = Field(None, ge=0, description="Default: the last.")
     form: Form | None = None
-    text: str | None = Field(None, description="What it begins with.")
+    text: str = Field("", description="What it begins with.")
     author: Literal["person", "import", "prompt"] = Field("person", description="Who wrote that.")
 
 
@@ -154,8 +155,9 @@ def read_project(kept: Kept, project: ProjectId) -> Any:
 
 
 @router.patch("/projects/{project}", response_model=Project, name="change_project")
-def change_project(kept: Kept, project: ProjectId, body: ProjectChange) -> Any:
+def change_project(studio: At, kept: Kept, user: User, project: ProjectId, body: ProjectChange) -> Any:
     """Change what is given."""
+    check_model(studio, kept, user, (body.settings or {}).get("model"))
     return kept.update_project(project, body.model_dump(exclude_unset=True))
 
 
