@@ -20,7 +20,9 @@ export function Chat({ project }: { project: Project }) {
   const end = useRef<HTMLDivElement>(null);
   const name = people.find((one) => String(one.id) === whom)?.name ?? t("chat.storyteller");
 
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [said.value, coming]);
+  useEffect(() => {
+    end.current?.scrollIntoView({ block: "end" });
+  }, [said.value, coming]);
 
   const send = async (text: string) => {
     setComing({ asked: text, answer: "" });

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useState } from "react";
 import { api, type HistoryNode, type Id } from "../api";
 import { manuscript } from "../editor";
-import { ago, type Key, length, useT } from "../i18n";
+import { ago, length, useT } from "../i18n";
 import { notify } from "../shell/notices";
 import { attempt, useResource } from "../shell/resource";
 import { Edit } from "../shell/ui";
@@ -123,7 +123,7 @@ function Moment({ scene, node, head, language, open, onOpen, onNamed }: MomentPr
     <li className={`moment by-${node.author} ${node.on_path ? "" : "aside"}`}>
       <button type="button" className="moment-head" aria-expanded={open} onClick={onOpen}>
         <span className="moment-what">
-          {t(`history.kind.${node.kind}` as Key)} · {author}
+          {t(`history.kind.${node.kind}`)} · {author}
         </span>
         <span className="quiet-text figure">{now ? t("history.now") : ago(node.created)}</span>
         {node.summary && (

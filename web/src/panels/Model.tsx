@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import { api, type Id, type ModelEntry, type Preset, type Project, type ProjectSettings, type Sampling } from "../api";
-import { bytes, type Key, language, number, useT } from "../i18n";
+import { bytes, language, number, useT } from "../i18n";
 import { attempt, type Resource, useResource, useSaving } from "../shell/resource";
 import { Fold } from "../shell/ui";
 import { useProject, useSettings } from "../state";
@@ -174,8 +174,8 @@ function Slider({ label, value, min, max, step, shown, onChange }: {
   );
 }
 
-/** Least, most and step of the samplers that the page knows to offer; a preset may name others. */
-const SAMPLERS: Record<string, [number, number, number]> = {
+/** Least, most and step of each sampler. */
+const SAMPLERS = {
   temperature: [0, 2, 0.05],
   min_p: [0, 0.5, 0.01],
   top_p: [0, 1, 0.01],
@@ -185,9 +185,10 @@ const SAMPLERS: Record<string, [number, number, number]> = {
   dry_base: [1, 4, 0.05],
   dry_allowed: [1, 16, 1],
   dry_range: [0, 8192, 64],
-};
+} as const;
+type Sampler = keyof typeof SAMPLERS;
 /** What a sampler stands at when neither the writer nor the preset sets it: where it does nothing, or as it comes. */
-const STANDARD: Record<string, number> = { top_p: 1, top_k: 0, repetition_penalty: 1, dry_base: 1.75, dry_allowed: 2, dry_range: 2048 };
+const STANDARD: Partial<Record<Sampler, number>> = { top_p: 1, top_k: 0, repetition_penalty: 1, dry_base: 1.75, dry_allowed: 2, dry_range: 2048 };
 
 function Temper({ project, save }: { project: Project; save: Save }) {
   const t = useT();
@@ -236,12 +237,13 @@ function Samplers({ preset, own, onChange }: { preset: Preset; own: Sampling; on
   };
   return (
     <Fold title={t("model.samplers")}>
-      {Object.entries(SAMPLERS).map(([name, [min, max, step]]) => {
+      {(Object.keys(SAMPLERS) as Sampler[]).map((name) => {
+        const [min, max, step] = SAMPLERS[name];
         const value = Number(now[name] ?? preset.sampling[name] ?? STANDARD[name] ?? 0);
         return (
           <Slider
             key={name}
-            label={t(`sampling.${name}` as Key)}
+            label={t(`sampling.${name}`)}
             value={value}
             min={min}
             max={max}
@@ -261,7 +263,7 @@ function Samplers({ preset, own, onChange }: { preset: Preset; own: Sampling; on
 }
 
 /** Off is said by leaving a sampler out. */
-function set(now: Sampling, name: string, value: number): Sampling {
+function set(now: Sampling, name: Sampler, value: number): Sampling {
   const { [name]: _, ...rest } = now;
   return value === 0 && (name === "top_k" || name === "top_p") ? rest : { ...rest, [name]: value };
 }

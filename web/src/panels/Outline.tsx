@@ -1,7 +1,6 @@
 import type { ReactNode } from "react";
 import type { Id, Plan, Project } from "../api";
 import { length, t as say, useT } from "../i18n";
-import { Icon } from "../shell/Icon";
 import { Edit, Menu } from "../shell/ui";
 import type { Change } from "./Plan";
 
@@ -53,7 +52,16 @@ export function Outline({ plan, project, change, suggest }: {
               />
             </div>
             <Beats section={section} project={project} onChange={(beats) => part(place, { beats })} />
-            {suggest(section.id)}
+            <div className="section-foot">
+              <button
+                type="button"
+                className="link"
+                onClick={() => part(place, { beats: [...section.beats, newBeat()] })}
+              >
+                {t("plan.beat.add")}
+              </button>
+              {suggest(section.id)}
+            </div>
           </li>
         ))}
       </ol>
@@ -104,14 +112,6 @@ function Beats({ section, project, onChange }: { section: Section; project: Proj
           </li>
         ))}
       </ol>
-      <div>
-        <button type="button" className="link" onClick={() => onChange([...section.beats, newBeat()])}>
-          <span className="row">
-            <Icon name="add" />
-            {t("plan.beat.add")}
-          </span>
-        </button>
-      </div>
     </>
   );
 }

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { api, type Id, type Plan as Planned, type PlanPart, type Project } from "../api";
-import { type Key, useT } from "../i18n";
+import { useT } from "../i18n";
 import { type Resource, useResource, useSaving } from "../shell/resource";
 import { Edit } from "../shell/ui";
 import { Draft } from "./Draft";
@@ -35,7 +35,7 @@ export function Plan({ project, scene }: { project: Project; scene: Id | null })
       project={project}
       part={part}
       section={section}
-      label={`plan.suggest.${part}` as Key}
+      label={`plan.suggest.${part}`}
       before={saving.flush}
       onTake={(value) => take(part, value, section)}
     />

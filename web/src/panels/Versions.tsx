@@ -8,7 +8,8 @@ export function Versions({ project, saved, onBack }: { project: Project; saved: 
   const t = useT();
   const versions = useResource(() => api.plan.versions(project.id), `${project.id} ${saved}`);
   const back = async (version: PlanVersion) => {
-    const plan = await attempt(api.plan.write(project.id, version.plan));
+    const older = await attempt(api.plan.read(project.id, version.version));
+    const plan = older && (await attempt(api.plan.write(project.id, older)));
     if (plan) onBack.set(plan);
     await versions.reload();
   };
@@ -18,9 +19,9 @@ export function Versions({ project, saved, onBack }: { project: Project; saved: 
       {older.length === 0 && <p className="quiet-text">{t("plan.versions.none")}</p>}
       <ul className="proposals">
         {older.map((version) => (
-          <li key={version.id}>
+          <li key={version.version}>
             <span className="ellipsis" lang={project.language}>
-              {version.plan.premise || version.plan.outline.map((section) => section.title).join(", ") || "–"}
+              {version.premise || "–"}
             </span>
             <span className="quiet-text">{ago(version.created)}</span>
             <button type="button" className="link" onClick={() => void back(version)}>

@@ -5,6 +5,7 @@ import { bindKeys } from "../keys";
 import { Train } from "../panels/Train";
 import { Start } from "../start/Start";
 import { useSettings } from "../state";
+import { Fallback } from "./Fallback";
 import { Notices, notifyFailure } from "./notices";
 import { useRoute } from "./route";
 import { Session } from "./Session";
@@ -44,7 +45,8 @@ export function App() {
       <a className="skip" href="#main" onClick={skip}>
         {t("app.skip")}
       </a>
-      {closed ? (
+      <Fallback key={`${closed} ${route.screen}`}>
+        {closed ? (
         <Session onEnter={enter} />
       ) : route.screen === "project" ? (
         <Studio project={route.project} scene={route.scene} />
@@ -55,6 +57,7 @@ export function App() {
       ) : (
         <Start />
       )}
+      </Fallback>
       <Notices />
     </>
   );

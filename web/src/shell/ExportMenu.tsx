@@ -9,10 +9,12 @@ const BOOK = ["docx", "epub", "pdf", "md", "txt"] as const;
 const SCREEN = ["fountain", "fdx", "twee"] as const;
 const DATA = ["story", "jsonl", "messages"] as const;
 
+type Kind = (typeof BOOK | typeof SCREEN | typeof DATA)[number];
+
 /** Every way in which a book leaves the studio. */
 export function ExportMenu({ project }: { project: Project }) {
   const t = useT();
-  const group = (title: Key, kinds: readonly string[], close: () => void) => (
+  const group = (title: Key, kinds: readonly Kind[], close: () => void) => (
     <section>
       <h2 className="menu-head">{t(title)}</h2>
       <ul>
@@ -25,7 +27,7 @@ export function ExportMenu({ project }: { project: Project }) {
                 void attempt(save(kind));
               }}
             >
-              {t(`export.${kind}` as Key)}
+              {t(`export.${kind}`)}
             </button>
           </li>
         ))}
@@ -33,7 +35,7 @@ export function ExportMenu({ project }: { project: Project }) {
     </section>
   );
   // What was typed a moment ago belongs into the file, too.
-  const save = async (kind: string) => {
+  const save = async (kind: Kind) => {
     await manuscript().flush();
     await download(api.projects.exportUrl(project.id, kind), `${project.title || t("tree.untitled")}.${kind}`);
   };

@@ -18,6 +18,7 @@ const drawings = {
   dark: "M16 12.2A6.8 6.8 0 017.8 4 6.8 6.8 0 1016 12.2z",
   check: "M4.5 10.5l3.7 3.7 7.3-8.2",
   stop: "M6 6h8v8H6z",
+  book: "M10 5.5C8 4 5.5 3.8 2.5 4.500v10.500c3-.7 5.500-.5 7.500 1 2-1.500 4.500-1.700 7.500-1V4.500c-3-.7-5.500-.5-7.500 1zM10 5.500V16",
 } as const;
 
 export type Drawing = keyof typeof drawings;

@@ -1,7 +1,7 @@
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import type { Project } from "../api";
 import { manuscript } from "../editor";
-import { type Key, useT } from "../i18n";
+import { useT } from "../i18n";
 import { composing, type KeyAction, keyOf, spoken } from "../keys";
 import { TABS, useLayout } from "./layout";
 import { attempt } from "./resource";
@@ -105,7 +105,7 @@ function useCommands(project: Project): Command[] {
   const m = manuscript();
   const keyed = (action: KeyAction, run: () => void): Command => ({
     id: action,
-    name: t(`key.${action}` as Key),
+    name: t(`key.${action}`),
     key: keyOf(action),
     run,
   });

@@ -1,6 +1,6 @@
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { api, type Status } from "../api";
-import { bytes, type Key, language, type Language, useT } from "../i18n";
+import { bytes, language, type Language, useT } from "../i18n";
 import { combo, composing, defaultKeys, type KeyAction, spoken } from "../keys";
 import { useProject, useSettings } from "../state";
 import { download } from "./download";
@@ -89,7 +89,7 @@ function Keys({ own, onChange }: { own: Record<string, string>; onChange: (keys:
       <p className="quiet-text">{t("settings.keys.hint")}</p>
       <ul className="keys">
         {actions.map((action) => {
-          const name = t(`key.${action}` as Key);
+          const name = t(`key.${action}`);
           const clash = actions.filter((other) => other !== action && bound[action] && bound[other] === bound[action]);
           const shown = bound[action] ? spoken(bound[action]) : t("settings.keys.none");
           return (
@@ -97,7 +97,7 @@ function Keys({ own, onChange }: { own: Record<string, string>; onChange: (keys:
               <span>{name}</span>
               {clash.length > 0 && (
                 <span className="chip warn">
-                  {t("settings.keys.clash", { action: clash.map((other) => t(`key.${other}` as Key)).join(", ") })}
+                  {t("settings.keys.clash", { action: clash.map((other) => t(`key.${other}`)).join(", ") })}
                 </span>
               )}
               <button

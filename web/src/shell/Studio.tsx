@@ -6,6 +6,7 @@ import { actionOf } from "../keys";
 import { Chat } from "../panels/Chat";
 import { Panel } from "../panels/Panel";
 import { useGeneration, useProject, useScene } from "../state";
+import { Fallback } from "./Fallback";
 import { Header } from "./Header";
 import { narrow, useLayout } from "./layout";
 import { notifyFailure } from "./notices";
@@ -43,7 +44,11 @@ export function Studio({ project: id, scene: wanted }: { project: Id; scene: Id 
   return (
     <div className="studio" data-tree={layout.tree} data-side={layout.side}>
       <Header project={here} />
-      {layout.tree && <Tree project={here} />}
+      {layout.tree && (
+        <Fallback>
+          <Tree project={here} />
+        </Fallback>
+      )}
       <main
         className="middle"
         id="main"
@@ -53,8 +58,10 @@ export function Studio({ project: id, scene: wanted }: { project: Id; scene: Id 
       >
         {scene === null ? <p className="empty">{t("shell.nothing")}</p> : <Manuscript key={scene} scene={scene} />}
       </main>
-      {layout.side === "panel" && <Panel project={here} scene={scene} />}
-      {layout.side === "chat" && <Chat project={here} />}
+      <Fallback key={layout.side}>
+        {layout.side === "panel" && <Panel project={here} scene={scene} />}
+        {layout.side === "chat" && <Chat project={here} />}
+      </Fallback>
       <StatusLine project={here} />
       {layout.palette && <Palette project={here} />}
     </div>

@@ -14,7 +14,7 @@ export function TopBar() {
   return (
     <header className="start-bar">
       <a className="wordmark" href={to.start}>
-        <img src="/icon.svg" alt="" width="20" height="20" />
+        <Icon name="book" />
         {t("app.name")}
       </a>
       <nav className="row bar-nav" aria-label={t("shell.settings")}>

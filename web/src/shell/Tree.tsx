@@ -1,7 +1,7 @@
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { api, type Id, type Project, type TreeItem } from "../api";
 import { manuscript } from "../editor";
-import { type Key, length, number, t as say, useT } from "../i18n";
+import { length, number, t as say, useT } from "../i18n";
 import { composing } from "../keys";
 import { useProject } from "../state";
 import { drop, type Move, type Row, rows, step } from "./branches";
@@ -86,7 +86,7 @@ export function Tree({ project }: { project: Project }) {
                       void act.add(kind, lines[at]?.item).then((id) => id !== undefined && setNaming(id));
                     }}
                   >
-                    {t(`tree.${kind}` as Key)}
+                    {t(`tree.${kind}`)}
                   </button>
                 </li>
               ))}

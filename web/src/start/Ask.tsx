@@ -7,10 +7,9 @@ import { useLayout } from "../shell/layout";
 import { attempt } from "../shell/resource";
 import { go, to } from "../shell/route";
 import { useProject } from "../state";
-import { ideas } from "./ideas";
 
 const FORMS = ["story", "chapter", "screenplay", "dialogue", "lesson", "fable"] as const;
-const AGES = [0, 6, 9, 12, 15, 18];
+const AGES = { any: 0, 6: 6, 9: 9, 12: 12, 15: 15, adult: 18 } as const;
 const LENGTHS: Record<Language, number[]> = { en: [150, 300, 600, 1200, 2000], zh: [200, 500, 1000, 2000, 4000] };
 const HAN = /\p{Script=Han}/u;
 
@@ -37,9 +36,9 @@ const empty: Wish = {
 };
 
 /** The box that asks what the story is about, with all that may be said beside it. */
-export function Ask() {
+export function Ask({ idea }: { idea: string }) {
   const t = useT();
-  const [wish, setWish] = useState(empty);
+  const [wish, setWish] = useState({ ...empty, idea });
   const [busy, setBusy] = useState(false);
   const change = (values: Partial<Wish>) => setWish((now) => ({ ...now, ...values }));
   // Who writes Han characters wants a Chinese story, whatever the language of the buttons.
@@ -76,6 +75,7 @@ export function Ask() {
         <textarea
           id="idea"
           autoFocus
+          onFocus={(event) => event.target.setSelectionRange(wish.idea.length, wish.idea.length)}
           lang={tongue}
           value={wish.idea}
           placeholder={t("start.placeholder")}
@@ -90,7 +90,7 @@ export function Ask() {
             {LENGTHS[tongue].map((n, step) => [String(step), length(n, tongue)])}
           </Choose>
           <Choose label="start.age" value={String(wish.age)} onChange={(age) => change({ age: Number(age) })}>
-            {AGES.map((age) => [String(age), t(age === 0 ? "age.any" : age === 18 ? "age.adult" : (`age.${age}` as Key))])}
+            {(Object.keys(AGES) as (keyof typeof AGES)[]).map((age) => [String(AGES[age]), t(`age.${age}`)])}
           </Choose>
           <Choose label="start.language" value={tongue} onChange={(chosen) => change({ language: chosen as Language })}>
             {[
@@ -115,7 +115,6 @@ export function Ask() {
         <summary>{t("start.more")}</summary>
         <More wish={wish} change={change} />
       </details>
-      <Ideas onChoose={(idea) => change({ idea, language: null })} />
     </form>
   );
 }
@@ -201,30 +200,6 @@ function More({ wish, change }: { wish: Wish; change: (values: Partial<Wish>) =>
         </button>
       </fieldset>
     </div>
-  );
-}
-
-function Ideas({ onChoose }: { onChoose: (idea: string) => void }) {
-  const t = useT();
-  return (
-    <details className="ideas-fold" open>
-      <summary>{t("start.ideas")}</summary>
-      <ul className="ideas">
-        {ideas[language()].map((idea) => (
-          <li key={idea}>
-            <button
-              type="button"
-              onClick={() => {
-                onChoose(idea);
-                document.getElementById("idea")?.focus();
-              }}
-            >
-              {idea}
-            </button>
-          </li>
-        ))}
-      </ul>
-    </details>
   );
 }
 

@@ -1,4 +1,4 @@
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { api, type ProjectSummary } from "../api";
 import { ago, length, named, useT } from "../i18n";
 import { TopBar } from "../shell/TopBar";
@@ -9,11 +9,13 @@ import { go, to } from "../shell/route";
 import { Drop } from "../shell/ui";
 import { useProject } from "../state";
 import { Ask } from "./Ask";
+import { Ideas } from "./Ideas";
 
 /** The first screen: one question, and below it what was begun before. */
 export function Start() {
   const t = useT();
   const { list, loadList } = useProject();
+  const [idea, setIdea] = useState("");
   useEffect(() => {
     void loadList().catch(notifyFailure);
   }, [loadList]);
@@ -21,25 +23,30 @@ export function Start() {
     <div className="start">
       <TopBar />
       <main className="start-main" id="main">
-        <Ask />
-        <section aria-labelledby="works">
-          <h2 id="works">{t("start.projects")}</h2>
-          {list?.length ? (
+        <Ask key={idea} idea={idea} />
+        {list && list.length > 0 && (
+          <section aria-labelledby="works">
+            <h2 id="works">{t("start.projects")}</h2>
             <ul className="works">
               {list.map((work) => (
                 <Work key={work.id} work={work} onChange={loadList} />
               ))}
             </ul>
-          ) : (
-            <p className="quiet-text">{t("start.none")}</p>
-          )}
-        </section>
+          </section>
+        )}
+        <Ideas
+          onChoose={(chosen) => {
+            setIdea(chosen);
+            scrollTo({ top: 0 });
+          }}
+        />
         <section aria-labelledby="bring">
           <h2 id="bring">{t("start.import")}</h2>
           <Drop choose={t("start.import.choose")} onFiles={(files) => void bring(files)}>
             <p>{t("start.import.hint")}</p>
           </Drop>
         </section>
+        {list?.length === 0 && <p className="quiet-text">{t("start.none")}</p>}
       </main>
     </div>
   );
