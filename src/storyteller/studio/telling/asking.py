@@ -1,0 +1,194 @@
+"""From what the page sends to what a model is asked: the scene as it stands, the wish, the model, the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast, get_args
+
+from storyteller.corpus.story import FORMS, Form, Language
+from storyteller.craft.book import Entry
+from storyteller.craft.context import Mode, SceneView, Wish
+from storyteller.errors import StudioError
+from storyteller.generate.sampling import SamplingSettings
+from storyteller.studio.errors import ConflictError
+from storyteller.studio.presets import DEFAULT_PRESET, preset_named
+from storyteller.tokens.request import Character
+
+__all__ = ["Ask", "Origin", "index_of", "read_ask", "read_view"]
+
+#: Characters of the scenes before this one that are looked at; no window holds more.
+EARLIER = 24_000
+
+#: Words or 字 of a continuation when none are wished.
+USUAL_WORDS: dict[Mode, int] = {"continue": 120, "infill": 80, "ghost": 20, "chat": 120}
+
+#: Words of a new story when none are wished.
+NEW_WORDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A token of an earlier generation, from which another one goes on."""
+
+    generation: str
+    candidate: int
+    token: int
+    choice: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Everything that one generation needs to know; `at`, `end` are in UTF-16 units as the page gave them."""
+
+    scene: str
+    base: str
+    view: SceneView
+    wish: Wish
+    model: str
+    n: int = 1
+    seed: int | None = None
+    settings: SamplingSettings = field(default_factory=SamplingSettings)
+    members: Mapping[str, float] = field(default_factory=dict)
+    origin: Origin | None = None
+    at: int = 0
+    end: int | None = None
+
+    @property
+    def words(self) -> int:
+        """The wished length."""
+        return self.wish.words or USUAL_WORDS.get(self.wish.mode, NEW_WORDS)
+
+
+def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
+    """The wish of a page (see the API's `Wish`) with all that belongs to it in the store.
+
+    Raises `ConflictError` when the page's text is not the one that is kept, `StudioError` for what cannot be asked.
+    """
+    kept = writer.scene(scene)
+    if body.get("base") not in (None, kept["head"]) and body.get("text") is None:
+        state = {name: kept[name] for name in ("head", "text", "provenance")}
+        raise ConflictError("this scene was changed elsewhere. Take that text, or go on with yours as a branch.", state)
+    project = writer.project(kept["project"])
+    text = kept["text"] if body.get("text") is None else str(body["text"])
+    mode = cast(Mode, body.get("mode") or "continue")
+    if mode not in get_args(Mode):
+        raise StudioError(f"there is no mode {mode!r}. Choose one of: {', '.join(get_args(Mode))}.")
+    at = _unit(body.get("at"), text)
+    end = _unit(body["end"], text) if body.get("end") is not None else None
+    if end is not None and end < at:
+        raise StudioError("the selection ends before it begins. Select the text again.")
+    wish = Wish(
+        mode=mode,
+        at=index_of(text, at),
+        end=None if end is None else index_of(text, end),
+        instruction=str(body.get("instruction") or ""),
+        action=str(body.get("action") or ("rewrite" if mode == "rewrite" else "")),
+        value=str(body.get("value") or ""),
+        words=body.get("words") or (project.get("words") if mode == "begin" else None),
+    )
+    if mode == "rewrite" and not text[wish.at : wish.end if wish.end is not None else wish.at].strip():
+        raise StudioError("nothing is selected. Select the text that is to be rewritten.")
+    own = {**writer.settings(), **project["settings"]}
+    origin = body.get("from")
+    return Ask(
+        scene=scene,
+        base=str(body.get("base") or kept["head"]),
+        view=read_view(writer, project, kept, text),
+        wish=wish,
+        model=str(body.get("model") or own.get("model") or "default"),
+        n=1 if mode == "ghost" else int(body.get("n") or 1),
+        seed=body.get("seed"),
+        settings=_settings(body, own),
+        members=dict(body.get("members") or own.get("members") or {}),
+        origin=Origin(**origin) if origin else None,
+        at=at,
+        end=end,
+    )
+
+
+def read_view(writer: Any, project: Mapping[str, Any], scene: Mapping[str, Any], text: str) -> SceneView:
+    """The scene as a model may know it, with what the project knows besides."""
+    plan = writer.plan(project["id"]) or {}
+    people = tuple(Character(str(one["name"]), str(one.get("who") or "")) for one in plan.get("people") or ())
+    form = scene.get("form") or project["form"]
+    return SceneView(
+        language=cast(Language, scene.get("language") or project["language"]),
+        form=cast(Form, form) if form in FORMS else "story",
+        text=text,
+        title=project["title"] or None,
+        idea=str(plan.get("premise") or project["idea"]),
+        plot=project["plot"],
+        theme=project["theme"],
+        memory=project["memory"],
+        note=project["note"],
+        note_depth=int(project.get("note_depth") or 3),
+        summary=str(plan.get("summary") or ""),
+        earlier=_earlier(writer, project, str(scene["id"])),
+        people=people[:6],
+        entries=[_entry(one) for one in writer.entries(project["id"]) if not one.get("proposed")],
+    )
+
+
+def index_of(text: str, unit: int) -> int:
+    """The character of a text at which that many UTF-16 units have passed."""
+    if text.isascii() or max(text, default="") <= "\uffff":
+        return min(unit, len(text))
+    return len(text.encode("utf-16-le", "surrogatepass")[: 2 * unit].decode("utf-16-le", "ignore"))
+
+
+def _unit(value: Any, text: str) -> int:
+    units = len(text) if max(text, default="") <= "\uffff" else len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return units if value is None else max(0, min(int(value), units))
+
+
+def _entry(record: Mapping[str, Any]) -> Entry:
+    return Entry(
+        kind=record["kind"],
+        name=record["name"],
+        aliases=list(record["aliases"]),
+        avoid=list(record["not"]),
+        text=record["text"],
+        always=record["always"],
+        enabled=record["enabled"],
+        priority=record["priority"],
+        extra={**record["extra"], "id": record["id"]},
+    )
+
+
+def _earlier(writer: Any, project: Mapping[str, Any], scene: str) -> str:
+    """The text of the scenes before this one, whole scenes as far back as a window may reach."""
+    scenes = list(_in_order(project["tree"], None))
+    place = scenes.index(scene) if scene in scenes else 0
+    texts: list[str] = []
+    for other in reversed(scenes[:place]):
+        texts.insert(0, writer.scene(other)["text"].strip())
+        if sum(map(len, texts)) >= EARLIER:
+            break
+    return "\n".join(text for text in texts if text)
+
+
+def _in_order(tree: Sequence[Mapping[str, Any]], parent: Any) -> list[str]:
+    """The scenes of a project in reading order."""
+    found: list[str] = []
+    for item in sorted((item for item in tree if item["parent"] == parent), key=lambda item: item["position"]):
+        if item["kind"] == "scene":
+            found.append(str(item["id"]))
+        found += _in_order(tree, item["id"])
+    return found
+
+
+def _settings(body: Mapping[str, Any], own: Mapping[str, Any]) -> SamplingSettings:
+    """The settings of a preset with those that were chosen singly over them."""
+    names = {item.name for item in dataclasses.fields(SamplingSettings)}
+    values: dict[str, Any] = dict(preset_named(body.get("preset") or own.get("preset") or DEFAULT_PRESET).sampling)
+    # A preset that is asked for now is not changed by single settings of another day.
+    chosen = [body.get("sampling")] if body.get("preset") else [own.get("sampling"), body.get("sampling")]
+    for given in chosen:
+        for name, value in (given or {}).items():
+            if name == "dry":
+                values["dry_multiplier"] = 0.8 if value else 0.0
+            elif name in names:
+                values[name] = value
+    return SamplingSettings(**values)

@@ -1,0 +1,60 @@
+"""What a model's name stands for: a model of this machine, one that follows instructions, or a connected server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from storyteller.errors import GenerationError
+
+if TYPE_CHECKING:
+    from storyteller.generate.remote import RemoteModel
+    from storyteller.tokens import StoryTokenizer
+
+__all__ = ["instructed", "is_remote", "reading", "remote_model"]
+
+_REMOTE = "remote:"
+
+
+def is_remote(model: str) -> bool:
+    """Whether a name stands for a connected server."""
+    return model.startswith(_REMOTE)
+
+
+@contextmanager
+def remote_model(writer: Any, model: str) -> Iterator[RemoteModel]:
+    """The server behind a name, with the writer's own key; raises `NotFoundError` when the connection is gone."""
+    from storyteller.generate.remote import RemoteModel
+
+    name = model.removeprefix(_REMOTE)
+    connection = writer.connection(name)
+    with RemoteModel(connection["url"], connection["model"], api_key=writer.connection_key(name) or "") as server:
+        yield server
+
+
+def instructed(model: str) -> str:
+    """The name of the model that follows instructions where this one writes: itself, or the base of an adapter.
+
+    Raises `GenerationError` when neither does.
+    """
+    from storyteller.models import locate
+    from storyteller.tokens.chat import takes_instructions
+
+    located = locate(model)
+    if not takes_instructions(located.folder):
+        raise GenerationError(
+            f"the model {model} follows no instructions: it only continues texts. Choose one that does, such as "
+            "smollm2-135m-instruct, or connect a server."
+        )
+    bare = located.adapter is None and located.ensemble is None
+    return model if bare else located.base
+
+
+def reading(model: str) -> tuple[StoryTokenizer, int]:
+    """The tokenizer of a model that need not be loaded, and the positions that it will have."""
+    from storyteller.generate.engine import DEFAULT_CONTEXT
+    from storyteller.models import locate
+    from storyteller.tokens import StoryTokenizer
+
+    return StoryTokenizer.load(locate(model).folder), DEFAULT_CONTEXT
