@@ -38,7 +38,7 @@ def ids_like(tokenizer: StoryTokenizer, pattern: str) -> frozenset[int]:
 
 
 #: What no plain sentence has: line breaks, quotes, brackets, list marks and what else leads into another form.
-_NO_SENTENCE = '[\\n\\r"*“”「」『』#|<>{}()\\[\\]_=:;：；（）【】…]'
+_NO_SENTENCE = "^ ?['‘]$|^ ['‘]|[`\\n\\r\"*“”「」『』#|<>{}()\\[\\]_=:;：；（）【】…]"
 _SENTENCE_END = "[.!?。！？]"
 
 
