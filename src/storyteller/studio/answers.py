@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storyteller.errors import StorytellerError
 from storyteller.studio.errors import ConflictError, DeniedError, LimitError, NotFoundError
+from storyteller.studio.store import StorageError
 
 __all__ = ["Faults", "answer_errors", "error_answer", "split_message"]
 
@@ -106,6 +107,8 @@ def _status(error: Exception) -> int:
         return error.status
     if isinstance(error, OSError):
         return 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500
+    if isinstance(error, StorageError):
+        return 507
     kinds = {NotFoundError: 404, ConflictError: 409, RequestValidationError: 422, StorytellerError: 400}
     return next((status for kind, status in kinds.items() if isinstance(error, kind)), 500)
 

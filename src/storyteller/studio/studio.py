@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from storyteller.studio.access import Access
 from storyteller.studio.jobs import Jobs
+from storyteller.studio.quality import Quality
 from storyteller.studio.settings import StudioSettings
 from storyteller.studio.store import Store, Writer
 
@@ -29,6 +30,7 @@ class Studio:
     desk: Desk
     jobs: Jobs
     access: Access
+    quality: Quality = field(default_factory=Quality)
     closing: threading.Event = field(default_factory=threading.Event)
     pulls: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
@@ -41,6 +43,7 @@ class Studio:
         """Stop, and close the store."""
         self.stop()
         self.jobs.close()
+        self.quality.close()
         self.store.close()
 
 

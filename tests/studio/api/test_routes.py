@@ -131,7 +131,7 @@ def test_text_streams_and_is_taken_up_again(page: TestClient) -> None:
     assert seen["parts"][0] == {"name": "memory", "text": "Rain.", "tokens": 2, "why": "always"}
     quality = page.get(f"/api/quality/{project}").json()
     assert quality["provenance"]["model"] == 1
-    assert "language model 100%" in quality["disclosure"]
+    assert "100% by a language model" in quality["disclosure"]
     logged = {"generation": generation, "candidate": 0, "kind": "accept", "kept_text": "".join(WORDS)}
     assert page.post("/api/events/choice", json=logged).status_code == 201
     assert page.get("/api/edits/summary").status_code == 200
@@ -175,9 +175,9 @@ def test_plans_and_chat(page: TestClient) -> None:
         assert [name for _, name, _ in events] == ["plan", "done"]
         assert events[0][2]["value"] == part
     assert page.post(f"/api/projects/{project}/plan/ending").status_code == 422
-    assert [name for _, name, _ in events_of(page.post(f"/api/projects/{project}/plan/draft", json={}).text)][
-        0
-    ] == "beat"
+    assert (
+        next(name for _, name, _ in events_of(page.post(f"/api/projects/{project}/plan/draft", json={}).text)) == "beat"
+    )
     said = events_of(page.post(f"/api/projects/{project}/chat", json={"text": "你好"}).text)
     assert said[0][2]["text"] == "海豹说。"
     assert page.get(f"/api/projects/{project}/chat").json() == []
@@ -276,6 +276,11 @@ def test_a_backup_brings_everything_back(page: TestClient) -> None:
     assert restored.status_code == 200, restored.text
     assert [one["id"] for one in page.get("/api/projects").json()] == [project]
     assert page.get(f"/api/scenes/{scene}").json()["text"] == STORY
+    added = page.post("/api/backup", content=single.content).json()["project"]
+    assert added != project
+    files = [("files", ("seals.storyteller", io.BytesIO(single.content)))]
+    assert page.post("/api/import", files=files).json()["project"] not in (added, project)
+    assert len(page.get("/api/projects").json()) == 3
 
 
 def test_jobs(page: TestClient) -> None:

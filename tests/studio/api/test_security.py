@@ -221,8 +221,9 @@ def test_two_writers_see_nothing_of_each_other(tmp_path: Path) -> None:
         for path in (f"/api/generations/{generation}", f"/api/generations/{generation}/events"):
             assert client.get(path, headers=anna).status_code == 200
             assert client.get(path, headers=other).status_code == 404
-        for path in ("/api/backup",):  # everybody's work
-            assert client.get(path, headers=anna).status_code == 403
+        backup = client.get("/api/backup", headers=other)
+        assert client.post("/api/backup", content=backup.content, headers=other).status_code == 200
+        assert client.get(f"/api/projects/{project}", headers=anna).status_code == 200  # untouched
         paths = client.post("/api/jobs", json={"paths": ["/etc"]}, headers=anna)
         assert paths.status_code == 403
         folder = client.post(f"/api/scenes/{scene}/generate", json={"mode": "continue", "model": "/etc"}, headers=anna)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -18,8 +20,8 @@ from starlette.datastructures import UploadFile
 
 from storyteller.studio.api.shapes import Answer, Body, Done, ProjectId
 from storyteller.studio.books import book_of, shelve
-from storyteller.studio.errors import DeniedError, StudioError
-from storyteller.studio.studio import At, Kept
+from storyteller.studio.errors import StudioError
+from storyteller.studio.studio import Kept
 
 __all__ = ["router"]
 
@@ -59,6 +61,13 @@ class Imported(Answer):
     items: list[str] = Field([])
     entries: list[str] = Field([])
     warnings: list[str] = Field([], description="What could not be kept or had to be guessed.")
+
+
+class Restored(Done):
+    """It is restored."""
+
+    project: str | None = Field(None, description="The project that was added.")
+    before: str | None = Field(None, description="A backup of what stood there before, on the server.")
 
 
 _UPLOAD = {
@@ -103,23 +112,21 @@ def export_book(kept: Kept, project: ProjectId, kind: Annotated[Kind, InPath(des
 
 @router.get("/backup", response_class=FileResponse, name="back_up",
             responses={200: {"description": "The file.", "content": {"application/octet-stream": {}}}})  # fmt: skip
-def back_up(studio: At) -> Response:
-    """Everything in one file: all projects with their whole history, settings and the log of choices."""
-    _only_owner(studio)
+def back_up(kept: Kept) -> Response:
+    """All that the writer owns in one file: projects with their whole history, settings and the log of choices."""
     path = _temporary(".storyteller")
-    studio.store.backup(path)
+    kept.backup(path)
     return _download(path, "studio", "story")
 
 
-@router.post("/backup", response_model=Done, name="restore_backup", openapi_extra=_UPLOAD)
-async def restore_backup(request: Request, studio: At, kept: Kept) -> Done:
-    """Restore a backup: a whole studio's takes the place of what is here (which is kept beside it), a project's is added."""
+@router.post("/backup", response_model=Restored, name="restore_backup", openapi_extra=_UPLOAD)
+async def restore_backup(request: Request, kept: Kept) -> Restored:
+    """Restore a backup in the place of all that the writer owns; one of a single project is added to it instead."""
     path = await _saved(request)
     try:
-        await to_thread.run_sync(_restore, studio, kept, path)
+        return await to_thread.run_sync(_restore, kept, path)
     finally:
         path.unlink(missing_ok=True)
-    return Done()
 
 
 def _import(kept: Any, files: list[tuple[str, bytes]], project: str | None) -> dict[str, Any]:
@@ -127,8 +134,15 @@ def _import(kept: Any, files: list[tuple[str, bytes]], project: str | None) -> d
 
     if not files:
         raise StudioError("there is no file in the request. Choose one, or paste a text.")
-    books = [read_book(name, data) for name, data in files]  # all are read before one is kept
     answer: dict[str, Any] = {"project": project, "items": [], "entries": [], "warnings": []}
+    if len(files) == 1 and files[0][0].endswith(".storyteller"):
+        path = _temporary(".storyteller")
+        try:
+            path.write_bytes(files[0][1])
+            return answer | {"project": kept.add_project(path)}
+        finally:
+            path.unlink(missing_ok=True)
+    books = [read_book(name, data) for name, data in files]  # all are read before one is kept
     for book in books:
         made = shelve(kept, book, answer["project"])
         answer["project"] = made["project"]
@@ -176,20 +190,19 @@ async def _saved(request: Request) -> Path:
     return path
 
 
-def _restore(studio: Any, kept: Any, path: Path) -> None:
-    with path.open("rb") as file:
-        if not file.read(1):
-            raise StudioError("the file is empty. Choose a backup.")
-    _only_owner(studio)
-    studio.store.restore(path)
+def _restore(kept: Any, path: Path) -> Restored:
+    if _is_project(path):
+        return Restored(project=kept.add_project(path))
+    return Restored(before=str(kept.restore_backup(path)))
 
 
-def _only_owner(studio: Any) -> None:
-    if studio.settings.accounts:
-        raise DeniedError(
-            "a backup of the whole studio holds every writer's work, so only who runs it makes one. Export your projects "
-            "one by one instead."
-        )
+def _is_project(path: Path) -> bool:
+    """Whether it is the backup of one project; what is no backup at all is the store's to refuse."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("manifest.json") as file:
+            return bool(json.loads(file.read(1 << 20))["scope"] == "project")
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError):
+        return False
 
 
 def _temporary(suffix: str) -> Path:

@@ -12,8 +12,7 @@ from pydantic import Field
 
 from storyteller.studio.api.models import Figure
 from storyteller.studio.api.shapes import Answer, Body, Done, ProjectId
-from storyteller.studio.quality import measure
-from storyteller.studio.studio import Kept
+from storyteller.studio.studio import At, Kept
 
 __all__ = ["router"]
 
@@ -39,6 +38,9 @@ class Quality(Answer):
     )
     disclosure: str = Field("", description="A sentence that says who wrote it, for a title page.")
     measures: list[Figure] = Field([], description="What is counted in the text itself.")
+    state: Literal["ready", "measuring"] = Field(
+        "ready", description="`measuring`: these are of before the last change."
+    )
 
 
 class Choice(Body):
@@ -51,9 +53,9 @@ class Choice(Body):
 
 
 @router.get("/quality/{project}", response_model=Quality, name="read_quality")
-def read_quality(kept: Kept, project: ProjectId) -> Any:
+def read_quality(studio: At, kept: Kept, project: ProjectId) -> Any:
     """How much of the models' text was kept, who wrote what, and what the text measures."""
-    return measure(kept, project)
+    return studio.quality.of(kept, project)
 
 
 @router.post("/events/choice", response_model=Done, status_code=201, name="log_choice")
