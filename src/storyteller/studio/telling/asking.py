@@ -16,7 +16,7 @@ from storyteller.studio.errors import ConflictError
 from storyteller.studio.presets import DEFAULT_PRESET, preset_named
 from storyteller.tokens.request import Character
 
-__all__ = ["Ask", "Origin", "index_of", "read_ask", "read_view"]
+__all__ = ["Ask", "Origin", "index_of", "read_ask", "read_view", "settings_of"]
 
 #: Characters of the scenes before this one that are looked at; no window holds more.
 EARLIER = 24_000
@@ -100,7 +100,7 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
         model=str(body.get("model") or own.get("model") or "default"),
         n=1 if mode == "ghost" else int(body.get("n") or 1),
         seed=body.get("seed"),
-        settings=_settings(body, own),
+        settings=settings_of(body, own),
         members=dict(body.get("members") or own.get("members") or {}),
         origin=Origin(**origin) if origin else None,
         at=at,
@@ -179,7 +179,7 @@ def _in_order(tree: Sequence[Mapping[str, Any]], parent: Any) -> list[str]:
     return found
 
 
-def _settings(body: Mapping[str, Any], own: Mapping[str, Any]) -> SamplingSettings:
+def settings_of(body: Mapping[str, Any], own: Mapping[str, Any]) -> SamplingSettings:
     """The settings of a preset with those that were chosen singly over them."""
     names = {item.name for item in dataclasses.fields(SamplingSettings)}
     values: dict[str, Any] = dict(preset_named(body.get("preset") or own.get("preset") or DEFAULT_PRESET).sampling)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from storyteller.errors import GenerationError, StorytellerError
+from storyteller.studio.errors import NotFoundError
 from storyteller.studio.telling.asking import Ask, read_ask
-from storyteller.studio.telling.events import Event
+from storyteller.studio.telling.events import Event, EventLog
 from storyteller.studio.telling.generation import Generation
 from storyteller.studio.telling.line import Priority
-from storyteller.studio.telling.models import instructed, is_remote, remote_model
+from storyteller.studio.telling.models import instructed, is_remote, model_of, reading, remote_model, speaking
 from storyteller.studio.telling.tellers import Tellers
 
 if TYPE_CHECKING:
-    from storyteller.generate import Storyteller
+    from storyteller.generate import Storyteller, Token
+    from storyteller.studio.telling.planning import Say
 
 __all__ = ["Desk"]
 
@@ -85,7 +89,6 @@ class Desk:
     def context(self, scene: str, wish: Mapping[str, Any], user: str = "") -> dict[str, Any]:
         """What a model would see for a wish: {parts, tokens, limit}; nothing is written."""
         from storyteller.studio.telling.local import context_record, see, see_rewriting
-        from storyteller.studio.telling.models import reading
         from storyteller.studio.telling.remote import see_remote, see_remote_rewriting
 
         ask = read_ask(self._store.writer(user), scene, wish)
@@ -128,6 +131,104 @@ class Desk:
             raise GenerationError("this needs a model on this machine. Choose one that is no connection.")
         with self.tellers.turn(model, priority) as loaded:
             yield loaded.teller
+
+    def plan(self, project: str, part: str, wish: Mapping[str, Any], user: str = "") -> AsyncIterator[Event]:
+        """Proposals for a part of the plan as events `plan`, then `done`; ends when nobody listens."""
+        from storyteller.studio.telling.planning import propose
+
+        writer = self._store.writer(user)
+        model = model_of(writer, project, wish)
+        return self._heard(model, lambda teller, say: propose(writer, project, part, wish, teller, say))
+
+    def draft(self, project: str, wish: Mapping[str, Any], user: str = "") -> AsyncIterator[Event]:
+        """A scene from its beats: `beat`, `started`, `text` and `candidate` for each, then `done`."""
+        from storyteller.studio.telling.planning import draft
+
+        writer = self._store.writer(user)
+        model = model_of(writer, project, wish)
+        return self._heard(model, lambda teller, say: draft(writer, project, wish, teller, say))
+
+    async def chat(self, project: str, wish: Mapping[str, Any], user: str = "") -> AsyncIterator[Event]:
+        """An answer of the storyteller, or of a person of the story, as events `text`; both lines are kept."""
+        from storyteller.studio.telling.talking import chat_turns, latest_scene
+
+        writer = self._store.writer(user)
+        kept, person = writer.project(project), wish.get("character")
+        entry = next((one for one in writer.entries(project) if one["id"] == person), None)
+        if person is not None and entry is None:
+            raise NotFoundError("that person is no longer among the entries. Choose another one to talk to.")
+        writer.add_message(project, "person", str(wish["text"]), person)
+        turns = chat_turns(kept, latest_scene(writer, kept), writer.messages(project), entry)
+        model = model_of(writer, project, wish)
+        yield 1, "started", {"model": model, "parts": [{"name": role, "text": text} for role, text in turns]}
+        messages = [{"role": role, "content": text} for role, text in turns]
+        said, number = "", 1
+        settings = {"temperature": 0.7}
+        tokens = self.complete(
+            messages, model=model, max_tokens=300, seed=wish.get("seed"), sampling=settings, user=user
+        )
+        try:
+            async for _, token in tokens:
+                said, number = said + token.text, number + 1
+                yield number, "text", {"candidate": 0, "text": token.text}
+        finally:
+            if said.strip():
+                writer.add_message(project, "character" if entry else "storyteller", said.strip(), person)
+        yield number + 1, "done", {}
+
+    async def complete(
+        self,
+        prompt: str | Sequence[Mapping[str, str]],
+        *,
+        model: str = "default",
+        max_tokens: int = 256,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        sampling: Mapping[str, Any] | None = None,
+        top_logprobs: int = 0,
+        n: int = 1,
+        user: str = "",
+    ) -> AsyncIterator[tuple[int, Token]]:
+        """(candidate, token) as they come, for a text or for the messages of a conversation."""
+        from storyteller.generate.sampling import SamplingSettings
+        from storyteller.studio.telling import talking
+
+        first = secrets.randbelow(1 << 30) if seed is None else seed
+        options: dict[str, Any] = {
+            "seeds": [first + number for number in range(n)],
+            "settings": SamplingSettings(**(sampling or {})),
+            "max_tokens": max_tokens,
+            "stop": stop,
+            "alternatives": top_logprobs,
+        }
+
+        def work(say: Say) -> None:
+            def hear(candidate: int, token: Token) -> bool:
+                return say("token", {"candidate": candidate, "token": token})
+
+            if is_remote(model):
+                with remote_model(self._store.writer(user), model) as server:
+                    talking.complete_remote(server, prompt, hear, **options)
+                return
+            name = model if isinstance(prompt, str) else speaking(model)
+            with self.tellers.turn(name, "chat") as loaded:
+                talking.complete(loaded, prompt, hear, **options)
+
+        async with aclosing(self._events(work, f"completion with {model}")) as events:
+            async for _, _, data in events:
+                yield data["candidate"], data["token"]
+
+    async def count(self, prompt: str | Sequence[Mapping[str, str]], model: str = "default") -> int:
+        """The tokens of a prompt of `complete`; of a connected server's, an estimate."""
+        from storyteller.studio.telling import talking
+        from storyteller.studio.telling.remote import estimate
+
+        if is_remote(model):
+            return sum(map(estimate, [prompt] if isinstance(prompt, str) else [one["content"] for one in prompt]))
+        loaded = self.tellers.peek(model)
+        tokenizer = loaded.teller.tokenizer if loaded else (await asyncio.to_thread(reading, model))[0]
+        template, request = talking.renders(tokenizer, prompt)
+        return len(template.prompt(request))
 
     def close(self) -> None:
         """Stop everything and free the models."""
@@ -176,6 +277,40 @@ class Desk:
         except Exception:
             self.tellers.forget(generation.model)  # whatever state it is in now, the next request finds a new one
             raise
+
+    def _heard(self, model: str, work: Callable[[Storyteller, Say], None]) -> AsyncIterator[Event]:
+        """The events of work with a model of this machine, which has its place in the line."""
+
+        def in_turn(say: Say) -> None:
+            with self.turn(model, "plan") as teller:
+                work(teller, say)
+
+        return self._events(in_turn, f"planning with {model}")
+
+    async def _events(self, work: Callable[[Say], None], name: str) -> AsyncGenerator[Event, None]:
+        """What `work` says in a thread of its own, until it is done or nobody listens; its error is raised here."""
+        log, gone, failed = EventLog(), threading.Event(), list[Exception]()
+
+        def say(event: str, data: dict[str, Any]) -> bool:
+            log.add(event, data)
+            return not gone.is_set() and not self._closing
+
+        def run() -> None:
+            try:
+                work(say)
+            except Exception as error:  # it belongs to the one who listens
+                failed.append(error)
+            finally:
+                log.close()
+
+        self._thread(run, name)
+        try:
+            async for event in log.listen():
+                yield event
+        finally:
+            gone.set()
+        if failed:
+            raise failed[0]
 
     def _warm(self, model: str) -> None:
         try:

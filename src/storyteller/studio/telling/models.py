@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from storyteller.generate.remote import RemoteModel
     from storyteller.tokens import StoryTokenizer
 
-__all__ = ["instructed", "is_remote", "reading", "remote_model"]
+__all__ = ["instructed", "is_remote", "model_of", "reading", "remote_model", "speaking"]
 
 _REMOTE = "remote:"
 
@@ -49,6 +49,20 @@ def instructed(model: str) -> str:
         )
     bare = located.adapter is None and located.ensemble is None
     return model if bare else located.base
+
+
+def speaking(model: str) -> str:
+    """The name of the model that a conversation is put to: one that follows instructions, or this one if there is none."""
+    try:
+        return instructed(model)
+    except GenerationError:
+        return model
+
+
+def model_of(writer: Any, project: str, wish: Mapping[str, Any]) -> str:
+    """The name of the model that is wished for, else the project's, else the writer's, else the default."""
+    own = {**writer.settings(), **writer.project(project)["settings"]}
+    return str(wish.get("model") or own.get("model") or "default")
 
 
 def reading(model: str) -> tuple[StoryTokenizer, int]:

@@ -21,7 +21,7 @@ from storyteller.studio.telling.local import ALTERNATIVES, context_record, draw_
 from storyteller.tokens.request import Request
 from storyteller.tokens.wording import request_text
 
-__all__ = ["see_remote", "see_remote_rewriting", "tell_remote", "tell_remote_rewriting"]
+__all__ = ["estimate", "see_remote", "see_remote_rewriting", "tell_remote", "tell_remote_rewriting"]
 
 #: Tokens that a server's model is given to read; small models have 4,096 positions, and their window is not told.
 LIMIT = 3000
@@ -35,12 +35,12 @@ _SYSTEM: dict[Language, str] = {
 
 def see_remote(ask: Ask) -> Context:
     """What a server's model sees; its tokens are estimated, for its tokenizer is not known."""
-    return build_context(ask.view, ask.wish, _estimate, LIMIT)
+    return build_context(ask.view, ask.wish, estimate, LIMIT)
 
 
 def see_remote_rewriting(ask: Ask) -> Context:
     """What a server's model sees that is to rewrite the selection."""
-    parts = [Part(role, text, _estimate(text)) for role, text in _turns(ask)]
+    parts = [Part(role, text, estimate(text)) for role, text in _turns(ask)]
     request = Request("passage", ask.view.language, ask.view.form)
     return Context(request, parts, sum(part.tokens for part in parts), LIMIT)
 
@@ -51,7 +51,7 @@ def tell_remote(model: RemoteModel, ask: Ask, generation: Generation) -> None:
     request = dataclasses.replace(context.request, words=ask.words)
     system, user = _SYSTEM[view.language], request_text(request)
     messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-    told = Part("system", system, _estimate(system))
+    told = Part("system", system, estimate(system))
     record = context_record(
         dataclasses.replace(context, parts=[told, *context.parts], tokens=context.tokens + told.tokens)
     )
@@ -89,7 +89,7 @@ def tell_remote_rewriting(model: RemoteModel, ask: Ask, generation: Generation) 
         seeds, context_record(see_remote_rewriting(ask)), {"temperature": ask.settings.temperature, "n": ask.n}
     )
     texts = [""] * len(seeds)
-    for number, piece in _pieces(model, messages, ask, seeds, 6 * _estimate(selection) + 256, generation):
+    for number, piece in _pieces(model, messages, ask, seeds, 6 * estimate(selection) + 256, generation):
         if piece is None:
             one = rewriting.check(texts[number], selection, action, view.language, wish.value)
             generation.say(number, one.text)
@@ -161,7 +161,7 @@ def _joined(before: str, text: str) -> str:
     return f" {text}" if apart and before[-1].isascii() and text[:1].isalnum() and text[0].isascii() else text
 
 
-def _estimate(text: str) -> int:
+def estimate(text: str) -> int:
     """About how many tokens a text has: three characters of English, or two thirds of a 字, each."""
     words = count_words(text, "zh")
     return max(len(text) // 3, words + words // 2)

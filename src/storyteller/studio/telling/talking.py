@@ -1,0 +1,221 @@
+"""Talking: chat with the storyteller or with a person of the story, and whatever other programs ask through `/v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from storyteller.corpus.story import Language
+from storyteller.errors import GenerationError
+from storyteller.generate.remote import Message, RemoteModel
+from storyteller.generate.sampling import SamplingSettings
+from storyteller.generate.writing import Alternative, Renders, Token
+from storyteller.studio.telling.local import Candidate, run
+from storyteller.studio.telling.tellers import Loaded
+from storyteller.tokens import StoryTokenizer
+from storyteller.tokens.chat import Conversation
+from storyteller.tokens.request import Request
+
+__all__ = ["chat_turns", "complete", "complete_remote", "latest_scene", "renders"]
+
+Turns = list[tuple[str, str]]
+Hear = Callable[[int, Token], bool]
+"""Told of a candidate's token; whether to go on."""
+
+#: Of the scene that the writer works on, its last characters; and the lines of the chat that are remembered.
+LATEST, REMEMBERED = 1500, 8
+
+_SAYS: dict[Language, dict[str, str]] = {
+    "en": {
+        "storyteller": "You are a storyteller who helps a writer with a story. Answer in a few sentences.",
+        "character": "You are {name}, a person of a story, and you talk with its writer. Stay {name}, and say what {name} "
+        "would say, in a few sentences.",
+        "who": "Who {name} is: {text}", "idea": "The story: {text}", "memory": "Remember: {text}",
+        "scene": "Where the story stands now:\n{text}",
+    },
+    "zh": {
+        "storyteller": "你是一位讲故事的人，帮作者写故事。用几句话回答。",
+        "character": "你是故事里的{name}，正在和作者说话。始终是{name}，用几句话说出{name}会说的话。",
+        "who": "{name}是谁：{text}", "idea": "故事：{text}", "memory": "记住：{text}", "scene": "故事写到这里：\n{text}",
+    },
+}  # fmt: skip
+
+
+def chat_turns(
+    project: Mapping[str, Any], scene: str, messages: Sequence[Mapping[str, Any]], character: Mapping[str, Any] | None
+) -> Turns:
+    """The conversation of a chat: who speaks and what about, what was said lately, and the writer's line."""
+    language: Language = "zh" if project["language"] == "zh" else "en"
+    words = _SAYS[language]
+    name = character["name"] if character else ""
+    told = [words["character" if character else "storyteller"].format(name=name)]
+    if character and character["text"].strip():
+        told.append(words["who"].format(name=name, text=character["text"].strip()))
+    for key in ("idea", "memory"):
+        if text := str(project[key]).strip():
+            told.append(words[key].format(text=text[:LATEST]))
+    if scene.strip():
+        told.append(words["scene"].format(text=scene.strip()[-LATEST:]))
+    mine = [one for one in messages if one["character"] == (character["id"] if character else None)]
+    said = [("user" if one["role"] == "person" else "assistant", str(one["text"])) for one in mine[-REMEMBERED:]]
+    return [("system", "\n".join(told)), *said]
+
+
+def latest_scene(writer: Any, project: Mapping[str, Any]) -> str:
+    """The text of the last scene of a project that has one."""
+    for item in reversed(project["tree"]):
+        if item["kind"] == "scene" and item["words"]:
+            return str(writer.scene(item["id"])["text"])
+    return ""
+
+
+def renders(tokenizer: StoryTokenizer, prompt: str | Sequence[Mapping[str, str]]) -> tuple[Renders, Request]:
+    """What renders a text, or the messages of a conversation, as they are; and the request that goes with it."""
+    if isinstance(prompt, str):
+        return _Plain(tokenizer, prompt), Request("passage", before=prompt)
+    turns = [(one["role"], one["content"]) for one in prompt]
+    if tokenizer.id_of("<|im_start|>") is not None:
+        return Conversation(tokenizer, turns), Request("passage")
+    lines = "\n\n".join(f"{role}: {text}" for role, text in turns)
+    return _Plain(tokenizer, f"{lines}\n\nassistant:"), Request("passage")
+
+
+def complete(
+    loaded: Loaded,
+    prompt: str | Sequence[Mapping[str, str]],
+    hear: Hear,
+    *,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    max_tokens: int,
+    stop: Sequence[str] = (),
+    alternatives: int = 0,
+) -> None:
+    """Go on with a text or a conversation, a candidate for each seed, until the model ends it or `hear` says so."""
+    teller = loaded.teller
+    template, request = renders(teller.tokenizer, prompt)
+    size, window = len(template.prompt(request)), teller.engine.context
+    if size >= window:
+        raise GenerationError(
+            f"the prompt is {size} tokens long, and {teller.name} reads {window} at once. Shorten it."
+        )
+    language: Language = "en" if "en" in teller.languages else "zh"
+    request = Request(request.task, language, before=request.before)
+    candidates = [
+        Candidate(
+            number,
+            teller.write(
+                request,
+                seed=seed,
+                settings=settings,
+                alternatives=alternatives,
+                max_tokens=min(max_tokens, window - size),
+                template=template,
+            ),
+        )
+        for number, seed in enumerate(seeds)
+    ]
+    ends = {candidate.number: _Until(stop) for candidate in candidates}
+    alive = True
+
+    def heard(candidate: Candidate) -> None:
+        nonlocal alive
+        until = ends[candidate.number]
+        for token in candidate.writing.take():
+            for shown in until.feed(token):
+                alive = hear(candidate.number, shown) and alive
+        if candidate.writing.wanted is None:
+            for shown in until.end():
+                alive = hear(candidate.number, shown) and alive
+        if until.over:
+            candidate.writing.wanted = None
+
+    run(loaded, candidates, lambda *_: alive, heard)
+
+
+def complete_remote(
+    server: RemoteModel,
+    prompt: str | Sequence[Mapping[str, str]],
+    hear: Hear,
+    *,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    max_tokens: int,
+    stop: Sequence[str] = (),
+    alternatives: int = 0,
+) -> None:
+    """The same with a connected server, one candidate after another."""
+    said = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    messages: list[Any] = [Message(**one) for one in said]  # type: ignore[typeddict-item]
+    for number, seed in enumerate(seeds):
+        pieces = server.stream(
+            messages,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_tokens=max_tokens,
+            seed=seed,
+            stop=stop,
+            top_logprobs=alternatives or None,
+        )
+        for piece in pieces:
+            others = tuple(Alternative(text, -1, chance) for text, chance in piece.alternatives)
+            if piece.text and not hear(number, Token(piece.text, -1, piece.logprob or 0.0, others)):
+                return
+
+
+class _Plain:
+    """A text as it is."""
+
+    def __init__(self, tokenizer: StoryTokenizer, text: str) -> None:
+        self.tokenizer, self._text = tokenizer, text
+
+    def prompt(self, request: Request) -> list[int]:
+        """The ids of the text, after the model's mark of a beginning."""
+        bos = self.tokenizer.bos_id
+        # ChatML's mark of a turn is no beginning of a plain text.
+        first = [] if bos is None or bos == self.tokenizer.id_of("<|im_start|>") else [bos]
+        return [*first, *self.tokenizer.encode(self._text)] or [self.tokenizer.pad_id]
+
+
+class _Until:
+    """Holds back what may be the beginning of a text at which the answer ends."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = [stop for stop in stops if stop]
+        self._held: list[Token] = []
+        self.over = False
+
+    def feed(self, token: Token) -> list[Token]:
+        """The tokens that may be shown now."""
+        if self.over:
+            return []
+        self._held.append(token)
+        text = "".join(one.text for one in self._held)
+        found = [place for stop in self._stops if (place := text.find(stop)) >= 0]
+        if found:
+            self.over = True
+            return self._cut(min(found))
+        most = max((len(stop) for stop in self._stops), default=0)
+        if any(text.endswith(stop[:size]) for stop in self._stops for size in range(1, len(stop))):
+            free = 0
+            while free < len(self._held) - 1 and len(text) - len(self._held[free].text) >= most:
+                text = text[len(self._held[free].text) :]
+                free += 1
+            shown, self._held = self._held[:free], self._held[free:]
+            return shown
+        return self.end()
+
+    def end(self) -> list[Token]:
+        """What was held back."""
+        shown, self._held = self._held, []
+        return shown
+
+    def _cut(self, place: int) -> list[Token]:
+        shown, self._held, room = self._held, [], place
+        kept: list[Token] = []
+        for token in shown:
+            if room <= 0:
+                break
+            kept.append(Token(token.text[:room], token.id, token.logprob, token.alternatives))
+            room -= len(token.text)
+        return kept
