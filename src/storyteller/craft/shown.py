@@ -21,6 +21,7 @@ _WITH_LINE: dict[Language, tuple[str, ...]] = {
 
 #: White space, and marks that a label may stand in.
 _BEFORE = ' \t\n\r\u3000([{*#"“（【'
+_AFTER = ' \t\n\r\u3000)]}*#"”）】'
 
 
 class Shown:
@@ -56,10 +57,12 @@ class Shown:
         """Cut labels off the beginning; whether it may still become one."""
         assert self._head is not None
         while True:
+            if self.trimmed:
+                self._trim(self._head.lstrip(_AFTER))
             start = self._head.lstrip(_BEFORE)
             label = next((label for label in _ALONE[self._language] if start.startswith(label)), None)
             if label is not None:
-                self._trim(start[len(label) :].lstrip())
+                self._trim(start[len(label) :])
                 continue
             label = next((label for label in _WITH_LINE[self._language] if start.startswith(label)), None)
             if label is None:
@@ -67,7 +70,7 @@ class Shown:
                 return not start or any(label.startswith(start) for label in labels)
             if "\n" not in start:
                 return True
-            self._trim(start.partition("\n")[2].lstrip())
+            self._trim(start.partition("\n")[2])
 
     def _trim(self, rest: str) -> None:
         assert self._head is not None

@@ -54,7 +54,7 @@ def propose(writer: Any, project: str, part: str, wish: Mapping[str, Any], telle
         "premise": lambda: propose_premises(idea, teller, count, seed=seed),
         "people": lambda: propose_people(idea, teller, count, premise=plan.premise, seed=seed),
         "outline": lambda: propose_outlines(idea, plan, teller, count, seed=seed),
-        "beats": lambda: propose_beats(idea, plan, teller, count, section=str(section), seed=seed),
+        "beats": lambda: propose_beats(idea, plan, teller, count, part=str(section), seed=seed),
     }
     if part not in made:
         raise GenerationError(f"no part of a plan is called {part!r}. Choose one of: {', '.join(made)}.")
