@@ -98,6 +98,8 @@ class MemoryStore:
     def _candidate(self, generation: str, number: int) -> dict[str, Any]:
         candidates = self.kept[generation]["candidates"]
         while len(candidates) <= number:
-            candidates.append({"candidate": len(candidates), "text": "", "finish_reason": None, "tokens": [], "extra": {}})
+            candidates.append(
+                {"candidate": len(candidates), "text": "", "finish_reason": None, "tokens": [], "extra": {}}
+            )
         found: dict[str, Any] = candidates[number]
         return found

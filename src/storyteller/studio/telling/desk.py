@@ -17,7 +17,7 @@ from storyteller.studio.telling.asking import Ask, read_ask
 from storyteller.studio.telling.events import Event, EventLog
 from storyteller.studio.telling.generation import Generation
 from storyteller.studio.telling.line import Priority
-from storyteller.studio.telling.models import instructed, is_remote, model_of, reading, remote_model, speaking
+from storyteller.studio.telling.models import instructed, is_remote, model_of, reading, remote_model
 from storyteller.studio.telling.tellers import Tellers
 
 if TYPE_CHECKING:
@@ -37,11 +37,17 @@ _PRIORITIES: dict[str, Priority] = {"ghost": "ghost", "chat": "chat"}
 class Desk:
     """Runs generations, one at a time for each model, each in a thread of its own.
 
-    `store` is a `storyteller.studio.store.Store`; `load` makes a storyteller of a model's name.
+    `store` is a `storyteller.studio.store.Store`; `load` makes a storyteller of a model's name, and `instructed` names the
+    model that follows instructions for one that may not (see `models.instructed`).
     """
 
-    def __init__(self, store: Any, load: Callable[[str], Storyteller] | None = None) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Any,
+        load: Callable[[str], Storyteller] | None = None,
+        instructed: Callable[[str], str] = instructed,
+    ) -> None:
+        self._store, self._instructed = store, instructed
         self.tellers = Tellers(load or _load)
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._places: dict[str, Callable[[], None]] = {}
@@ -95,7 +101,7 @@ class Desk:
         rewrites = ask.wish.mode == "rewrite"
         if is_remote(ask.model):
             return context_record((see_remote_rewriting if rewrites else see_remote)(ask))
-        model = instructed(ask.model) if rewrites else ask.model
+        model = self._instructed(ask.model) if rewrites else ask.model
         loaded = self.tellers.peek(model)
         tokenizer, window = (loaded.teller.tokenizer, loaded.teller.engine.context) if loaded else reading(model)
         return context_record((see_rewriting if rewrites else see)(tokenizer, window, ask))
@@ -210,7 +216,7 @@ class Desk:
                 with remote_model(self._store.writer(user), model) as server:
                     talking.complete_remote(server, prompt, hear, **options)
                 return
-            name = model if isinstance(prompt, str) else speaking(model)
+            name = model if isinstance(prompt, str) else self._speaking(model)
             with self.tellers.turn(name, "chat") as loaded:
                 talking.complete(loaded, prompt, hear, **options)
 
@@ -245,7 +251,7 @@ class Desk:
         model = generation.model
         rewrites = ask.wish.mode == "rewrite"
         if rewrites and not is_remote(model):
-            generation.model = model = instructed(model)
+            generation.model = model = self._instructed(model)
         line = self.tellers.line(model)
         place = line.join(priority, generation.queued, generation.stop)
         self._places[generation.id] = lambda: line.leave(place) if place.waits else None
@@ -311,6 +317,13 @@ class Desk:
             gone.set()
         if failed:
             raise failed[0]
+
+    def _speaking(self, model: str) -> str:
+        """The model that a conversation is put to: one that follows instructions, or this one if there is none."""
+        try:
+            return self._instructed(model)
+        except GenerationError:
+            return model
 
     def _warm(self, model: str) -> None:
         try:

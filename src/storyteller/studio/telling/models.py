@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from storyteller.generate.remote import RemoteModel
     from storyteller.tokens import StoryTokenizer
 
-__all__ = ["instructed", "is_remote", "model_of", "reading", "remote_model", "speaking"]
+__all__ = ["instructed", "is_remote", "model_of", "reading", "remote_model"]
 
 _REMOTE = "remote:"
 
@@ -49,14 +49,6 @@ def instructed(model: str) -> str:
         )
     bare = located.adapter is None and located.ensemble is None
     return model if bare else located.base
-
-
-def speaking(model: str) -> str:
-    """The name of the model that a conversation is put to: one that follows instructions, or this one if there is none."""
-    try:
-        return instructed(model)
-    except GenerationError:
-        return model
 
 
 def model_of(writer: Any, project: str, wish: Mapping[str, Any]) -> str:
