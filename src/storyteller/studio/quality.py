@@ -80,7 +80,7 @@ def _count(writer: Writer, project: str) -> dict[str, Any]:
     from storyteller.craft.disclosure import disclosure, shares
 
     about = writer.project(project)
-    language: Language = about["language"]
+    language: Language = "zh" if about["language"] == "zh" else "en"
     scenes = [writer.scene(item["id"]) for item in about["tree"] if item["kind"] == "scene"]
     spans = [span for scene in scenes for span in scene["provenance"]]
     return {
@@ -164,12 +164,12 @@ def _repetition(cut: Sequence[str], language: Language) -> dict[str, Any]:
     from storyteller.evaluate.degeneration import repeated_shares
     from storyteller.evaluate.ngrams import words
 
-    (shares,) = repeated_shares([words(one) for one in cut], (4,)) if cut else ([],)
+    shares = repeated_shares([words(one) for one in cut], (4,))[0].tolist() if cut else []
     note = {
         "en": f"How many runs of four words come again within a passage of {_PASSAGE} words ({len(cut)} passages).",
         "zh": f"在约 {_PASSAGE} 字的一段里，连续四字重复出现的比例（共 {len(cut)} 段）。",
     }
-    return _mean("repetition", [float(share) for share in shares], people(language)["repetition"], note)
+    return _mean("repetition", shares, people(language)["repetition"], note)
 
 
 def _variety(text: str, language: Language) -> dict[str, Any]:

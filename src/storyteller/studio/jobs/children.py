@@ -34,7 +34,7 @@ class Child:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < _SLACK
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
         return False
 
     def interrupt(self) -> None:

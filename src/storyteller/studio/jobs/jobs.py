@@ -105,13 +105,14 @@ class Jobs:
 
     def events(self, job: str, owner: str = "", stopped: threading.Event | None = None) -> Iterator[dict[str, Any]]:
         """The job as it stands and again whenever something has changed, until it has ended (or `stopped` is set)."""
+        stopped = stopped or threading.Event()
         before: dict[str, Any] | None = None
         while True:
             now = self.job(job, owner)
             if now != before:
                 yield now
                 before = now
-            if now["state"] in _ENDED or (stopped.wait(0.5) if stopped is not None else time.sleep(0.5)):
+            if now["state"] in _ENDED or stopped.wait(0.5):
                 return
 
     def cancel(self, job: str, owner: str = "") -> dict[str, Any]:

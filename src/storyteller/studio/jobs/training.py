@@ -50,7 +50,10 @@ class Wish:
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> Wish:
         """The wish that was kept as a JSON object."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
