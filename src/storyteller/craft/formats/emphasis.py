@@ -29,24 +29,26 @@ class Run(NamedTuple):
 def runs_of(line: str, *, underline: bool = False) -> list[Run]:
     """The runs of a line; a mark without its partner is a character like any other."""
     pieces: list[str] = []  # text and marks in their order
-    opened: dict[str, int] = {}  # style -> the piece that opens it
+    opened: dict[str, tuple[int, int]] = {}  # style -> the piece that opens it, and how much text there was before
     marks: dict[int, list[str]] = {}  # piece -> the styles that it switches
-    last = 0
+    last = said = 0
     for match in _MARK.finditer(line):
         escaped, mark = match.groups()
         pieces.append(line[last : match.start()])
+        said += match.start() - last
         last = match.end()
         if escaped:
             pieces.append(escaped)
+            said += 1
             continue
         before, after = line[match.start() - 1 : match.start()], line[last : last + 1]
-        styles = _switched(mark, before, after, opened, underline)
-        for style in styles:
+        closable = {style for style, (_, length) in opened.items() if length < said}  # marks around nothing are text
+        for style in _switched(mark, before, after, opened.keys() - closable, closable, underline):
             if style in opened:
-                marks.setdefault(opened.pop(style), []).append(style)
+                marks.setdefault(opened.pop(style)[0], []).append(style)
                 marks.setdefault(len(pieces), []).append(style)
             else:
-                opened[style] = len(pieces)
+                opened[style] = (len(pieces), said)
         pieces.append(mark)
     pieces.append(line[last:])
     return _merged(_styled(pieces, marks))
@@ -67,23 +69,25 @@ def plain(line: str) -> str:
     return "".join(run.text for run in runs_of(line)) if "*" in line or "\\" in line else line
 
 
-def _switched(mark: str, before: str, after: str, opened: dict[str, int], underline: bool) -> list[str]:
-    """The styles that a mark switches here: those that it closes, then those that it opens."""
+def _switched(
+    mark: str, before: str, after: str, blocked: set[str], closable: set[str], underline: bool
+) -> list[str]:
+    """The styles that a mark switches here: those that it closes, then those that it opens; all of the mark or nothing."""
     closes, opens = bool(before.strip()), bool(after.strip())
     if mark == "_":
         word = (before[-1:] + after[:1]).isalnum() and len(before) == len(after) == 1
-        if not underline or word or not (closes if "underline" in opened else opens):
-            return []
-        return ["underline"]
-    left, styles = len(mark), []
-    if left > 3:
-        return []
+        possible = closes if "underline" in closable else opens and "underline" not in blocked
+        return ["underline"] if underline and possible and not word else []
+    left, styles = len(mark), list[str]()
     order = ("bold", "italic") if left > 1 else ("italic",)
-    for wanted, possible in ((True, closes), (False, opens)):
-        for style in order:
-            if possible and (style in opened) is wanted and style not in styles and _WIDTH[style] <= left:
-                styles.append(style)
-                left -= _WIDTH[style]
+    for style in order:
+        if closes and style in closable and _WIDTH[style] <= left:
+            styles.append(style)
+            left -= _WIDTH[style]
+    for style in order:
+        if opens and style not in closable | blocked and style not in styles and _WIDTH[style] <= left:
+            styles.append(style)
+            left -= _WIDTH[style]
     return styles if not left else []
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["read_epub"]
 
 MAX_DOCUMENTS = 5_000
+_WORTH_SAYING = 400  # characters; a title page is left out without a word
 _NOT_STORY = re.compile(
     r"\b(?:titlepage|cover|toc|landmarks|colophon|copyright-page|imprint|halftitlepage|index|loi|lot)\b"
 )
@@ -39,7 +40,8 @@ def read_epub(name: str, archive: Archive) -> Book:
     folder = posixpath.dirname(package_name)
     files = {item.get("id", ""): item for item in package.iter() if item.tag.endswith("}item")}
     meta = {key: values for key in _METADATA if (values := _named(package, key))}
-    titles = _contents(archive, folder, files)
+    named = next(iter(meta.get("title", [])), "")
+    titles = {path: title for path, title in _contents(archive, folder, files).items() if title != named}
     blocks: list[Block] = []
     left_out: list[str] = []
     spine = [e.get("idref", "") for e in package.iter() if e.tag.endswith("}itemref")]
@@ -53,7 +55,7 @@ def read_epub(name: str, archive: Archive) -> Book:
             raise DataError(f"{name} is damaged: {path} is not text. Export the book again.")
         markup = tidy(markup)
         if "nav" in item.get("properties", "").split() or _front_matter(path, markup):
-            left_out.append(path)
+            left_out += [path] if sum(len(block.text) for block in blocks_of(markup)) > _WORTH_SAYING else []
             continue
         found = [Block("", rule=True) if is_break(block.text) else block for block in blocks_of(markup)]
         blocks += _titled(found, titles.get(path, ""), begins=bool(blocks))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 __all__ = [
@@ -53,6 +53,7 @@ _TITLE_KEYS = frozenset(
     + ["language", "lang", "标题", "片名", "剧名", "作者", "编剧", "署名", "原著", "日期", "联系", "版权", "语言"]
 )
 _TITLE_LINE = re.compile(r"([^\s:：][^:：\n]{0,30}?)\s*[:：][ \t]*(.*)")
+_GUARD = "\u2060"  # invisible; before a line of speech that some parsers would take for a heading or a transition
 _SPOKEN = ("parenthetical", "dialogue")
 _Line = tuple[int, str]  # its number in the source, and what it says
 
@@ -125,13 +126,18 @@ def write_elements(elements: list[Element]) -> str:
 
 
 def _speakable(elements: list[Element]) -> Iterator[Element]:
-    """Elements without empty ones; a speech that nobody gives and a cue without a speech become action."""
+    """Elements without empty ones; a speech that nobody gives and a cue without a speech become action.
+
+    Two may speak at once, a third may not: `dual` holds only after the speech of one who speaks alone.
+    """
     elements = [element for element in elements if element.text.strip() or element.kind == "page_break"]
-    speaking = False
+    speaking = alone = False
     for number, element in enumerate(elements):
         if element.kind == "character":
+            dual = element.dual and speaking and alone
             speaking = number + 1 < len(elements) and elements[number + 1].kind in _SPOKEN
-            yield element if speaking else Element("action", element.text)
+            alone = speaking and not dual
+            yield replace(element, dual=dual) if speaking else Element("action", element.text)
         elif element.kind in _SPOKEN and not speaking:
             yield Element("action", f"({element.text})" if element.kind == "parenthetical" else element.text)
         else:
@@ -141,7 +147,8 @@ def _speakable(elements: list[Element]) -> Iterator[Element]:
 
 def _written(element: Element) -> list[str]:
     """The lines of one element."""
-    text = element.text.strip()
+    text = _apart(element.text) if element.kind in ("note", "boneyard") else _balanced(element.text)
+    text = text.strip()
     flat = " ".join(text.split())
     match element.kind:
         case "heading":
@@ -149,12 +156,14 @@ def _written(element: Element) -> list[str]:
             number = element.number or number
             return [("" if is_heading(text) else ".") + text + (f" #{number}#" if number else "")]
         case "character":
+            flat = _cue_name(flat)
             bare = _PLAIN_CUE.fullmatch(flat) and not is_heading(flat)
             return [("" if bare else "@") + flat + (" ^" if element.dual else "")]
         case "parenthetical":
-            return [f"({flat})"]
+            return [f"({flat.translate(_WIDE_BRACKETS)})"]
         case "dialogue":
-            return [line.strip() or "  " for line in text.split("\n")]
+            lines = [_ascii_brackets(line.strip()) or "  " for line in text.split("\n")]
+            return [_GUARD + line if line.strip() and _is_special(line) else line for line in lines]
         case "action":
             return _action(text)
         case "section":
@@ -162,17 +171,41 @@ def _written(element: Element) -> list[str]:
         case "synopsis":
             return [f"= {flat}"]
         case "lyrics":
-            return [f"~{line.strip()}" for line in text.split("\n") if line.strip()]
+            verses = [f"~{line}" for line in _solid(text)]
+            shouted = len(verses) > 1 and any(line.isupper() for line in verses)  # some parsers hear a cue in "~LA LA"
+            return "\n\n".join(verses).split("\n") if shouted else verses
         case "transition":
             return [flat if _PLAIN_TRANSITION.fullmatch(flat) else f"> {flat.rstrip('< ')}"]
         case "centered":
-            return [f"> {line.strip()} <" for line in text.split("\n") if line.strip()]
+            return [f"> {line} <" for line in _solid(text)]
         case "note":
-            return ["[[" + "\n".join(_solid(text.replace("]]", "] ]"))) + "]]"]
+            text = "\n".join(_solid(text))
+            return [f"[[{' ' * text.startswith('[')}{text}{' ' * text.endswith(']')}]]"]
         case "boneyard":
-            return ["/* " + text.replace("*/", "* /") + " */"]
+            return ["/* " + text + " */"]
         case "page_break":
             return ["==="]
+
+
+def _balanced(text: str) -> str:
+    """The text with whole notes and comments; a mark without its partner would swallow what follows, so it is parted."""
+    out: list[str] = []
+    place = 0
+    closers = {"/*": "*/", "[[": "]]"}
+    while found := [(start, mark) for mark in closers if (start := text.find(mark, place)) >= 0]:
+        start, mark = min(found)
+        end = text.find(closers[mark], start + 2)
+        if end < 0:
+            del closers[mark]  # none of this kind ends any more
+            continue
+        out += [_apart(text[place:start]), mark, _apart(text[start + 2 : end]), text[end : end + 2]]
+        place = end + 2
+    return "".join([*out, _apart(text[place:])])
+
+
+def _apart(text: str) -> str:
+    """Marks of notes and comments with a space inside, so that they are none."""
+    return re.sub(r"/(?=\*)|\*(?=/)|\[(?=\[)|\](?=\])", r"\g<0> ", text)
 
 
 def _action(text: str) -> list[str]:
@@ -180,13 +213,11 @@ def _action(text: str) -> list[str]:
     out: list[str] = []
     lines = _solid(text)
     for number, line in enumerate(lines):
-        followed = number + 1 < len(lines)
+        followed = number + 1 < len(lines) and not _is_special(lines[number + 1])
         first = not out or out[-1] == ""
-        if (
-            _is_special(line)
-            or (first and ((_is_cue(line) and followed) or _is_transition(line)))
-            or (first and _title_like(line))
-        ):
+        shouted = line.partition("(")[0].isupper() and (followed or line.endswith("TO:"))  # elsewhere that is a cue or a transition
+        begins = first and (shouted or _title_like(line))
+        if begins or _is_special(line):
             out += ["", f"!{line}"] if out else [f"!{line}"]
         else:
             out.append(line)
@@ -221,8 +252,13 @@ def _elements(lines: list[_Line], start: int) -> Iterator[Element]:
             place = yield from _speech(lines, place + 1)
         elif element is not None:
             element.line = number
-            yield element
             place += 1
+            while element.kind in ("lyrics", "centered") and (following := _single(_bare(lines, place))) is not None:
+                if following.kind != element.kind:
+                    break
+                element.text += f"\n{following.text}"
+                place += 1
+            yield element
         else:
             held = [bare[1:].strip() if bare.startswith("!") else bare]
             place += 1
@@ -233,17 +269,21 @@ def _elements(lines: list[_Line], start: int) -> Iterator[Element]:
                 yield Element("action", text, line=number)
 
 
+def _bare(lines: list[_Line], place: int) -> str:
+    return lines[place][1].strip() if place < len(lines) else ""
+
+
 def _speech(lines: list[_Line], place: int) -> Generator[Element, None, int]:
     """What is said after a cue, to the empty line that ends it; returns the place after it."""
     said: list[str] = []
     begun = place
     while place < len(lines) and (lines[place][1].strip() or (lines[place][1] == "  " and said)):
-        bare = lines[place][1].strip()
-        wide = bare.translate(_WIDE_BRACKETS)
-        if wide.startswith("(") and wide.endswith(")") and wide[1:-1].strip():
+        bare = lines[place][1].replace("\n", " ").strip().lstrip(_GUARD).strip()
+        bare = _ascii_brackets(bare)
+        if _is_parenthetical(bare):
             if said:
                 yield Element("dialogue", "\n".join(said), line=lines[begun][0])
-            yield Element("parenthetical", wide[1:-1].strip(), line=lines[place][0])
+            yield Element("parenthetical", bare[1:-1].strip(), line=lines[place][0])
             said, begun = [], place + 1
         else:
             said.append(bare)
@@ -251,6 +291,16 @@ def _speech(lines: list[_Line], place: int) -> Generator[Element, None, int]:
     if any(said):
         yield Element("dialogue", "\n".join(said).strip(), line=lines[begun][0])
     return place
+
+
+def _ascii_brackets(line: str) -> str:
+    """A line that is all in brackets with those that every parser knows; any other line as it is."""
+    wide = line.translate(_WIDE_BRACKETS)
+    return wide if _is_parenthetical(wide) else line
+
+
+def _is_parenthetical(line: str) -> bool:
+    return line.startswith("(") and line.endswith(")") and bool(line[1:-1].strip())
 
 
 def _single(bare: str) -> Element | None:
@@ -261,8 +311,8 @@ def _single(bare: str) -> Element | None:
         return Element("note", "\n".join(_solid(bare[2:-2])))
     if re.fullmatch(r"={3,}", bare):
         return Element("page_break")
-    mark, rest = bare[0], bare[1:].strip()
-    if mark == "#" and bare.strip("# "):
+    mark, rest = bare[:1], bare[1:].strip()
+    if mark == "#" and bare.lstrip("#").strip():
         return Element("section", bare.lstrip("#").strip(), level=min(6, len(bare) - len(bare.lstrip("#"))))
     if mark == "." and rest[:1].isalnum() and bare[1:2].strip():
         text, number = heading_of(rest)
@@ -277,13 +327,9 @@ def _single(bare: str) -> Element | None:
 
 
 def _is_special(line: str) -> bool:
-    """Whether a line begins an element of its own wherever it stands."""
-    return (
-        line[0] in "!@"
-        or line.startswith(("[[", "/*", "==="))
-        or _single(line) is not None
-        or _is_heading_here(line, False)
-    )
+    """Whether a line begins an element of its own wherever it stands, here or for another parser."""
+    forced = line[0] in "!@>~=#" or (line[0] == "." and not line.startswith(".."))
+    return forced or line.startswith(("[[", "/*")) or _is_heading_here(line, False)
 
 
 def _is_heading_here(line: str, begins: bool) -> bool:
@@ -291,12 +337,12 @@ def _is_heading_here(line: str, begins: bool) -> bool:
 
 
 def _is_transition(line: str) -> bool:
-    return line.endswith("TO:") and line.isupper() and not _HAN.search(line)
+    return line.endswith("TO:") and line.isupper() and line[0].isalpha() and not _HAN.search(line)
 
 
 def _is_cue(line: str) -> bool:
     name = re.sub(r"\([^()]*\)|\^$", "", line).strip()
-    return name.isupper() and not _HAN.search(name) and not name.endswith(":") and len(line) <= 120
+    return name.isupper() and name[0].isalnum() and not _HAN.search(name) and not name.endswith(":") and len(line) <= 120
 
 
 def _cue(bare: str, begins: bool) -> Element | None:
@@ -308,8 +354,13 @@ def _cue(bare: str, begins: bool) -> Element | None:
     else:
         return None
     dual = text.endswith("^")
-    text = " ".join(text.rstrip("^").translate(_WIDE_BRACKETS).replace("(", " (").split()).rstrip(":：").strip()
+    text = _cue_name(text.rstrip("^"))
     return Element("character", text, dual=dual) if text else None
+
+
+def _cue_name(text: str) -> str:
+    """A name with what is said of it in ASCII brackets, one space before them."""
+    return " ".join(text.translate(_WIDE_BRACKETS).replace("(", " (").split()).rstrip(":： ")
 
 
 def _title_like(line: str) -> bool:
@@ -349,7 +400,7 @@ def _with_comments_joined(lines: list[str]) -> list[_Line]:
     out: list[_Line] = []
     number = 0
     while number < len(lines):
-        line, first = lines[number], number
+        held, first = [lines[number]], number
         while number + 1 < len(lines):
             last = lines[number]
             comment, note = last.rfind("/*"), last.rfind("[[")
@@ -361,9 +412,10 @@ def _with_comments_joined(lines: list[str]) -> list[_Line]:
                 break
             if end >= len(lines):
                 break
-            alone = line.lstrip().startswith(("/*", "[[")) and lines[end].rstrip().endswith(("*/", "]]"))
-            line = ("\n" if alone else " ").join([line, *lines[number + 1 : end + 1]])
+            held += lines[number + 1 : end + 1]
             number = end
-        out.append((first, line))
+        line = "\n".join(held)
+        alone = len(held) == 1 or _single(line.strip()) is not None
+        out.append((first, line if alone else " ".join(line.split())))
         number += 1
     return out

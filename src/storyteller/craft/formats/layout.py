@@ -37,7 +37,7 @@ def _lines(book: Book, parts: list[Part], level: int) -> Iterator[Line]:
     first = True
     for part in parts:
         if part.kind == "chapter":
-            if part.title.strip() or len(chapters) > 1 or any(inner.title for inner in part.parts):
+            if part.title.strip() or len(chapters) > 1:
                 title = one_line(part.title) or chapter_title(chapters.index(part) + 1, book.language)
                 yield Line("chapter", title, level)
             yield from _lines(book, part.parts, level + 1)

@@ -50,6 +50,8 @@ def read_lorebook(name: str, value: dict[str, Any]) -> Book:
 
 def write_lorebook(book: Book) -> bytes:
     """The book's entries as a lorebook of version 3."""
+    if not book.entries:
+        raise DataError("There are no people, places or things to export yet. Add entries first.")
     value = {"spec": "lorebook_v3", "data": lorebook_of(book)}
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 

@@ -34,47 +34,53 @@ def chapter_title(number: int, language: Language) -> str:
     return f"第{number}章" if language == "zh" else f"Chapter {number}"
 
 
-def chapters_of(blocks: list[Block]) -> list[Part]:
+def chapters_of(blocks: list[Block], *, scenes_from: int = 7) -> list[Part]:
     """Chapters with scenes.
 
     The upper level of headings makes chapters and the one below it scenes, unless its headings are called chapters too: then
     the upper one makes parts that hold chapters. A break begins a scene without a title. Lower headings stay in the text.
+    Headings of level `scenes_from` and below never make chapters.
     """
+    upper, scene_level = _levels(blocks, scenes_from)
+    root = Part("chapter")
+    path = [root]  # the open chapters, from the root
+    lines: list[str] | None = None  # of the open scene
+    scenes: list[tuple[Part, list[str]]] = []
+    for block in blocks:
+        if block.level in upper:
+            del path[upper.index(block.level) + 1 :]
+            path.append(_added(path[-1], Part("chapter", block.text)))
+            lines = None
+            continue
+        begins = block.rule or block.level == scene_level
+        if lines is None or begins:
+            if len(path) == 1:
+                path.append(_added(root, Part("chapter")))
+            lines = []
+            scenes.append((_added(path[-1], Part("scene", block.text if begins else "")), lines))
+        if not begins:
+            lines.append(block.text)
+    for scene, held in scenes:
+        scene.text = "\n".join(held)
+    for part in [part for part in root.walk() if part.kind == "chapter"]:
+        part.parts = [inner for inner in part.parts if inner.kind == "chapter" or inner.text or inner.title]
+        if not part.parts and part is not root:
+            part.parts = [Part("scene")]
+    return root.parts
+
+
+def _levels(blocks: list[Block], scenes_from: int) -> tuple[list[int], int]:
+    """The levels of headings that make chapters, and the one that makes scenes; -1 when none does."""
     levels = sorted({block.level for block in blocks if block.level})[:3]
     upper = levels[:1]
     if len(levels) > 1:
         below = [block.text for block in blocks if block.level == levels[1]]
         if 2 * sum(map(is_chapter_title, below)) >= len(below) or len(levels) > 2:
             upper = levels[:2]
-    scene_level = levels[len(upper)] if len(levels) > len(upper) else 0
-    root = Part("chapter")
-    path = [root]  # the open chapters, from the root
-    scene: Part | None = None
-    lines: dict[int, list[str]] = {}
-    for block in blocks:
-        if block.level in upper and block.level:
-            depth = upper.index(block.level)
-            del path[depth + 1 :]
-            chapter = Part("chapter", block.text)
-            path[-1].parts.append(chapter)
-            path.append(chapter)
-            scene = None
-            continue
-        if scene is None or block.rule or (block.level and block.level == scene_level):
-            if len(path) == 1:
-                root.parts.append(Part("chapter"))
-                path.append(root.parts[-1])
-            scene = Part("scene", block.text if block.level == scene_level and block.level else "")
-            path[-1].parts.append(scene)
-            lines[id(scene)] = []
-            if block.rule or (block.level and block.level == scene_level):
-                continue
-        lines[id(scene)].append(block.text)
-    for part in root.walk():
-        if part.kind == "scene":
-            part.text = "\n".join(lines[id(part)])
-        elif part is not root:
-            part.parts = [inner for inner in part.parts if inner.kind != "scene" or lines[id(inner)] or inner.title]
-            if not part.parts:
-                part.parts = [Part("scene")]
-    return root.parts
+    upper = [level for level in upper if level < scenes_from]
+    return upper, levels[len(upper)] if len(levels) > len(upper) else -1
+
+
+def _added(chapter: Part, part: Part) -> Part:
+    chapter.parts.append(part)
+    return part

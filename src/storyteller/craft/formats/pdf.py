@@ -48,7 +48,7 @@ def write_pdf(book: Book) -> bytes:
         "lang": book.language,
         "region": "cn" if book.language == "zh" else "us",
         "script": script,
-        "fonts": [family for family in wanted if family in families],
+        "fonts": _fonts(book, [family for family in wanted if family in families]),
         "pieces": pieces,
     }
     template = files("storyteller.craft.formats").joinpath("page.typ").read_bytes()
@@ -66,6 +66,15 @@ def write_pdf(book: Book) -> bytes:
 def _piece(line: Line) -> dict[str, Any]:
     runs = runs_of(tidy(line.text), underline=line.role != "paragraph")
     return {"role": line.role, "level": line.level, "runs": [list(run) for run in runs]}
+
+
+def _fonts(book: Book, families: list[str]) -> list[Any]:
+    """The fonts in their order; in Chinese the Latin one has only letters, so that “quotes” and dashes are full-width."""
+    western = [family for family in families if family not in _CHINESE]
+    chinese = [family for family in families if family in _CHINESE]
+    if book.language != "zh" or not chinese:
+        return families
+    return [*({"name": family, "covers": "latin-in-cjk"} for family in western), *chinese]
 
 
 def _font_paths() -> list[Path | str | bytes]:

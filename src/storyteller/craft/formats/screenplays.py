@@ -22,6 +22,7 @@ from storyteller.craft.formats.fountain import (
     write_elements,
     write_script,
 )
+from storyteller.craft.formats.outline import BREAK
 from storyteller.craft.formats.plain import language_of, named_language, one_line, text_lines, tidy, title_of
 from storyteller.errors import DataError
 
@@ -145,8 +146,12 @@ def _clear(value: str) -> str:
 
 def _part_elements(book: Book, part: Part, level: int) -> list[Element]:
     if part.kind == "chapter":
-        own = [Element("section", one_line(part.title), level=level)] if part.title.strip() else []
-        return own + [element for inner in part.parts for element in _part_elements(book, inner, level + 1)]
+        found = [Element("section", one_line(part.title), level=level)] if part.title.strip() else []
+        for number, inner in enumerate(part.parts):
+            untitled = inner.kind == "scene" and not inner.title.strip() and book.form_of(inner) != "screenplay"
+            found += [Element("centered", BREAK)] if number and untitled else []
+            found += _part_elements(book, inner, level + 1)
+        return found
     if part.kind != "scene":
         return []
     if book.form_of(part) == "screenplay":
@@ -211,19 +216,24 @@ def _fdx_paragraph(holder: Node, element: Element) -> None:
             return
         note = SubElement(node, "ScriptNote", Type="Omitted" if element.kind == "boneyard" else "Note")
         for line in element.text.split("\n"):
-            SubElement(SubElement(note, "Paragraph"), "Text").text = tidy(line)
+            _fdx_runs(SubElement(note, "Paragraph"), line)
         return
-    for line in element.text.split("\n") if element.kind == "lyrics" else [element.text]:
+    for line in element.text.split("\n") if element.kind in ("lyrics", "centered") else [element.text]:
         kind = f"Outline {min(element.level, 6)}" if element.kind == "section" else _TYPES[element.kind]
         node = SubElement(holder, "Paragraph", Type=kind)
         if element.number:
             node.set("Number", element.number)
         if element.kind == "centered":
             node.set("Alignment", "Center")
-        text = f"({line})" if element.kind == "parenthetical" else line
-        for run in runs_of(tidy(text), underline=True) or [Run("")]:
-            styles = "+".join(name for name, style in _STYLED if getattr(run, style))
-            SubElement(node, "Text", {"Style": styles} if styles else {}).text = run.text
+        _fdx_runs(node, f"({line})" if element.kind == "parenthetical" else line)
+
+
+def _fdx_runs(node: Node, text: str) -> None:
+    from xml.etree.ElementTree import SubElement
+
+    for run in runs_of(tidy(text), underline=True) or [Run("")]:
+        styles = "+".join(name for name, style in _STYLED if getattr(run, style))
+        SubElement(node, "Text", {"Style": styles} if styles else {}).text = run.text
 
 
 def parse_fdx(name: str, data: bytes) -> Script:
@@ -248,7 +258,11 @@ def parse_fdx(name: str, data: bytes) -> Script:
         dual = node.find("DualDialogue")
         cues = 0
         for inner in [node] if dual is None else dual.iterfind("Paragraph"):
-            elements += _fdx_elements(inner)
+            for element in _fdx_elements(inner):
+                if element.kind in ("lyrics", "centered") and elements and elements[-1].kind == element.kind:
+                    elements[-1].text += f"\n{element.text}"
+                else:
+                    elements.append(element)
             if dual is not None and elements and elements[-1].kind == "character":
                 cues += 1
                 elements[-1].dual = cues == 2

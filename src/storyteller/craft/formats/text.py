@@ -52,12 +52,11 @@ def read_markdown(name: str, text: str) -> Book:
     first = next((block for block in blocks if block.text or block.rule), None)
     if first is not None and first.level:
         alone = sum(block.level == first.level for block in blocks) == 1
-        lower = any(block.level > first.level for block in blocks)
-        if first.text == title or (alone and first.level == 1 and (lower or not title)):
+        if first.text == title or (alone and first.level == 1 and not title):
             title = title or first.text
             blocks.remove(first)
     author = one_line(str(meta.pop("author", "") or ""))
-    book = Book(title or title_of(name), author, language, parts=chapters_of(blocks))
+    book = Book(title or title_of(name), author, language, parts=chapters_of(blocks, scenes_from=3))
     for scene in book.scenes():
         if scene.text.startswith(_SCRIPT) and scene.text.count(_SCRIPT) == 1:
             scene.form = "screenplay"
@@ -85,7 +84,7 @@ def write_markdown(book: Book) -> bytes:
 
 def write_plain(book: Book) -> bytes:
     """The manuscript as plain text, without marks; an empty line between paragraphs."""
-    out = [book.title, book.author, ""] if book.author else [book.title, ""]
+    out = [one_line(book.title), "", *([one_line(book.author), ""] if book.author else [])]
     for part in book.parts:
         first = True
         for inner in part.walk():
@@ -93,9 +92,11 @@ def write_plain(book: Book) -> bytes:
                 out += ["", "", inner.title or "", ""] if inner.title else [""]
                 first = True
             elif inner.kind == "scene":
-                out += [one_line(inner.title), ""] if inner.title else [] if first else [BREAK, ""]
+                script = book.form_of(inner) == "screenplay"
+                titled = inner.title and not script
+                out += [one_line(inner.title), ""] if titled else [] if first or script else [BREAK, ""]
                 first = False
-                if book.form_of(inner) == "screenplay":
+                if script:
                     out += [inner.text, ""]
                 else:
                     out += [line for text in text_lines(inner.text) for line in (plain(text), "")]
@@ -111,8 +112,7 @@ def _markdown_parts(book: Book, parts: list[Part], level: int) -> Iterator[str]:
     chapters = [part for part in parts if part.kind == "chapter"]
     for part in parts:
         if part.kind == "chapter":
-            needed = len(chapters) > 1 or any(inner.title for inner in part.parts)
-            if part.title or needed:
+            if part.title or len(chapters) > 1:
                 title = one_line(part.title) or chapter_title(chapters.index(part) + 1, book.language)
                 yield f"{'#' * min(level, 6)} {title}\n"
             yield from _markdown_parts(book, part.parts, level + 1)

@@ -1,0 +1,171 @@
+"""A model's free screenplay becomes Fountain that three parsers read, in English and Chinese."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storyteller.craft.formats.fountain import Element, parse_script, write_elements
+from storyteller.craft.screenplay import as_fountain
+
+ENGLISH = """**INT. KITCHEN - NIGHT**
+
+Mary enters. It is dark.
+
+**MARY**
+(whispering)
+Hello?
+
+John: Who is there?
+
+MARY
+
+It's me.
+
+CUT TO:
+
+Scene 2: The Harbour
+
+Boats.
+"""
+ENGLISH_FOUNTAIN = """INT. KITCHEN - NIGHT
+
+Mary enters. It is dark.
+
+MARY
+(whispering)
+Hello?
+
+@John
+Who is there?
+
+MARY
+It's me.
+
+CUT TO:
+
+INT. THE HARBOUR
+
+Boats.
+"""
+CHINESE = """【内景 茶馆 夜】
+
+雨水敲着瓦片。
+
+小明：你来了。
+
+小红（低声）：我来了。
+
+小明
+
+（站起）
+
+走吧。
+
+切至：
+
+2、码头 日 外
+
+小红
+船呢？
+"""
+CHINESE_FOUNTAIN = """INT. 内景 茶馆 夜
+
+雨水敲着瓦片。
+
+@小明
+你来了。
+
+@小红
+(低声)
+我来了。
+
+@小明
+(站起)
+走吧。
+
+> 切至:
+
+EXT. 外景 码头 - 日
+
+@小红
+船呢？
+"""
+
+
+def oracles(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What screenplain and screenplay-tools see: headings, cues and transitions in their order."""
+    from screenplain.parsers import fountain
+    from screenplain.types import Dialog, DualDialog, Slug, Transition
+    from screenplay_tools.fountain.parser import Parser
+
+    first: list[tuple[str, str]] = []
+    for item in fountain.parse(io.StringIO(text)):
+        speeches = [item.left, item.right] if isinstance(item, DualDialog) else [item] if isinstance(item, Dialog) else []
+        first += [("character", str(speech.character)) for speech in speeches]
+        if isinstance(item, Slug | Transition):
+            first.append(("heading" if isinstance(item, Slug) else "transition", str(item.line)))
+    parser = Parser()
+    parser.add_text(text)
+    second: list[tuple[str, str]] = []
+    for item in parser.script.elements:
+        kind = type(item).__name__
+        if kind == "Character":
+            second.append(("character", item.name + (f" ({item.extension})" if item.extension else "")))
+        elif kind in ("SceneHeading", "Transition"):
+            second.append(("heading" if kind == "SceneHeading" else "transition", item.text.strip()))
+    return first, second
+
+
+def ours(elements: list[Element]) -> list[tuple[str, str]]:
+    return [(e.kind, e.text) for e in elements if e.kind in ("heading", "character", "transition")]
+
+
+@pytest.mark.parametrize(
+    ("language", "free", "fountain"), [("en", ENGLISH, ENGLISH_FOUNTAIN), ("zh", CHINESE, CHINESE_FOUNTAIN)]
+)
+def test_what_models_write_becomes_fountain_that_others_read_alike(language: str, free: str, fountain: str) -> None:
+    written = as_fountain(free, language)
+    assert written == fountain
+    assert as_fountain(written, language) == written
+    mine = ours(parse_script(f"\n{written}").elements)
+    assert oracles(written) == (mine, mine)
+
+
+def test_a_text_without_a_heading_gets_one_and_an_empty_text_stays_empty() -> None:
+    assert as_fountain("She waits.", "en") == "INT. SOMEWHERE - DAY\n\nShe waits.\n"
+    assert as_fountain("她等着。", "zh") == "INT. 内景 某处 - 日\n\n她等着。\n"
+    assert as_fountain("她等着。", "zh", heading="外景 码头 夜").startswith("EXT. 外景 码头 夜\n")
+    assert as_fountain(" \n\n", "en") == ""
+
+
+def test_words_that_only_look_like_names_are_not_cues() -> None:
+    assert "@" not in as_fountain("Note: bring the lamp.\n\nTime: night.\n\n时间：夜\n\n人物：小明、小红", "zh")
+
+
+LINES = [
+    "INT. HOUSE - DAY", "ext. harbour", "内景 茶馆 夜", "外景。码头。日", ".内景", "Scene 3", "第二场", "MARY", "MARY (V.O.) ^", "Mary",
+    "Mary: Hello.", "小明", "小明：好。", "小红（笑）：好。", "@小明", "(beat)", "（低声）", "CUT TO:", "> 切至:", "切至：", "FADE IN:", "Title: X",
+    "# Act", "= synopsis", "[[note", "note]]", "/* cut", "cut */", "===", "> THE END <", "~la", "!", "@", "#", ".", "*", "**", "```", "- ",
+    "**MARY**", "It rains.", "下雨了。", "他说：“走吧。”", "", "", "", "  ", "1. 茶馆 日 内", "...", "TO:", "A TO:", "I/E CAR", "^", "[x]", "{}",
+]  # fmt: skip
+LINE = st.one_of(st.sampled_from(LINES), st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12))
+TEXT = st.lists(LINE, max_size=14).map("\n".join)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(TEXT, st.sampled_from(["en", "zh"]))
+def test_any_text_becomes_a_screenplay_with_a_heading(text: str, language: str) -> None:
+    written = as_fountain(text, language)
+    if not written:
+        assert not any(char.isalnum() for char in text)
+        return
+    elements = parse_script(f"\n{written}").elements
+    assert any(element.kind == "heading" for element in elements)
+    assert write_elements(elements) == written
+    mine = [text.upper() for kind, text in ours(elements) if kind == "heading"]
+    for seen in oracles(f"Title: x\n\n{written}"):
+        assert [heading.upper() for kind, heading in seen if kind == "heading"] == mine
