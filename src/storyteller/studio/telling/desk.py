@@ -278,6 +278,9 @@ class Desk:
                 local.tell_rewriting(loaded, ask, generation)
             else:
                 local.tell(loaded, ask, generation, origin)
+                if ask.n == 1 and ask.wish.mode in ("continue", "begin") and not generation.stopped:
+                    line = self.tellers.line(generation.model)
+                    local.read_ahead(loaded, ask, generation.text(0), lambda: not line.awaited and not self._closing)
         except StorytellerError:
             raise
         except Exception:

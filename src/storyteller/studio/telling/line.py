@@ -79,6 +79,11 @@ class Line:
         """Whether somebody is at work or waits."""
         return self._first is not None or bool(self._waiting)
 
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
     def _tell(self) -> None:
         for position, place in enumerate(self._waiting, int(self._first is not None)):
             place.moved(position)

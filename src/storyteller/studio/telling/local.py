@@ -12,7 +12,7 @@ from typing import Any, cast
 from storyteller.corpus.language import count_words, ends_sentence
 from storyteller.corpus.story import Form, Language
 from storyteller.craft import rewriting
-from storyteller.craft.context import Context, Part, build_context
+from storyteller.craft.context import Context, Part, Wish, build_context
 from storyteller.craft.shown import Shown
 from storyteller.errors import GenerationError
 from storyteller.generate.constraint import Constraint
@@ -32,6 +32,7 @@ __all__ = [
     "Candidate",
     "context_record",
     "draw_seeds",
+    "read_ahead",
     "run",
     "see",
     "see_rewriting",
@@ -46,6 +47,9 @@ ALTERNATIVES = 8
 
 #: Rewritings that are made for one that is shown.
 TRIES = 3
+
+#: Positions that are read ahead at once; whoever comes meanwhile waits for that many.
+AHEAD = 16
 
 #: Tokens of a ghost's sentence at most.
 GHOST = 40
@@ -171,6 +175,18 @@ def tell_rewriting(loaded: Loaded, ask: Ask, generation: Generation) -> None:
         answers = [candidate.writing.told().text for candidate in candidates]
         checked = [rewriting.check(answer, selection, action, view.language, wish.value) for answer in answers]
         _show_best(checked, ask.n, generation)
+
+
+def read_ahead(loaded: Loaded, ask: Ask, text: str, go_on: Callable[[], bool]) -> None:
+    """Read what a next continuation would, if the writer keeps this text, as long as nobody waits for the model."""
+    view, at = ask.view, ask.wish.at or 0
+    told = dataclasses.replace(view, text=view.text[:at] + text)
+    wish = Wish(at=len(told.text), instruction=ask.wish.instruction)
+    teller = loaded.teller
+    context = see(teller.tokenizer, teller.engine.context, dataclasses.replace(ask, view=told, wish=wish))
+    prompt = Unbounded(teller.template).prompt(context.request)
+    if go_on():
+        loaded.rows.feed({loaded.rows.take(prompt, 1)[0]: prompt}, lambda *_: go_on(), AHEAD)
 
 
 def token_record(token: Token, names: Sequence[str] = ()) -> dict[str, Any]:

@@ -59,15 +59,17 @@ class Rows:
         for row in rows[1:]:
             self._copy(rows[0], row)
 
-    def feed(self, sequences: Mapping[int, Sequence[int]], read: Read) -> Sequence[NDArray[np.float32]] | None:
+    def feed(
+        self, sequences: Mapping[int, Sequence[int]], read: Read, chunk: int = CHUNK
+    ) -> Sequence[NDArray[np.float32]] | None:
         """The logits that follow each sequence (see `BatchEngine.feed_many`); None when `read` says to stop.
 
-        What is long is read in pieces.
+        What is long is read in pieces of `chunk` positions.
         """
         for row, ids in sequences.items():
             known = common_prefix(self._ids[row], list(ids)) if self._ids[row] else 0
-            for end in range(known + CHUNK, len(ids), CHUNK):
-                if not read(end - CHUNK, len(ids)):
+            for end in range(known + chunk, len(ids), chunk):
+                if not read(end - chunk, len(ids)):
                     return None
                 self._feed({row: ids[:end]})
         if not read(0, 0):
