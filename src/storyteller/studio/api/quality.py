@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -76,12 +74,8 @@ def summarise_edits(kept: Kept) -> Any:
 def export_edits(kept: Kept, kind: Annotated[Literal["pairs", "dpo"], Query()] = "pairs") -> StreamingResponse:
     """The choices as training data: `pairs` with all that is known, `dpo` as prompt, chosen, rejected."""
 
-    def lines() -> Iterator[str]:
-        for record in kept.export_edits(kind):
-            yield json.dumps(record, ensure_ascii=False) + "\n"
-
     headers = {"content-disposition": f'attachment; filename="edits-{kind}.jsonl"'}
-    return StreamingResponse(lines(), media_type="application/jsonl", headers=headers)
+    return StreamingResponse(kept.export_edits(kind), media_type="application/jsonl", headers=headers)
 
 
 @router.delete("/edits", response_model=Done, name="wipe_edits")
