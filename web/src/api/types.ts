@@ -376,6 +376,8 @@ export interface Quality {
   provenance: Record<Source, number>;
   disclosure: string;
   measures: Figure[];
+  /** "measuring": these are of before the last change. */
+  state?: "ready" | "measuring";
 }
 
 export interface Choice {
@@ -386,6 +388,18 @@ export interface Choice {
 }
 
 export type JobState = "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
+
+export interface DataReport {
+  files: number;
+  read: number;
+  kept: number;
+  words: number;
+  languages: Record<string, number>;
+  forms: Record<string, number>;
+  splits: Record<string, number>;
+  dropped: { reason: string; count: number; example: string; begins: string }[];
+  warnings: { code: string; text: string }[];
+}
 
 export interface Job {
   id: Id;
@@ -398,7 +412,10 @@ export interface Job {
   progress: number;
   eta_seconds: number | null;
   message: string;
-  report?: unknown;
+  report?: DataReport | null;
+  estimate?: { steps: number; seconds: number; memory: number } | null;
+  figures?: { base?: number; best?: number } | null;
+  step?: number | null;
   curve: { step: number; loss: number | null; dev?: number | null }[];
   samples: { step: number; text: string }[];
   model?: string;

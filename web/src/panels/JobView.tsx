@@ -38,7 +38,7 @@ export function JobView({ id, onChange }: { id: Id; onChange: () => Promise<void
             .join(" · ")}
         </p>
         {going && <progress value={job.progress || undefined} max={1} aria-label={job.name} />}
-        {job.message && <p className={job.state === "failed" ? "trouble" : "quiet-text"}>{[job.message, job.next].filter(Boolean).join(" ")}</p>}
+        <Ending job={job} />
         <div className="row">
           {job.state === "done" && job.model && (
             <button type="button" className="button lead" onClick={() => void use()}>
@@ -57,7 +57,7 @@ export function JobView({ id, onChange }: { id: Id; onChange: () => Promise<void
           )}
         </div>
       </div>
-      <Report report={job.report} />
+      <Report job={job} />
       {job.curve.length > 1 && (
         <section className="stack tight">
           <h2>{t("train.curve")}</h2>
@@ -79,33 +79,70 @@ export function JobView({ id, onChange }: { id: Id; onChange: () => Promise<void
   );
 }
 
-/** The data report's figures, whatever it counted; nested ones are flattened one level. */
-function Report({ report }: { report: unknown }) {
+/** What was read and kept, what was left out and why, and what that means for the result. */
+function Report({ job }: { job: Job }) {
   const t = useT();
-  if (!report || typeof report !== "object") return null;
-  const facts = Object.entries(report).flatMap(([name, value]) => fact(name, value));
-  if (!facts.length) return null;
+  const { report, estimate } = job;
+  if (!report) return null;
+  const counts = (["files", "read", "kept", "words"] as const).map((name): [string, string] => [name, number(report[name])]);
+  const kinds = (["languages", "forms", "splits"] as const).map((name): [string, string] => [
+    name,
+    Object.entries(report[name]).map(([kind, n]) => `${kind} ${number(n)}`).join(", "),
+  ]);
   return (
     <section className="stack tight">
       <h2>{t("train.report")}</h2>
+      {report.warnings.map(({ code, text }) => (
+        <p key={code}>{worded(`warning.${code}`, text)}</p>
+      ))}
       <dl className="facts">
-        {facts.map(([name, value]) => (
+        {[...counts, ...kinds].map(([name, value]) => (
           <div key={name}>
             <dt>{named("report", name)}</dt>
             <dd className="figure">{value}</dd>
           </div>
         ))}
       </dl>
+      {report.dropped.length > 0 && (
+        <details>
+          <summary>{t("report.dropped")}</summary>
+          <ul>
+            {report.dropped.map(({ reason, count, example, begins }) => (
+              <li key={reason}>
+                {number(count)} × {reason}
+                {example && <span className="quiet-text"> · {[example, begins].filter(Boolean).join(": ")}</span>}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {estimate && (
+        <p className="quiet-text">
+          {t("report.estimate", {
+            steps: number(estimate.steps),
+            minutes: number(Math.max(1, Math.round(estimate.seconds / 60))),
+            memory: number(estimate.memory / 1e9, { maximumFractionDigits: 1 }),
+          })}
+        </p>
+      )}
     </section>
   );
 }
 
-function fact(name: string, value: unknown): [string, string][] {
-  if (typeof value === "number") return [[name, number(value, { maximumFractionDigits: 2 })]];
-  if (typeof value === "string" && value.length < 80) return [[name, value]];
-  if (value && typeof value === "object" && !Array.isArray(value)) {
-    const inside = Object.entries(value).filter(([, one]) => typeof one === "number");
-    if (inside.length) return [[name, inside.map(([key, one]) => `${key} ${number(one as number)}`).join(", ")]];
-  }
-  return [];
+/** A sentence of ours for something that the server has a name for, or the server's own. */
+function worded(name: string, text: string): string {
+  const said = named("report", name);
+  return said === name.replaceAll("_", " ") ? text : said;
+}
+
+/** How it ended, in the writer's language where we have words for it. */
+function Ending({ job }: { job: Job }) {
+  const t = useT();
+  const { base, best } = job.figures ?? {};
+  const bits = (value: number) => number(value, { maximumFractionDigits: 3 });
+  if (job.state === "done" && base != null && best != null)
+    return <p className="quiet-text">{best < base ? t("report.better", { base: bits(base), best: bits(best) }) : t("report.worse", { base: bits(base) })}</p>;
+  if (job.state === "cancelled" && job.step) return <p className="quiet-text">{t("report.stopped", { step: number(job.step) })}</p>;
+  if (!job.message || job.state === "done") return null;
+  return <p className={job.state === "failed" ? "trouble" : "quiet-text"}>{[job.message, job.next].filter(Boolean).join(" ")}</p>;
 }

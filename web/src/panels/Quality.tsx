@@ -1,6 +1,6 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { api, type Figure, type Project, type Quality as Figures, type Source } from "../api";
-import { language, number, percent, t as say, useT } from "../i18n";
+import { language, named, number, percent, t as say, useT } from "../i18n";
 import { download, save } from "../shell/download";
 import { notify } from "../shell/notices";
 import { attempt, useResource } from "../shell/resource";
@@ -13,7 +13,13 @@ const SOURCES: readonly Source[] = ["person", "edited", "model", "prompt", "impo
 export function Quality({ project }: { project: Project }) {
   const t = useT();
   const saved = useScene((state) => state.savedAt);
-  const { value } = useResource(() => api.quality(project.id), `${project.id} ${saved}`);
+  const { value, reload } = useResource(() => api.quality(project.id), `${project.id} ${saved}`);
+  const measuring = value?.state === "measuring";
+  useEffect(() => {
+    if (!measuring) return;
+    const again = setTimeout(() => void reload(), 1000);
+    return () => clearTimeout(again);
+  }, [measuring, value, reload]);
   // While it is counted anew the last figures stay in sight.
   const [last, setLast] = useState<Figures>();
   if (value && value !== last) setLast(value);
@@ -132,14 +138,14 @@ function Disclosure({ line, title }: { line: string; title: string }) {
 }
 
 const figure = (value: number | string) =>
-  typeof value === "number" ? number(value, { maximumSignificantDigits: 3 }) : value;
+  typeof value === "number" ? number(value, { maximumSignificantDigits: 3 }) : named("measure", value.replaceAll(" ", "_"));
 
 export function Measure({ measure }: { measure: Figure }) {
   const { name, value, low, high, baseline } = measure;
   const note = typeof measure.note === "object" ? measure.note[language()] : measure.note;
   return (
     <div>
-      <dt>{name}</dt>
+      <dt>{named("measure", name.replaceAll(" ", "_"))}</dt>
       <dd className="figure">
         {figure(value)}
         {low != null && high != null && ` [${figure(low)}, ${figure(high)}]`}
