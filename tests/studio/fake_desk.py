@@ -49,7 +49,7 @@ class FakeDesk:
         self._events[generation] = [(number, *event) for number, event in enumerate(events, 1)]
         return str(generation)
 
-    async def events(self, generation: str, after: int = 0) -> AsyncIterator[Event]:
+    async def events(self, generation: str, after: int = 0, user: str = "") -> AsyncIterator[Event]:
         if generation not in self._events:
             raise NotFoundError(f"there is no running generation {generation!r}.")
         for event in self._events[generation]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import errno
 import json
+import signal
 import socket
 import tempfile
 import threading
@@ -123,7 +125,7 @@ def _serve(
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             # Streams end when their generations do; left alone they would be waited for.
-            app.state.studio.stop()
+            await asyncio.to_thread(app.state.studio.stop)
             await super().shutdown(sockets)
 
     config = uvicorn.Config(
@@ -136,6 +138,8 @@ def _serve(
         # What a proxy says about its client is believed from nobody.
         proxy_headers=False,
     )
+    # When it has shut down, the server raises the signal that ended it once more; a kill shall end as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         Server(config).run(sockets=[listener])
 

@@ -36,8 +36,9 @@ class Studio:
 
     def stop(self) -> None:
         """Let the streams end: what is being written is kept, a training goes on by itself."""
-        self.closing.set()
-        self.desk.close()
+        if not self.closing.is_set():
+            self.closing.set()
+            self.desk.close()
 
     def close(self) -> None:
         """Stop, and close the store."""

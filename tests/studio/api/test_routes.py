@@ -121,7 +121,7 @@ def test_text_streams_and_is_taken_up_again(page: TestClient) -> None:
     record = page.get(f"/api/generations/{generation}").json()
     assert record["candidates"][0]["text"] == "".join(WORDS)
     asked = page.app.state.studio.desk.asked[-1]  # type: ignore[attr-defined]
-    assert asked[1] == {"mode": "continue", "n": 2, "sampling": {"temperature": 1.2}}
+    assert asked[1] == {"mode": "continue", "n": 2, "sampling": {"temperature": 1.2}, "model": "default"}
     assert page.post(f"/api/generations/{generation}/stop").json() == {"ok": True}
     head = page.get(f"/api/scenes/{scene}").json()["head"]
     splice(page, scene, head, "".join(WORDS), author="model", generation=generation, candidate=0, kind="generate")

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from storyteller.studio.api.models import check_model
+from storyteller.studio.api.models import with_model
 from storyteller.studio.api.shapes import Answer, Body, ProjectId
 from storyteller.studio.streams import event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, User
@@ -48,6 +48,5 @@ def read_chat(kept: Kept, project: ProjectId) -> Any:
 )
 def say(studio: At, kept: Kept, user: User, project: ProjectId, body: Said) -> StreamingResponse:
     """Say something and hear the answer as it comes; both are kept."""
-    kept.project(project)
-    check_model(studio, kept, user, body.model)
-    return event_stream(studio.desk.chat(project, body.model_dump(exclude_none=True), user))
+    wish = with_model(studio, kept, user, project, body.model_dump(exclude_none=True))
+    return event_stream(studio.desk.chat(project, wish, user))

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from storyteller.studio.api.models import check_model
+from storyteller.studio.api.models import with_model
 from storyteller.studio.api.shapes import ERRORS, Answer, Body, Done, GenerationId, ItemId, Sampling
 from storyteller.studio.streams import event_stream, sse_responses
-from storyteller.studio.studio import At, Kept, User
+from storyteller.studio.studio import At, Kept, Studio, User
 
 __all__ = ["Context", "Generation", "Wish", "router"]
 
@@ -101,10 +101,8 @@ class Generation(Answer):
 @router.post("/scenes/{item}/generate", responses=EVENTS, response_class=StreamingResponse, name="generate")
 def generate(studio: At, kept: Kept, user: User, item: ItemId, body: Wish) -> StreamingResponse:
     """Ask a model to write; its text comes as events, and goes on being written and kept when nobody listens."""
-    kept.scene(item)  # 404 for another's
-    check_model(studio, kept, user, body.model)
-    generation = studio.desk.start(item, wish_of(body), user)
-    return event_stream(studio.desk.events(generation))
+    generation = studio.desk.start(item, _wish(studio, kept, user, item, body), user)
+    return event_stream(studio.desk.events(generation, user=user))
 
 
 @router.get(
@@ -113,13 +111,14 @@ def generate(studio: At, kept: Kept, user: User, item: ItemId, body: Wish) -> St
 def join_generation(
     studio: At,
     kept: Kept,
+    user: User,
     generation: GenerationId,
     after: Annotated[int, Query(ge=0, description="The number of the last event that came.")] = 0,
     last_event_id: Annotated[int, Header(ge=0, description="The same, as browsers say it.")] = 0,
 ) -> StreamingResponse:
     """Take up a stream again where it was left."""
     kept.generation(generation)
-    return event_stream(studio.desk.events(generation, max(after, last_event_id)))
+    return event_stream(studio.desk.events(generation, max(after, last_event_id), user))
 
 
 @router.get("/generations/{generation}", response_model=Generation, name="read_generation")
@@ -146,11 +145,10 @@ def dismiss_generation(kept: Kept, generation: GenerationId) -> Done:
 @router.post("/scenes/{item}/context", response_model=Context, name="read_context")
 def read_context(studio: At, kept: Kept, user: User, item: ItemId, body: Wish) -> Any:
     """What the model would see for a wish, with costs and reasons; nothing is written."""
-    kept.scene(item)
-    check_model(studio, kept, user, body.model)
-    return studio.desk.context(item, wish_of(body), user)
+    return studio.desk.context(item, _wish(studio, kept, user, item, body), user)
 
 
-def wish_of(body: Wish) -> dict[str, Any]:
-    """The wish as the desk takes it: only what was given."""
-    return body.model_dump(exclude_none=True, by_alias=True)
+def _wish(studio: Studio, kept: Any, user: str, item: str, body: Wish) -> dict[str, Any]:
+    """The wish as the desk takes it; raises `NotFoundError` for another writer's scene."""
+    given = body.model_dump(exclude_none=True, by_alias=True)
+    return with_model(studio, kept, user, kept.scene(item)["project"], given)

@@ -22,7 +22,7 @@ from storyteller.studio.presets import PRESETS
 from storyteller.studio.streams import Event, event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, Studio, User
 
-__all__ = ["Figure", "Writes", "check_model", "known_models", "router"]
+__all__ = ["Figure", "Writes", "check_model", "known_models", "router", "with_model"]
 
 router = APIRouter(prefix="/api", tags=["models"])
 
@@ -172,6 +172,18 @@ def check_model(studio: Studio, kept: Any, user: str, name: str | None) -> None:
         return
     if name not in {model["name"] for model in known_models(studio, kept, user)}:
         raise DeniedError(f"there is no model {name!r} for you. Choose one of the list.")
+
+
+def with_model(studio: Studio, kept: Any, user: str, project: str, wish: dict[str, Any]) -> dict[str, Any]:
+    """A wish with the model that it means: its own, the project's, the writer's or the studio's; the errors of `check_model`.
+
+    To go on from a token of an earlier text is to go on with the model of that text.
+    """
+    if wish.get("from") is None:
+        own = {**kept.settings(), **kept.project(project)["settings"]}
+        wish = wish | {"model": wish.get("model") or own.get("model") or studio.settings.model}
+    check_model(studio, kept, user, wish.get("model"))
+    return wish
 
 
 async def _pulling(pulls: dict[str, asyncio.Task[Any]], name: str, *, accept_terms: bool) -> AsyncIterator[Event]:

@@ -9,7 +9,7 @@ from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 
-from storyteller.studio.api.models import check_model
+from storyteller.studio.api.models import with_model
 from storyteller.studio.api.shapes import Answer, Body, ProjectId, Sampling
 from storyteller.studio.streams import event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, User
@@ -111,9 +111,8 @@ def list_plan_versions(kept: Kept, project: ProjectId) -> Any:
              response_class=StreamingResponse, name="draft")  # fmt: skip
 def draft(studio: At, kept: Kept, user: User, project: ProjectId, body: Drafting) -> StreamingResponse:
     """Write a scene from its beats, one after the other, with a running summary; `beat` says which comes."""
-    kept.project(project)
-    check_model(studio, kept, user, body.model)
-    return event_stream(studio.desk.draft(project, body.model_dump(exclude_none=True), user))
+    wish = with_model(studio, kept, user, project, body.model_dump(exclude_none=True))
+    return event_stream(studio.desk.draft(project, wish, user))
 
 
 @router.post(
@@ -128,7 +127,5 @@ def propose(
     body: Proposing | None = None,
 ) -> StreamingResponse:
     """Proposals for a part of the plan, scored, the reason with each; nothing is kept until `PUT` keeps it."""
-    kept.project(project)
-    wish = (body or Proposing()).model_dump(exclude_none=True)
-    check_model(studio, kept, user, wish.get("model"))
+    wish = with_model(studio, kept, user, project, (body or Proposing()).model_dump(exclude_none=True))
     return event_stream(studio.desk.plan(project, part, wish, user))
