@@ -77,7 +77,8 @@ def listen(host: str = LOOPBACK, port: int = PORT) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for tried in range(port, min(port + _MORE_PORTS, 65536)) if port else (0,):
-        listener = socket.socket(family)
+        # Named TCP: asyncio turns delays off (TCP_NODELAY) only for sockets that say so, and each answer would take 40 ms.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         # Without this a port whose last connections are being closed would count as taken. On Windows it would let
         # two programs listen at once.
         if hasattr(socket, "SO_REUSEPORT"):

@@ -17,6 +17,10 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api", tags=["quality"])
 
 
+#: Seconds that the figures are waited for; a page asks again for those that are being counted still.
+_PATIENCE = 0.1
+
+
 class KeptShare(Answer):
     """The share of a model's words that stayed in the manuscript, with its 95 % interval over `n` generations."""
 
@@ -53,7 +57,7 @@ class Choice(Body):
 @router.get("/quality/{project}", response_model=Quality, name="read_quality")
 def read_quality(studio: At, kept: Kept, project: ProjectId) -> Any:
     """How much of the models' text was kept, who wrote what, and what the text measures."""
-    return studio.quality.of(kept, project)
+    return studio.quality.of(kept, project, _PATIENCE)
 
 
 @router.post("/events/choice", response_model=Done, status_code=201, name="log_choice")
