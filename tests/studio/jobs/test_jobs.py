@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 from tests.studio.jobs.conftest import SMALL, TEN
 
 from storyteller.errors import RecipeError
@@ -22,7 +21,7 @@ from storyteller.models import locate
 from storyteller.recipe import load_recipe
 from storyteller.runs import Run
 from storyteller.studio.errors import NotFoundError, StudioError
-from storyteller.studio.jobs import Jobs
+from storyteller.studio.jobs import Jobs, supervisor
 from storyteller.studio.jobs.children import find_child
 from storyteller.train import finetune
 
@@ -30,8 +29,9 @@ MakeJobs = Callable[..., Jobs]
 
 
 @pytest.fixture
-def make_jobs(store: Any, tmp_path: Path) -> Iterator[MakeJobs]:
-    """Jobs in this test's folder; whatever still trains at its end is killed."""
+def make_jobs(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeJobs]:
+    """Jobs in this test's folder, one thread each; whatever still trains at its end is killed."""
+    monkeypatch.setattr(supervisor, "threads", lambda: 1)
     made: list[Jobs] = []
 
     def make(**options: Any) -> Jobs:
@@ -96,7 +96,8 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from tests.studio.jobs.conftest import make_store
-from storyteller.studio.jobs import Jobs
+from storyteller.studio.jobs import Jobs, supervisor
+supervisor.threads = lambda: 1
 home = Path(sys.argv[1])
 jobs = Jobs(make_store(home / "studio.db"), home / "runs", folder=home / "jobs")
 time.sleep(600)
@@ -131,7 +132,6 @@ def test_kill_9_of_server_and_child(store: Any, make_jobs: MakeJobs, tiny_llama:
     assert done["state"] == "done"
     assert after._queue.get(job).attempts == 2
     assert "resumed at step" in (run / "events.log").read_text("utf-8")
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # as the children have
     whole = finetune(load_recipe(run / "asked.yaml"), tmp_path / "whole")
     assert weights(whole.folder) == weights(run)
     told = [[(line["step"], line["split"], line["loss"]) for line in one.metrics()] for one in (whole, Run(run))]
