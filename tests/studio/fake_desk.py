@@ -80,7 +80,7 @@ class FakeDesk:
 
     async def complete(self, prompt: Any, *, model: str, max_tokens: int, n: int = 1, **asked: Any) -> Any:
         self.asked.append((prompt, model, max_tokens, asked))
-        if model == "broken":
+        if model == "smollm2-135m-instruct":
             raise ModelError("the model is broken. Choose another.")
         for candidate in range(n):
             for number, word in enumerate(WORDS[:max_tokens]):

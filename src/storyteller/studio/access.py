@@ -23,6 +23,9 @@ SESSION_SECONDS = 30 * 24 * 3600
 
 _SHORTEST_PASSWORD = 10
 
+#: Seconds in which a session that was ended elsewhere (another password) may still be used.
+_REMEMBERED = 30.0
+
 
 class Access:
     """Knows writers by a bearer token or a cookie; without token and accounts everybody is the writer `""`.
@@ -33,7 +36,7 @@ class Access:
     def __init__(self, settings: StudioSettings, store: Store) -> None:
         self._settings, self._store = settings, store
         self._cookie = token_cookie(settings.token) if settings.token else None
-        self._sessions: dict[str, tuple[str, float]] = {}
+        self._sessions: dict[str, tuple[str, float]] = {}  # whose, and until when that need not be looked up again
         self.attempts = Attempts()
 
     async def who(self, bearer: str | None, cookie: str | None) -> str | None:
@@ -78,12 +81,13 @@ class Access:
 
     async def _of_session(self, key: str) -> str | None:
         user, expires = self._sessions.get(key, (None, 0.0))
-        if user is None:
+        if user is None or expires <= time.time():
+            self._sessions.pop(key, None)
             session = await to_thread.run_sync(self._store.session, key)
             if session is None:
                 return None
             user, expires = str(session["user_id"]), float(session["expires"])
-            self._sessions[key] = (user, expires)
+            self._sessions[key] = (user, min(expires, time.time() + _REMEMBERED))
         return user if time.time() < expires else None
 
 

@@ -17,7 +17,7 @@ from storyteller.errors import StorytellerError
 from storyteller.studio.errors import ConflictError, DeniedError, LimitError, NotFoundError
 from storyteller.studio.store import StorageError
 
-__all__ = ["Faults", "answer_errors", "error_answer", "split_message"]
+__all__ = ["Faults", "answer_errors", "error_answer", "message_of", "split_message"]
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Faults:
 
 def error_answer(error: Exception, path: str = "") -> JSONResponse:
     """The answer for an error; `path` says who reads it."""
-    status, message = _status(error), _message(error)
+    status, message = _status(error), message_of(error)
     first, then = split_message(message)
     headers: dict[str, str] = {}
     if isinstance(error, LimitError) and error.retry_after:
@@ -113,7 +113,8 @@ def _status(error: Exception) -> int:
     return next((status for kind, status in kinds.items() if isinstance(error, kind)), 500)
 
 
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
+    """What a person is told of an error."""
     if isinstance(error, RequestValidationError):
         return f"the request is not understood: {'; '.join(_problem(one) for one in error.errors()[:3])}"
     if isinstance(error, HTTPException):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from storyteller.craft.book import Book, Entry, Part
+from storyteller.craft.book import Alternative, Book, Entry, Part
 
 if TYPE_CHECKING:
     from storyteller.studio.store import Writer
+    from storyteller.studio.store.records import SpliceDict
 
-__all__ = ["book_of", "entry_of", "shelve"]
+__all__ = ["book_of", "entry_of", "shelve", "utf16_offsets"]
 
 
 def shelve(kept: Writer, book: Book, project: str | None = None) -> dict[str, Any]:
@@ -21,11 +23,15 @@ def shelve(kept: Writer, book: Book, project: str | None = None) -> dict[str, An
         made = kept.create_project({"title": book.title, "language": book.language, "form": book.form})
         project = made["id"]
         _complete(kept, project, book)
-    items = [item for part in book.parts for item in _add(kept, project, book, part, None)]
+    scenes: list[str] = []
+    items = [item for part in book.parts for item in _add(kept, project, part, None, scenes)]
     if made is not None and items:
         for item in made["tree"]:  # the empty chapter that a new project begins with
             if item["parent"] is None:
                 kept.trash_item(item["id"])
+    texts = [part.text for part in book.scenes()]
+    for place, others in itertools.groupby(sorted(book.alternatives, key=_scene), key=_scene):
+        _keep_alternatives(kept, scenes[place], texts[place], list(others))
     entries = [kept.create_entry(project, _record(entry))["id"] for entry in book.entries]
     return {"project": project, "items": items, "entries": entries, "warnings": book.warnings}
 
@@ -61,10 +67,17 @@ def _complete(kept: Writer, project: str, book: Book) -> None:
     kept.update_project(project, {key: value for key, value in changes.items() if value})
 
 
-def _add(kept: Writer, project: str, book: Book, part: Part, parent: str | None) -> Sequence[str]:
+def _scene(alternative: Alternative) -> int:
+    return alternative.scene
+
+
+def _add(kept: Writer, project: str, part: Part, parent: str | None, scenes: list[str]) -> Sequence[str]:
+    """Keep a part and all in it; returns the ids, and adds those of scenes to `scenes` in reading order."""
     text = "" if part.kind == "chapter" else part.text
     item = kept.create_item(project, part.kind, part.title, parent, None, part.form, text, "import")
-    below = [one for inner in part.parts for one in _add(kept, project, book, inner, item["id"])]
+    if part.kind == "scene":
+        scenes.append(item["id"])
+    below = [one for inner in part.parts for one in _add(kept, project, inner, item["id"], scenes)]
     if part.kind == "chapter" and part.text.strip():  # a chapter holds no text of its own in the tree
         scene = kept.create_item(project, "scene", "", item["id"], 0, part.form, part.text, "import")
         below.insert(0, scene["id"])
@@ -81,3 +94,41 @@ def entry_of(record: Any) -> Entry:
     """A kept entry as files and the lore know it."""
     names = [field.name for field in dataclasses.fields(Entry) if field.name != "avoid"]
     return Entry(avoid=list(record["not"]), **{name: record[name] for name in names})
+
+
+def _keep_alternatives(kept: Writer, scene: str, text: str, alternatives: Sequence[Alternative]) -> None:
+    """Other texts for the whole scene become branches with names, those for a passage what Alt+Left and Right go through."""
+    passages: dict[tuple[int, int], list[str]] = {}
+    for one in alternatives:
+        passages.setdefault((one.start, one.end), []).append(one.text)
+    first = head = kept.scene(scene)["head"]
+    units = utf16_offsets(text)
+    for number, other in enumerate(passages.pop((0, len(text)), []), 1):
+        whole: SpliceDict = {
+            "start": 0,
+            "remove": units(len(text)),
+            "insert": other,
+            "author": "import",
+            "kind": "import",
+        }
+        head = kept.splice(scene, head, [whole])["head"]
+        kept.label(head, f"alternative {number}")
+        head = kept.go_to(scene, head, first)["head"]
+    for (start, end), others in sorted(passages.items()):
+        at, length = units(start), units(end) - units(start)
+        generation = kept.create_generation(scene, "import", at, head, end=at + length, model="import")["id"]
+        for number, said in enumerate([text[start:end], *others]):
+            kept.append(generation, [(number, said, [])])
+            kept.finish_candidate(generation, number, "stop")
+        kept.update_generation(generation, {"status": "done"})
+        told: SpliceDict = {"start": at, "remove": length, "insert": text[start:end], "author": "import"}
+        told |= {"generation": generation, "candidate": 0, "kind": "import"}
+        head = kept.splice(scene, head, [told])["head"]
+
+
+def utf16_offsets(text: str) -> Callable[[int], int]:
+    """From an offset in characters to one in UTF-16 units, which the store and the page count."""
+    if text.isascii():
+        return lambda place: place
+    before = [0, *itertools.accumulate(1 + (mark > "\uffff") for mark in text)]
+    return lambda place: before[place] if place >= 0 else place

@@ -6,19 +6,24 @@ What is not ours to give (tools, pictures, several of `best_of`) is refused rath
 from __future__ import annotations
 
 import json
+import logging
 import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from storyteller.studio.api.models import check_model, known_models
+from storyteller.errors import StorytellerError
+from storyteller.studio.answers import error_answer
+from storyteller.studio.api.models import known_models
 from storyteller.studio.errors import NotFoundError, StudioError
 from storyteller.studio.presets import DEFAULT_PRESET, preset_named
 from storyteller.studio.studio import At, Kept, Studio, User
@@ -26,6 +31,8 @@ from storyteller.studio.studio import At, Kept, Studio, User
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["openai"])
+
+_log = logging.getLogger(__name__)
 
 _MOST_TOKENS = 1024
 _EXAMPLE = [{"role": "user", "content": "Tell me of a lighthouse keeper who finds a talking seal."}]
@@ -190,8 +197,7 @@ def list_models(studio: At, kept: Kept, user: User) -> ModelList:
 @router.get("/models/{model:path}", response_model=ListedModel, name="openai_model")
 def read_model(studio: At, kept: Kept, user: User, model: str) -> ListedModel:
     """One of them."""
-    if model not in {known["name"] for known in known_models(studio, kept, user)}:
-        raise NotFoundError(f"there is no model {model!r}. GET /v1/models lists those there are.")
+    _find(studio, kept, user, model)
     return ListedModel(id=model)
 
 
@@ -200,7 +206,7 @@ async def chat(studio: At, kept: Kept, user: User, body: ChatRequest) -> JSONRes
     """Go on with a conversation; with `stream` as events `data: {…}`, the last one `data: [DONE]`."""
     if body.tools:
         raise StudioError("these models call no tools. Leave `tools` away.")
-    check_model(studio, kept, user, body.model)
+    await to_thread.run_sync(_find, studio, kept, user, body.model)
     messages = [
         {"role": "system" if turn.role == "developer" else turn.role, "content": turn.text} for turn in body.messages
     ]
@@ -217,9 +223,17 @@ async def complete(studio: At, kept: Kept, user: User, body: CompletionRequest) 
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     if len(prompts) != 1:
         raise StudioError("one prompt a request, please. Send the others in requests of their own.")
-    check_model(studio, kept, user, body.model)
+    await to_thread.run_sync(_find, studio, kept, user, body.model)
     most = body.max_tokens or 16  # OpenAI's own default here
     return await _answer(_Work(studio, prompts[0], body, most, False, body.logprobs, user))
+
+
+def _find(studio: Studio, kept: Any, user: str, model: str) -> None:
+    """Raise `NotFoundError` for a model that is not on the list; who runs the server may name a folder or file, too."""
+    if studio.settings.local and Path(model).exists():
+        return
+    if model not in {known["name"] for known in known_models(studio, kept, user)}:
+        raise NotFoundError(f"there is no model {model!r}. GET /v1/models lists those there are.")
 
 
 async def _answer(work: _Work) -> JSONResponse | StreamingResponse:
@@ -265,8 +279,8 @@ async def _stream(work: _Work, first: Any, tokens: AsyncIterator[tuple[int, Any]
                 choices[index].tokens.append(token)
                 yield piece(index, token.text, token)
     except Exception as error:
-        from storyteller.studio.answers import error_answer
-
+        if not isinstance(error, StorytellerError | OSError):
+            _log.error("a stream broke off", exc_info=error)
         yield b"data: " + bytes(error_answer(error, "/v1/").body) + b"\n\n"
         return
     for index, choice in enumerate(choices):

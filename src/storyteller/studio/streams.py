@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
@@ -11,9 +12,11 @@ from anyio import CapacityLimiter, to_thread
 from fastapi.responses import StreamingResponse
 
 from storyteller.errors import StorytellerError
-from storyteller.studio.answers import split_message
+from storyteller.studio.answers import message_of, split_message
 
 __all__ = ["Event", "event_stream", "frame", "in_thread", "sse_responses"]
+
+_log = logging.getLogger(__name__)
 
 #: Its number in the stream, its name, and its data.
 Event = tuple[int, str, Any]
@@ -72,8 +75,10 @@ async def _frames(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
                 last, name, data = coming.result()
             except StopAsyncIteration:
                 return
-            except (StorytellerError, OSError) as error:
-                message, then = split_message(str(error))
+            except Exception as error:
+                if not isinstance(error, StorytellerError | OSError):
+                    _log.error("a stream broke off", exc_info=error)
+                message, then = split_message(message_of(error))
                 yield frame(last + 1, "failed", {"message": message, "next": then, "kept": True})
                 return
             yield frame(last, name, data)

@@ -109,10 +109,14 @@ def test_what_is_asked_reaches_the_desk(tmp_path: Path) -> None:
 
 
 def test_errors_are_what_the_client_expects(client: openai.OpenAI, address: str) -> None:
+    for stream in (True, False):
+        with pytest.raises(openai.NotFoundError, match="no model 'gpt-9'") as missing:
+            client.chat.completions.create(model="gpt-9", messages=ASK, stream=stream)
+        assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError, match="the model is broken"):
-        client.chat.completions.create(model="broken", messages=ASK)
+        client.chat.completions.create(model="smollm2-135m-instruct", messages=ASK)
     with pytest.raises(openai.BadRequestError, match="the model is broken"):
-        client.chat.completions.create(model="broken", messages=ASK, stream=True)
+        client.chat.completions.create(model="smollm2-135m-instruct", messages=ASK, stream=True)
     with pytest.raises(openai.UnprocessableEntityError):
         client.chat.completions.create(model="default", messages=[])
     tool = {"type": "function", "function": {"name": "f"}}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -13,7 +11,7 @@ from storyteller.corpus.language import count_words
 from storyteller.corpus.story import Language, Story
 from storyteller.craft import lore
 from storyteller.studio.api.shapes import Answer, Body, Done, EntryId, ProjectId
-from storyteller.studio.books import entry_of
+from storyteller.studio.books import entry_of, utf16_offsets
 from storyteller.studio.studio import Kept
 from storyteller.tokens.names import characters
 
@@ -115,7 +113,7 @@ def test_entries(kept: Kept, project: ProjectId, body: Sample) -> list[Fired]:
     records = [record for record in kept.entries(project) if not record["proposed"]]
     entries = [entry_of(record) for record in records]
     ids = {id(entry): record["id"] for entry, record in zip(entries, records, strict=True)}
-    units = _units(body.text)
+    units = utf16_offsets(body.text)
     return [
         Fired(entry=ids[id(found.entry)], key=found.key, start=units(found.start), end=units(found.end), why=found.why)
         for found in lore.fired(entries, body.text, kept.project(project)["language"])
@@ -136,11 +134,3 @@ def propose_entries(kept: Kept, project: ProjectId) -> Any:
         for person in characters(story)
         if person.name.casefold() not in names
     ]
-
-
-def _units(text: str) -> Callable[[int], int]:
-    """From an offset in characters to one in UTF-16 units."""
-    if text.isascii():
-        return lambda place: place
-    before = [0, *itertools.accumulate(1 + (mark > "\uffff") for mark in text)]
-    return lambda place: before[place] if place >= 0 else place
