@@ -10,16 +10,21 @@ from typing import Any, cast, get_args
 from storyteller.corpus.story import FORMS, Form, Language
 from storyteller.craft.book import Entry
 from storyteller.craft.context import Mode, SceneView, Wish
+from storyteller.craft.safety import Setting
 from storyteller.errors import StudioError
 from storyteller.generate.sampling import SamplingSettings
 from storyteller.studio.errors import ConflictError
 from storyteller.studio.presets import DEFAULT_PRESET, preset_named
+from storyteller.studio.telling.refusing import Watch, refuse
 from storyteller.tokens.request import Character
 
 __all__ = ["Ask", "Origin", "index_of", "read_ask", "read_view", "settings_of"]
 
 #: Characters of the scenes before this one that are looked at; no window holds more.
 EARLIER = 24_000
+
+#: Characters around the cursor that are looked at for what is always refused.
+_NEAR = 2_000
 
 #: Words or 字 of a continuation when none are wished.
 USUAL_WORDS: dict[Mode, int] = {"continue": 120, "infill": 80, "ghost": 20, "chat": 120}
@@ -54,6 +59,7 @@ class Ask:
     origin: Origin | None = None
     at: int = 0
     end: int | None = None
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def words(self) -> int:
@@ -90,12 +96,15 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
     )
     if mode == "rewrite" and not text[wish.at : wish.end if wish.end is not None else wish.at].strip():
         raise StudioError("nothing is selected. Select the text that is to be rewritten.")
+    view = read_view(writer, project, kept, text)
+    near = text[max(0, wish.at - _NEAR) : (wish.at if wish.end is None else wish.end) + _NEAR]
+    refuse([view.idea, view.plot, view.theme, view.memory, view.note, wish.instruction, wish.value, near])
     own = {**writer.settings(), **project["settings"]}
     origin = body.get("from")
     return Ask(
         scene=scene,
         base=str(body.get("base") or kept["head"]),
-        view=read_view(writer, project, kept, text),
+        view=view,
         wish=wish,
         model=str(body.get("model") or own.get("model") or "default"),
         n=1 if mode == "ghost" else int(body.get("n") or 1),
@@ -105,7 +114,12 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
         origin=Origin(**origin) if origin else None,
         at=at,
         end=end,
+        watch=Watch(_safety(own.get("safety")), project.get("age")),
     )
+
+
+def _safety(named: object) -> Setting:
+    return next((known for known in get_args(Setting) if known == named), "off")
 
 
 def read_view(writer: Any, project: Mapping[str, Any], scene: Mapping[str, Any], text: str) -> SceneView:

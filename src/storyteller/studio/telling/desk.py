@@ -18,6 +18,7 @@ from storyteller.studio.telling.events import Event, EventLog
 from storyteller.studio.telling.generation import Generation
 from storyteller.studio.telling.line import Priority
 from storyteller.studio.telling.models import instructed, is_remote, model_of, reading, remote_model
+from storyteller.studio.telling.refusing import Heard, refuse
 from storyteller.studio.telling.tellers import Tellers
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Desk:
         record = writer.create_generation(
             scene, ask.wish.mode, ask.at, ask.base, end=ask.end, model=model, seed=ask.seed, request=dict(wish)
         )
-        generation = Generation(record["id"], writer, ask.view.language, model, ask.n)
+        generation = Generation(record["id"], writer, ask.view.language, model, ask.n, ask.watch)
         self._remember(generation)
         rank = priority or _PRIORITIES.get(ask.wish.mode, "writer")
         self._spawn(generation, lambda: self._tell(writer, ask, generation, origin, rank))
@@ -143,6 +144,8 @@ class Desk:
         from storyteller.studio.telling.planning import propose
 
         writer = self._store.writer(user)
+        kept = writer.project(project)
+        refuse(kept[name] for name in ("idea", "plot", "theme", "memory", "note"))
         model = model_of(writer, project, wish)
         return self._heard(model, lambda teller, say: propose(writer, project, part, wish, teller, say))
 
@@ -199,6 +202,7 @@ class Desk:
         from storyteller.generate.sampling import SamplingSettings
         from storyteller.studio.telling import talking
 
+        refuse([prompt] if isinstance(prompt, str) else [one["content"] for one in prompt])
         first = secrets.randbelow(1 << 30) if seed is None else seed
         options: dict[str, Any] = {
             "seeds": [first + number for number in range(n)],
@@ -221,7 +225,9 @@ class Desk:
                 talking.complete(loaded, prompt, hear, **options)
 
         async with aclosing(self._events(work, f"completion with {model}")) as events:
+            heard = Heard()
             async for _, _, data in events:
+                heard.add(data["candidate"], data["token"].text)
                 yield data["candidate"], data["token"]
 
     async def count(self, prompt: str | Sequence[Mapping[str, str]], model: str = "default") -> int:

@@ -12,6 +12,7 @@ from storyteller.corpus.story import Language
 from storyteller.errors import StorytellerError
 from storyteller.studio.answers import split_message
 from storyteller.studio.telling.events import EventLog
+from storyteller.studio.telling.refusing import Watch
 
 __all__ = ["Generation", "Keeper"]
 
@@ -43,8 +44,11 @@ class Generation:
     A store that cannot be written to (a full disk) does not end it: its text is shown, and kept when that is possible again.
     """
 
-    def __init__(self, id: str, keeper: Keeper, language: Language, model: str, count: int = 1) -> None:
+    def __init__(
+        self, id: str, keeper: Keeper, language: Language, model: str, count: int = 1, watch: Watch | None = None
+    ) -> None:
         self.id, self.model, self.language, self.count = id, model, language, count
+        self._watch = watch or Watch()
         self.log = EventLog()
         self.stopped = False
         self._keeper = keeper
@@ -79,6 +83,9 @@ class Generation:
         with self._lock:
             if self.log.closed or candidate in self._ended:
                 return False
+            if self._watch.stops(self.text(candidate), text):
+                self.end(candidate, "refused")
+                return False
             self._texts.setdefault(candidate, []).append(text)
             kept = [{**token, "text": text}] if token is not None else []
             if self._pending and self._pending[-1][0] == candidate:
@@ -103,7 +110,8 @@ class Generation:
                 return
             self._ended.add(candidate)
             text = self.text(candidate)
-            told = {"words": count_words(text, self.language)} | {k: v for k, v in (extra or {}).items() if v}
+            more = {**(extra or {}), "findings": self._watch.findings(text)}
+            told = {"words": count_words(text, self.language)} | {k: v for k, v in more.items() if v}
             self._endings.append((candidate, reason, told))
             self.log.add("candidate", {"candidate": candidate, "finish_reason": reason, "text": text, **told})
 
