@@ -43,7 +43,7 @@ class FakeDesk:
         made = writer.create_generation(scene, wish["mode"], wish.get("at", 0), head, model="default", seed=1)
         generation = made["id"] if isinstance(made, dict) else made
         writer.append(generation, [(0, word, []) for word in WORDS])
-        events = [("started", {"generation": generation, "model": "default"})]
+        events: list[tuple[str, Any]] = [("started", {"generation": generation, "model": "default"})]
         events += [("text", {"candidate": 0, "text": word}) for word in WORDS]
         events += [("done", {"generation": generation})]
         self._events[generation] = [(number, *event) for number, event in enumerate(events, 1)]

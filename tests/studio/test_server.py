@@ -35,7 +35,7 @@ class Running:
 
     @property
     def url(self) -> str:
-        return re.findall(r"http://\S+", self.said[-1])[0].removesuffix("/v1")
+        return str(re.findall(r"http://\S+", self.said[-1])[0]).removesuffix("/v1")
 
     def end(self, how: int = signal.SIGINT) -> int:
         self.process.send_signal(how)

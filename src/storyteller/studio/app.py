@@ -24,7 +24,7 @@ from storyteller.studio.studio import Studio, open_studio
 __all__ = ["create_app"]
 
 #: The framework can send what happens to an address in the environment; a studio tells nobody anything.
-_SILENT = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+_SILENT: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 
 _ABOUT = """The studio's page uses this interface and nothing else.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from storyteller.corpus.story import Form, Language
 from storyteller.craft.book import Alternative, Book, Entry, Part
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ def book_of(kept: Writer, project: str) -> Book:
     for item in about["tree"]:
         text = "" if item["kind"] == "chapter" else kept.scene(item["id"])["text"]
         form = item["form"] if item["form"] != about["form"] else None
-        made[item["id"]] = part = Part(item["kind"], item["title"], text, form=form)
+        made[item["id"]] = part = Part(item["kind"], item["title"], text, form=cast("Form | None", form))
         parts.setdefault(item["parent"], []).append(part)
     for item in about["tree"]:
         made[item["id"]].parts = parts.get(item["id"], [])
     return Book(
         title=about["title"],
-        language=about["language"],
-        form=about["form"],
+        language=cast(Language, about["language"]),
+        form=cast(Form, about["form"]),
         parts=parts[None],
         entries=[entry_of(record) for record in kept.entries(project) if not record["proposed"]],
         memory=about["memory"],

@@ -125,7 +125,7 @@ def _chosen(accepted: str) -> str | None:
 
 def _pack(content: bytes, encoding: str) -> bytes:
     if encoding == "br":
-        import brotli
+        import brotli  # type: ignore[import-untyped]
 
         packed: bytes = brotli.compress(content, quality=9)
         return packed

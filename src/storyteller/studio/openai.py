@@ -316,14 +316,16 @@ def _logprobs(work: _Work, tokens: Sequence[Any]) -> dict[str, Any] | None:
     return {
         "tokens": [token.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [{other.text: _log(other.probability) for other in token.alternatives} for token in tokens],
+        "top_logprobs": [
+            {other.text: _logarithm(other.probability) for other in token.alternatives} for token in tokens
+        ],
         "text_offset": offsets,
     }
 
 
 def _logprob(token: Any) -> dict[str, Any]:
     others = [
-        {"token": other.text, "logprob": _log(other.probability), "bytes": list(other.text.encode())}
+        {"token": other.text, "logprob": _logarithm(other.probability), "bytes": list(other.text.encode())}
         for other in token.alternatives
     ]
     return {
@@ -334,7 +336,7 @@ def _logprob(token: Any) -> dict[str, Any]:
     }
 
 
-def _log(probability: float) -> float:
+def _logarithm(probability: float) -> float:
     return math.log(probability) if probability > 0 else -9999.0
 
 

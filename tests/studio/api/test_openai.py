@@ -6,8 +6,10 @@ import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import openai
 import pytest
 import uvicorn
 from tests.studio.fake_desk import WORDS
@@ -15,9 +17,11 @@ from tests.studio.web import open_page
 
 from storyteller.studio.server import listen
 
-openai = pytest.importorskip("openai")
 TOKEN = "a-token-that-nobody-guesses"
-ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "一只海豹"}]}]
+ASK: Any = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "一只海豹"}]},
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(address: str) -> Iterator[openai.OpenAI]:
+def client(address: str) -> Iterator[Any]:
     with (
         httpx.Client(trust_env=False) as http,
         openai.OpenAI(base_url=address, api_key=TOKEN, http_client=http) as made,
@@ -41,14 +45,14 @@ def client(address: str) -> Iterator[openai.OpenAI]:
         yield made
 
 
-def test_models(client: openai.OpenAI) -> None:
+def test_models(client: Any) -> None:
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-9")
     assert client.models.list().object == "list"
     assert client.models.retrieve("default").id == "default"
 
 
-def test_a_chat(client: openai.OpenAI) -> None:
+def test_a_chat(client: Any) -> None:
     answer = client.chat.completions.create(
         model="default", messages=ASK, n=2, seed=3, max_completion_tokens=5, stop=["\n"], logprobs=True, top_logprobs=1
     )
@@ -65,7 +69,7 @@ def test_a_chat(client: openai.OpenAI) -> None:
     assert whole.choices[0].logprobs is None
 
 
-def test_a_chat_that_streams(client: openai.OpenAI) -> None:
+def test_a_chat_that_streams(client: Any) -> None:
     stream = client.chat.completions.create(
         model="default", messages=ASK, stream=True, stream_options={"include_usage": True}
     )
@@ -77,7 +81,7 @@ def test_a_chat_that_streams(client: openai.OpenAI) -> None:
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-def test_a_completion(client: openai.OpenAI) -> None:
+def test_a_completion(client: Any) -> None:
     answer = client.completions.create(
         model="default", prompt="从前", max_tokens=3, temperature=0, logprobs=2, stop="。"
     )
@@ -108,7 +112,7 @@ def test_what_is_asked_reaches_the_desk(tmp_path: Path) -> None:
     assert asked["sampling"] == {"temperature": 0.3, "top_p": 0.9, "min_p": 0.0, "dry_multiplier": 0.8}
 
 
-def test_errors_are_what_the_client_expects(client: openai.OpenAI, address: str) -> None:
+def test_errors_are_what_the_client_expects(client: Any, address: str) -> None:
     for stream in (True, False):
         with pytest.raises(openai.NotFoundError, match="no model 'gpt-9'") as missing:
             client.chat.completions.create(model="gpt-9", messages=ASK, stream=stream)

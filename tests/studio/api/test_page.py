@@ -4,7 +4,7 @@ import gzip
 from html.parser import HTMLParser
 from pathlib import Path
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 from starlette.testclient import TestClient
 from tests.studio.web import HERE, open_page

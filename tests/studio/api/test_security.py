@@ -252,7 +252,7 @@ def test_open_doors_that_are_guarded() -> None:
         {"host": "0.0.0.0", "token": TOKEN},
         {"host": "::", "accounts": True},
     ):
-        StudioSettings(**settings).check()  # type: ignore[arg-type]
+        StudioSettings(**settings).check()
 
 
 def test_a_name_on_the_network(tmp_path: Path) -> None:
@@ -305,3 +305,14 @@ def test_answers_are_compressed_and_streams_are_not_held_back(tmp_path: Path) ->
         assert answer.headers["content-encoding"] == "gzip"
         assert len(answer.content) > 5 * len(gzip.compress(answer.content))
         assert isinstance(client, TestClient)
+
+
+def test_nobody_is_told_what_happens_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    with open_page(tmp_path) as client:
+        assert client.get("/api/status").status_code == 200
+        telemetry = client.app._telemetry  # type: ignore[attr-defined]
+        switches = [value for value in telemetry.values() if isinstance(value, bool)]
+        assert switches
+        assert not any(switches)

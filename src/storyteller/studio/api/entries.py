@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from fastapi import APIRouter
 from pydantic import Field
 
 from storyteller.corpus.language import count_words
-from storyteller.corpus.story import Language, Story
+from storyteller.corpus.story import Form, Language, Story
 from storyteller.craft import lore
 from storyteller.studio.api.shapes import Answer, Body, Done, EntryId, ProjectId
 from storyteller.studio.books import entry_of, utf16_offsets
@@ -116,7 +116,7 @@ def test_entries(kept: Kept, project: ProjectId, body: Sample) -> list[Fired]:
     units = utf16_offsets(body.text)
     return [
         Fired(entry=ids[id(found.entry)], key=found.key, start=units(found.start), end=units(found.end), why=found.why)
-        for found in lore.fired(entries, body.text, kept.project(project)["language"])
+        for found in lore.fired(entries, body.text, cast(Language, kept.project(project)["language"]))
     ]
 
 
@@ -124,10 +124,10 @@ def test_entries(kept: Kept, project: ProjectId, body: Sample) -> list[Fired]:
 def propose_entries(kept: Kept, project: ProjectId) -> Any:
     """People who occur in the manuscript and have no entry yet, as entries to accept or delete."""
     tree, known = kept.project(project), kept.entries(project)
-    language: Language = tree["language"]
+    language = cast(Language, tree["language"])
     text = "\n\n".join(kept.scene(item["id"])["text"] for item in tree["tree"] if item["kind"] == "scene")
     words = count_words(text, language)
-    story = Story("", text.replace("\n", "\n\n"), language, tree["form"], words)
+    story = Story("", text.replace("\n", "\n\n"), language, cast(Form, tree["form"]), words)
     names = {name.casefold() for entry in known for name in (entry["name"], *entry["aliases"])}
     return [
         kept.create_entry(project, {"kind": "person", "name": person.name, "text": person.who, "proposed": True})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 
 from storyteller.studio.api.generations import Generation
 from storyteller.studio.api.shapes import ERRORS, Answer, Author, Body, ItemId, NodeId, Provenance
+from storyteller.studio.store.records import SpliceDict
 from storyteller.studio.studio import Kept
 
 __all__ = ["Splice", "router"]
@@ -162,7 +163,8 @@ def read_scene(kept: Kept, item: ItemId) -> Any:
 @router.post("/scenes/{item}/splices", response_model=Saved, name="change_text")
 def change_text(kept: Kept, item: ItemId, body: Splices) -> Any:
     """Keep changes; they are on disk when this answers. 409 when `base` is no longer the head."""
-    return kept.splice(item, body.base, [splice.model_dump(exclude_none=True) for splice in body.splices])
+    splices = [cast(SpliceDict, splice.model_dump(exclude_none=True)) for splice in body.splices]
+    return kept.splice(item, body.base, splices)
 
 
 @router.post("/scenes/{item}/undo", response_model=Moved, name="undo")
