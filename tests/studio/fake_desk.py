@@ -56,6 +56,9 @@ class FakeDesk:
             if event[0] > after:
                 yield event
 
+    def set_weights(self, model: str, weights: dict[str, float]) -> None:
+        self.asked.append((model, weights))
+
     def stop(self, generation: str) -> None:
         self.stopped.append(generation)
 

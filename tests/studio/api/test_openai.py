@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 import uvicorn
@@ -37,11 +36,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(address: str) -> Iterator[Any]:
-    with (
-        httpx.Client(trust_env=False) as http,
-        openai.OpenAI(base_url=address, api_key=TOKEN, http_client=http) as made,
-    ):
+def client(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with openai.OpenAI(base_url=address, api_key=TOKEN) as made:
         yield made
 
 
@@ -131,5 +128,8 @@ def test_errors_are_what_the_client_expects(client: Any, address: str) -> None:
         client.chat.completions.create(model="default", messages=picture)
     with pytest.raises(openai.BadRequestError, match="not supported"):
         client.completions.create(model="default", prompt="x", echo=True)
-    with httpx.Client(trust_env=False) as http, pytest.raises(openai.AuthenticationError, match="does not know you"):
-        openai.OpenAI(base_url=address, api_key="wrong", http_client=http).models.list()
+    with (
+        openai.OpenAI(base_url=address, api_key="wrong") as stranger,
+        pytest.raises(openai.AuthenticationError, match="does not know you"),
+    ):
+        stranger.models.list()

@@ -158,7 +158,11 @@ def read_project(kept: Kept, project: ProjectId) -> Any:
 def change_project(studio: At, kept: Kept, user: User, project: ProjectId, body: ProjectChange) -> Any:
     """Change what is given."""
     check_model(studio, kept, user, (body.settings or {}).get("model"))
-    return kept.update_project(project, body.model_dump(exclude_unset=True))
+    changed = kept.update_project(project, body.model_dump(exclude_unset=True))
+    own = changed["settings"]
+    if (body.settings or {}).get("members") and own.get("model") in studio.desk.loaded():
+        studio.desk.set_weights(own["model"], own["members"])  # what is being written follows from its next token on
+    return changed
 
 
 @router.delete("/projects/{project}", response_model=Done, name="trash_project")
