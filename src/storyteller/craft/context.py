@@ -17,6 +17,7 @@ from storyteller.corpus.language import ends_sentence, split_sentences
 from storyteller.corpus.story import Form, Language
 from storyteller.craft.book import Entry
 from storyteller.craft.lore import Fired, fired
+from storyteller.craft.retrieval import Passage
 from storyteller.tokens.request import Character, Request
 from storyteller.tokens.wording import request_text
 
@@ -34,6 +35,7 @@ FRAME = 24
 #: Shares of the limit that lore, the note, and the text after the cursor may take, and what is said of the story at most.
 LORE, NOTE, AFTER, ABOUT = 0.2, 0.1, 0.25, 0.4
 
+_QUOTED: dict[Language, str] = {"en": "Earlier: {}", "zh": "前文：{}"}
 _BREAKS = re.compile(r"[ \t]*(?:\r\n?|\n)\s*")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"”’」』]*\s*")
 
@@ -43,7 +45,8 @@ class SceneView:
     """A scene as a model may know it; `earlier` is the text of the scenes before it, `summary` tells what lies further back.
 
     `text` and `earlier` are manuscripts (a line is a paragraph). The note stands `note_depth` paragraphs or a little more
-    before the cursor. `people` come from the plan; entries of kind `person` that are always on join them.
+    before the cursor. `people` come from the plan; entries of kind `person` that are always on join them. `related` are
+    passages from further back (`craft.retrieval`), of which those are shown that lore leaves room for.
     """
 
     language: Language = "en"
@@ -60,6 +63,7 @@ class SceneView:
     earlier: str = ""
     people: tuple[Character, ...] = ()
     entries: Sequence[Entry] = field(default=())
+    related: Sequence[Passage] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,16 @@ class _Builder:
             if fits:
                 said.append(text)
                 room -= cost
+        for passage in view.related:
+            text = _QUOTED[view.language].format(" ".join(passage.text.split()))
+            cost = self.count(text)
+            fits = cost <= room
+            why = f"{passage.source}: {', '.join(passage.terms)}"
+            why += "" if fits else f"; left out: {cost} tokens, {room} free"
+            self.parts.append(Part("related", passage.text.strip(), cost, why, not fits))
+            if fits:
+                said.append(text)
+                room -= cost
         if note := " ".join(view.note.split()):
             cost, most = self.count(note), int(self.limit * NOTE)
             fits = cost <= most
@@ -251,7 +265,7 @@ class _Builder:
         view = self.view
         summary = to_template(view.summary.strip(), view.form)
         # The room for lore and note is kept free where there may be any, so that the cut stays when one fires.
-        kept = (LORE if view.entries else 0) + (NOTE if view.note.strip() else 0)
+        kept = (LORE if view.entries or view.related else 0) + (NOTE if view.note.strip() else 0)
         room = self.limit - self._tokens(request) - FRAME - (self.count(summary) if summary else 0)
         room -= int(self.limit * kept)
         while True:

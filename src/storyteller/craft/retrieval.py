@@ -30,6 +30,7 @@ _K1, _B = 1.2, 0.75  # saturation of a term's count, and how much a passage's le
 _FUSED = 60  # reciprocal rank fusion's constant
 _WIDE = 100  # passages of either order that fusion looks at
 _LONG = 90  # words or 字 of a passage, about; a paragraph or two
+_LEAST = 0.25  # of the best score
 _QUERY = 1200  # characters of a query that are read: its end, where the writer is
 _HAN_RUN = re.compile(f"[{HAN}]+")
 _ENDLESS = 600  # characters of a sentence
@@ -166,11 +167,12 @@ def related(query: str, index: Index, limit: int = 3, *, without: Collection[str
     """The passages that are related to what is being written (its last 1,200 characters), at most one a source.
 
     `without` names sources that the model sees anyway, such as the scene itself. A passage that shares no word of weight
-    with the query is not related, whatever else there is.
+    with the query is not related, whatever else there is; nor is one that fits far less than the best.
     """
     found: dict[str, Passage] = {}
-    for passage in index.search(query, 4 * limit, without):
-        if passage.terms:
+    passages = index.search(query, 4 * limit, without)
+    for passage in passages:
+        if passage.terms and passage.score >= _LEAST * passages[0].score:
             found.setdefault(passage.source, passage)
     return list(found.values())[:limit]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast, get_args
 
 from storyteller.corpus.story import FORMS, Form, Language
 from storyteller.craft.book import Entry
 from storyteller.craft.context import Mode, SceneView, Wish
+from storyteller.craft.retrieval import Index, Passage, related
 from storyteller.craft.safety import Setting
 from storyteller.errors import StudioError
 from storyteller.generate.sampling import SamplingSettings
@@ -25,6 +26,9 @@ EARLIER = 24_000
 
 #: Characters around the cursor that are looked at for what is always refused.
 _NEAR = 2_000
+
+#: Passages from further back that a model is shown at most, where the writer wants any (the setting `related`).
+RELATED = 2
 
 #: Words or 字 of a continuation when none are wished.
 USUAL_WORDS: dict[Mode, int] = {"continue": 120, "infill": 80, "ghost": 20, "chat": 120}
@@ -100,6 +104,8 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
     near = text[max(0, wish.at - _NEAR) : (wish.at if wish.end is None else wish.end) + _NEAR]
     refuse([view.idea, view.plot, view.theme, view.memory, view.note, wish.instruction, wish.value, near])
     own = {**writer.settings(), **project["settings"]}
+    if own.get("related"):
+        view = replace(view, related=_related(writer, project, scene, text[: wish.at]))
     origin = body.get("from")
     return Ask(
         scene=scene,
@@ -181,6 +187,18 @@ def _earlier(writer: Any, project: Mapping[str, Any], scene: str) -> str:
         if sum(map(len, texts)) >= EARLIER:
             break
     return "\n".join(text for text in texts if text)
+
+
+def _related(writer: Any, project: Mapping[str, Any], scene: str, before: str) -> list[Passage]:
+    """Passages of the scenes that are further back than a window reaches, and have to do with what is written now."""
+    index, titles, seen = Index(), {item["id"]: item["title"] for item in project["tree"]}, 0
+    scenes = list(_in_order(project["tree"], None))
+    for other in reversed(scenes[: scenes.index(scene)] if scene in scenes else []):
+        text = writer.scene(other)["text"].strip()
+        if seen >= EARLIER:
+            index.put(other, text, cast(Language, project["language"]))
+        seen += len(text)
+    return [replace(passage, source=titles.get(passage.source, "")) for passage in related(before, index, RELATED)]
 
 
 def _in_order(tree: Sequence[Mapping[str, Any]], parent: Any) -> list[str]:
