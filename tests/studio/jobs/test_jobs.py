@@ -104,6 +104,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow  # three times torch is imported by a nice process
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_kill_9_of_server_and_child(store: Any, make_jobs: MakeJobs, tiny_llama: Path, tmp_path: Path) -> None:
     """A server and then a child are killed: the child is adopted, the run goes on, and ends where it would have ended."""
@@ -138,6 +139,7 @@ def test_kill_9_of_server_and_child(store: Any, make_jobs: MakeJobs, tiny_llama:
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 def test_cancel_and_resume(make_jobs: MakeJobs, tiny_llama: Path) -> None:
     jobs = make_jobs()
     overrides = [*SMALL, "train.steps=3000"]

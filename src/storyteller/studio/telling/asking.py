@@ -101,11 +101,12 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
     if mode == "rewrite" and not text[wish.at : wish.end if wish.end is not None else wish.at].strip():
         raise StudioError("nothing is selected. Select the text that is to be rewritten.")
     view = read_view(writer, project, kept, text)
-    near = text[max(0, wish.at - _NEAR) : (wish.at if wish.end is None else wish.end) + _NEAR]
+    start = index_of(text, at)
+    near = text[max(0, start - _NEAR) : (start if wish.end is None else wish.end) + _NEAR]
     refuse([view.idea, view.plot, view.theme, view.memory, view.note, wish.instruction, wish.value, near])
     own = {**writer.settings(), **project["settings"]}
     if own.get("related"):
-        view = replace(view, related=_related(writer, project, scene, text[: wish.at]))
+        view = replace(view, related=_related(writer, project, scene, text[:start]))
     origin = body.get("from")
     return Ask(
         scene=scene,
