@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from statistics import median
 
@@ -63,10 +63,9 @@ def save_text(text: str, folder: Path) -> int:
     return len(stories)
 
 
-def save_files(files: Mapping[str, bytes] | Sequence[tuple[str, bytes]], folder: Path) -> int:
+def save_files(files: Sequence[tuple[str, bytes]], folder: Path) -> int:
     """Save uploaded files under the last parts of their names, none over another; returns how many."""
-    pairs = list(files.items()) if isinstance(files, Mapping) else list(files)
-    for name, data in pairs:
+    for name, data in files:
         parts = [_UNSAFE.sub("-", part).strip(". ") for part in PurePosixPath(name.replace("\\", "/")).parts[-3:]]
         path = folder.joinpath(*[part[-120:] for part in parts if part] or ["story.txt"])
         number = 1
@@ -74,7 +73,7 @@ def save_files(files: Mapping[str, bytes] | Sequence[tuple[str, bytes]], folder:
             number += 1
             path = path.with_name(f"{path.stem}-{number}{path.suffix}")
         write_atomic(path, data)
-    return len(pairs)
+    return len(files)
 
 
 def _stories(pieces: Sequence[str]) -> list[str]:

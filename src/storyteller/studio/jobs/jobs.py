@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shutil
@@ -143,6 +144,8 @@ class Jobs:
             raise StudioError("it is running; stop it first.")
         self._queue.remove(job)
         shutil.rmtree(own.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            _training_of(own).run.rmdir()  # of a run that never began only the name was kept
 
     def _reserve(self, name: str) -> Path:
         """A new empty folder for a run, named after it."""
@@ -161,7 +164,8 @@ class Jobs:
     def _view(self, job: Job, *, whole: bool = True) -> dict[str, Any]:
         training = _training_of(job)
         pace = training.pace()
-        eta = pace.pop("eta_seconds") if job.state == "running" else (pace.pop("eta_seconds"), None)[1]
+        if job.state != "running":
+            pace["eta_seconds"] = None
         shown = {
             "id": job.id,
             "kind": job.kind,
@@ -169,7 +173,6 @@ class Jobs:
             "state": job.state,
             "stage": job.stage,
             "progress": job.progress,
-            "eta_seconds": eta,
             "message": job.message,
             "next": job.next,
             "created": job.created,
