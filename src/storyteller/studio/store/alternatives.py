@@ -62,6 +62,7 @@ class Alternatives(Manuscripts):
 
 def _place(session: Session, scene: str, state: State, at: int) -> _Place:
     """The run of spans of one generation around an offset, or the text that a generation took the place of."""
+    before = state.cut(at, 0)[0]
     place, runs = 0, list[tuple[int, int, Span]]()
     for span in state.spans:
         if runs and runs[-1][2].generation == span.generation:
@@ -74,20 +75,19 @@ def _place(session: Session, scene: str, state: State, at: int) -> _Place:
     for start, end, span in near:
         if span.generation is not None and (row := session.get(GenerationRow, span.generation)) is not None:
             return _Place(start, end, row.family, (row.id, span.candidate or 0))
-    return _first_words(session, scene, state, at)
+    return _first_words(session, scene, state, before) or _Place(at, at)
 
 
-def _first_words(session: Session, scene: str, state: State, at: int) -> _Place:
-    """A passage to which the writer's own first words came back."""
+def _first_words(session: Session, scene: str, state: State, before: str) -> _Place | None:
+    """The passage at the end of `before` to which the writer's own first words came back."""
     asked = select(GenerationRow.family, GenerationRow.original)
     asked = asked.where(GenerationRow.scene_id == scene, GenerationRow.original != "").order_by(GenerationRow.id.desc())
     for family, original in session.execute(asked):
-        before, _, _ = state.cut(at, 0)
         found = state.text.find(original, max(len(before) - len(original), 0))
         if 0 <= found <= len(before):
             start = units(state.text[:found])
             return _Place(start, start + units(original), family)
-    return _Place(at, at)
+    return None
 
 
 def _texts(session: Session, place: _Place) -> list[Alternative]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import ColumnElement, LargeBinary, Table, and_, delete, exists, func, insert, select, text, true
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
 import storyteller
@@ -124,7 +125,16 @@ class _Source:
         return {old: new_id() for old in sorted(self._ids)}
 
     def load(self, session: Session, renamed: dict[str, str], owner: str | None) -> None:
-        """Insert the rows, and check that every scene can be read."""
+        """Insert the rows, and check that they belong together and that every scene can be read."""
+        try:
+            self._insert(session, renamed, owner)
+        except (IntegrityError, DataError, StatementError) as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError | DataError):
+                raise
+            raise self._bad(f"its rows do not belong together ({error.orig})") from error
+        _check_sound(session, self.path.name)
+
+    def _insert(self, session: Session, renamed: dict[str, str], owner: str | None) -> None:
         waiting: list[dict[str, Any]] = []
         last = None
         with zipfile.ZipFile(self.path) as archive, archive.open("rows.jsonl") as file:
@@ -138,7 +148,6 @@ class _Source:
                 waiting.append(_from_json(_TABLES[name], row, owner))
         if last and waiting:
             session.execute(insert(_TABLES[last]), waiting)
-        _check_sound(session, self.path.name)
 
     def _manifest(self, archive: zipfile.ZipFile) -> dict[str, Any]:
         with archive.open("manifest.json") as file:

@@ -46,7 +46,8 @@ class Database:
                 "this is no address of a database. Give sqlite:///FILE or postgresql://USER@HOST/NAME."
             ) from None
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self.path = Path(self.url.database).absolute() if self.sqlite and self.url.database else None
+        named = self.url.database if self.sqlite else None
+        self.path = Path(named).absolute() if named and named != ":memory:" else None
         if self.sqlite and self.path is None:
             raise StudioError("a database in memory would lose what is written. Give sqlite:///FILE.")
         self.engine = self._engine()

@@ -32,7 +32,7 @@ __all__ = ["Change", "Manuscripts", "head_of", "provenance"]
 
 _KINDS = {"person": "type", "prompt": "type", "model": "generate", "import": "import"}
 _GIVEN_KINDS = frozenset({"type", "generate", "rewrite", "alternative", "import"})
-_GROWING = frozenset({"type", "generate", "rewrite"})
+_GROWING = frozenset({("person", "type"), ("model", "generate"), ("model", "rewrite")})
 _TYPING_SECONDS = 30
 _TYPING_UNITS = 4096  # a longer node would be written again and again
 _STREAMED_UNITS = 65536
@@ -55,13 +55,18 @@ class Change:
     redo_to: str | None = None
     redo_rest: str | None = None
 
+    @property
+    def growing(self) -> bool:
+        """Whether it is typed or streamed."""
+        return (self.author, self.kind) in _GROWING
+
     def grows(self, other: Change) -> bool:
         """Whether the other one may become part of this."""
         mine = self.kind, self.author, self.generation, self.candidate
         most = _STREAMED_UNITS if self.author == "model" else _TYPING_UNITS
         size = len(self.splice.inserted) + len(self.splice.removed) + len(other.splice.inserted)
         same = mine == (other.kind, other.author, other.generation, other.candidate)
-        return self.kind in _GROWING and same and size + len(other.splice.removed) <= most
+        return self.growing and same and size + len(other.splice.removed) <= most
 
 
 class Manuscripts(Room):
@@ -215,7 +220,7 @@ class Manuscripts(Room):
         ids = [new_id() for _ in changes]
         depths = [head.depth + number + (not grows) for number in range(len(changes))]
         last = changes[-1]
-        opens = last.kind in _GROWING and depths[-1] % KEYFRAME != 0
+        opens = last.growing and depths[-1] % KEYFRAME != 0
         moment = now()
         frames = [
             KeyframeRow(node_id=node, state=packed(change.state))

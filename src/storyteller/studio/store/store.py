@@ -45,7 +45,11 @@ class Store:
         self.database = Database(url)
         folder = self.database.path.parent if self.database.path else studio_home()
         self._shared = Shared(self.database, KeyFile(folder / "keys.json"), folder)
-        migrate(self.database)
+        try:
+            migrate(self.database)
+        except BaseException:
+            self.close()
+            raise
 
     def writer(self, owner: str = "") -> Writer:
         """The things of one writer: a user's id, or "" where there are no accounts."""
