@@ -9,6 +9,7 @@ import errno
 import json
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -139,6 +140,8 @@ def _serve(
         # What a proxy says about its client is believed from nobody.
         proxy_headers=False,
     )
+    # While a model writes, its thread wants the interpreter all the time; at 5 ms a hand-over, requests would queue.
+    sys.setswitchinterval(0.001)
     # When it has shut down, the server raises the signal that ended it once more; a kill shall end as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
