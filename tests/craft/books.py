@@ -81,7 +81,9 @@ CHINESE_SCRIPT = Book(
 )
 BOOKS = [ENGLISH, CHINESE, ENGLISH_SCRIPT, CHINESE_SCRIPT]
 
-_LETTERS = st.sampled_from(list("abcXYZ019 .,!?-'\"“”‘’—<>&#=@~`_|\\/:;()[]{}$%^+é雨夜茶馆他说，。！？：“”《》…—·中") + ["😀"])
+_LETTERS = st.sampled_from(
+    [*list("abcXYZ019 .,!?-'\"“”‘’—<>&#=@~`_|\\/:;()[]{}$%^+é雨夜茶馆他说，。！？：“”《》…—·中"), "😀"]
+)
 _WORDS = st.text(_LETTERS, min_size=1, max_size=25).map(lambda text: " ".join(text.split()))
 
 
@@ -97,7 +99,9 @@ EMPHASIS = st.builds(
     st.sampled_from(["*", "**", "***"]),
     st.sampled_from(["again.", "。"]),
 )
-TITLE = st.text(st.sampled_from(list("abcXYZ 雨夜茶馆&<>'\"!?-，")), max_size=12).map(lambda text: " ".join(text.split()))
+TITLE = st.text(st.sampled_from(list("abcXYZ 雨夜茶馆&<>'\"!?-，")), max_size=12).map(
+    lambda text: " ".join(text.split())
+)
 _NAMED = TITLE.filter(lambda title: bool(title) and not is_break(title) and not is_chapter_title(title))
 TEXT = st.lists(st.one_of(LINE, EMPHASIS), min_size=1, max_size=4).map("\n".join)
 
@@ -108,12 +112,15 @@ def books(draw: st.DrawFn) -> Book:
     titled = draw(st.booleans())
     chapters = []
     for number in range(draw(st.integers(1, 3))):
-        scenes = [
-            Part("scene", draw(_NAMED) if titled else "", draw(TEXT)) for _ in range(draw(st.integers(1, 3)))
-        ]
+        scenes = [Part("scene", draw(_NAMED) if titled else "", draw(TEXT)) for _ in range(draw(st.integers(1, 3)))]
         chapters.append(Part("chapter", f"{draw(_NAMED)} {number}", parts=scenes))
     title = draw(_NAMED)
-    return Book(f"Book {title}", draw(st.sampled_from(["", "Ann Writer", "李明"])), draw(st.sampled_from(["en", "zh"])), parts=chapters)
+    return Book(
+        f"Book {title}",
+        draw(st.sampled_from(["", "Ann Writer", "李明"])),
+        draw(st.sampled_from(["en", "zh"])),
+        parts=chapters,
+    )
 
 
 def manuscript(book: Book) -> list[tuple[str, str, str]]:

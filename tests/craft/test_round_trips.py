@@ -8,14 +8,14 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.craft.books import BOOKS, CHINESE, CHINESE_SCRIPT, ENGLISH, ENGLISH_SCRIPT, books, manuscript
+from tests.craft.test_screenplay import oracles, ours
 
 from storyteller.craft.book import Alternative, Book, Entry, Part
 from storyteller.craft.formats import KINDS, read_book, write_book
 from storyteller.craft.formats.emphasis import Run, marked, plain, runs_of
 from storyteller.craft.formats.fountain import Element, Script, parse_script, write_elements, write_script
 from storyteller.craft.formats.screenplays import parse_fdx
-from tests.craft.books import BOOKS, CHINESE, ENGLISH, ENGLISH_SCRIPT, CHINESE_SCRIPT, books, manuscript
-from tests.craft.test_screenplay import oracles, ours
 
 SUITE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -37,7 +37,12 @@ def test_a_manuscript_survives(book: Book, kind: str) -> None:
 @given(books())
 def test_any_manuscript_survives_markdown(book: Book) -> None:
     read = again(book, "md")
-    assert (manuscript(read), read.title, read.author, read.language) == (manuscript(book), book.title, book.author, book.language)
+    assert (manuscript(read), read.title, read.author, read.language) == (
+        manuscript(book),
+        book.title,
+        book.author,
+        book.language,
+    )
 
 
 @SUITE
@@ -76,10 +81,11 @@ def test_the_same_book_gives_the_same_bytes_and_no_file_loses_its_words(book: Bo
     if kind == "lorebook":
         assert [entry.name for entry in again(book, kind).entries] == [entry.name for entry in book.entries]
         return
-    if kind == "twee":
-        text = data.decode()
-    else:
-        text = "\n".join(part.title + "\n" + part.text for part in again(book, kind).walk())
+    text = (
+        data.decode()
+        if kind == "twee"
+        else "\n".join(part.title + "\n" + part.text for part in again(book, kind).walk())
+    )
     scenes = book.scenes()[:1] if kind.startswith("card") else book.scenes()
     for scene in scenes:
         for line in scene.text.split("\n"):
@@ -114,12 +120,20 @@ def test_marks_around_nothing_are_text(line: str) -> None:
 # ---- screenplays -------------------------------------------------------------------------------------------------------
 
 SAID = st.text(st.sampled_from(list("abcXYZ .,!?*_#=>@~()[]/:雨夜他说，。！？（）\n")), min_size=1, max_size=20)
-NAME = st.sampled_from(["MARY", "MARY (V.O.)", "Mary", "小明", "小红（画外音）", "O'NEIL", "ÉLODIE", "R2-D2", "INT. X", "TO:"])
-PLACE = st.sampled_from(["INT. HOUSE - DAY", "ext. sea", "内景 茶馆 - 夜", "外景。码头", "FLASHBACK", "茶馆 夜", "(later)", "1. 茶馆"])
+NAME = st.sampled_from(
+    ["MARY", "MARY (V.O.)", "Mary", "小明", "小红（画外音）", "O'NEIL", "ÉLODIE", "R2-D2", "INT. X", "TO:"]
+)
+PLACE = st.sampled_from(
+    ["INT. HOUSE - DAY", "ext. sea", "内景 茶馆 - 夜", "外景。码头", "FLASHBACK", "茶馆 夜", "(later)", "1. 茶馆"]
+)
 ELEMENT = st.one_of(
     st.builds(Element, st.just("heading"), PLACE, number=st.sampled_from(["", "1", "12A"])),
     st.builds(Element, st.just("character"), NAME, dual=st.booleans()),
-    st.builds(Element, st.sampled_from(["action", "dialogue", "dialogue", "parenthetical", "lyrics", "note", "boneyard"]), SAID),
+    st.builds(
+        Element,
+        st.sampled_from(["action", "dialogue", "dialogue", "parenthetical", "lyrics", "note", "boneyard"]),
+        SAID,
+    ),
     st.builds(Element, st.sampled_from(["synopsis", "transition", "centered"]), SAID),
     st.builds(Element, st.just("section"), SAID, level=st.integers(1, 3)),
     st.just(Element("page_break")),
@@ -175,13 +189,19 @@ def test_final_draft_is_read_by_others(book: Book) -> None:
 
 def test_fountain_keeps_the_source_of_each_scene() -> None:
     source = (
-        "Title: The _Lamp_\nCredit: by\nAuthor: Ann\nContact:\n    A house\n    A street\n\nFADE IN:\n\n# Act One\n\n= They meet.\n\n"
-        "INT. HOUSE - DAY\n\nSome   spaces.\n/* cut\nall this */\n\n## Middle\n\nEXT. SEA - NIGHT\n\n[[note\nover lines]]\n\nBOAT\n"
+        "Title: The _Lamp_\nCredit: by\nAuthor: Ann\nContact:\n    A house\n    A street\n\n"
+        "FADE IN:\n\n# Act One\n\n= They meet.\n\n"
+        "INT. HOUSE - DAY\n\nSome   spaces.\n/* cut\nall this */\n\n## Middle\n\n"
+        "EXT. SEA - NIGHT\n\n[[note\nover lines]]\n\nBOAT\n"
     )
     book = read_book("x.fountain", source.encode())
     assert [(part.kind, part.title) for part in book.walk()] == [
-        ("chapter", ""), ("scene", ""), ("chapter", "Act One"), ("scene", "INT. HOUSE - DAY"), ("scene", "EXT. SEA - NIGHT"),
-    ]  # fmt: skip
+        ("chapter", ""),
+        ("scene", ""),
+        ("chapter", "Act One"),
+        ("scene", "INT. HOUSE - DAY"),
+        ("scene", "EXT. SEA - NIGHT"),
+    ]
     assert (book.title, book.author) == ("The Lamp", "Ann")
     assert book.scenes()[1].text.startswith("= They meet.\n\nINT. HOUSE - DAY\n\nSome   spaces.\n/* cut\nall this */")
     written = write_book(book, "fountain").decode()
@@ -199,7 +219,12 @@ JSON_VALUE = st.recursive(
 )
 WORDS = st.text(st.sampled_from(list("abc {}雨夜。\n")), max_size=20).map(str.strip)
 CARD = st.fixed_dictionaries(
-    {"name": st.sampled_from(["Ann", "小明"]), "description": WORDS, "first_mes": WORDS, "alternate_greetings": st.lists(WORDS, max_size=2)},
+    {
+        "name": st.sampled_from(["Ann", "小明"]),
+        "description": WORDS,
+        "first_mes": WORDS,
+        "alternate_greetings": st.lists(WORDS, max_size=2),
+    },
     optional={
         "personality": WORDS,
         "scenario": WORDS,
@@ -217,7 +242,9 @@ CARD = st.fixed_dictionaries(
 
 @settings(max_examples=100, deadline=None)
 @given(CARD, st.sampled_from([2, 3]), st.booleans())
-def test_a_card_that_nobody_changed_is_written_back_as_it_was(data: dict[str, object], version: int, picture: bool) -> None:
+def test_a_card_that_nobody_changed_is_written_back_as_it_was(
+    data: dict[str, object], version: int, picture: bool
+) -> None:
     card = {"spec": f"chara_card_v{version}", "spec_version": f"{version}.0", "data": data, "extra": 1}
     book = read_book("x.json", json.dumps(card).encode())
     if picture:
@@ -233,7 +260,12 @@ def test_a_card_that_nobody_changed_is_written_back_as_it_was(data: dict[str, ob
 
 
 def test_a_changed_card_says_what_the_writer_said() -> None:
-    data = {"name": "Ann", "description": "{{char}} is kind.", "first_mes": "Hello.\n\nI am {{char}}.", "alternate_greetings": ["Hi {{user}}."]}
+    data = {
+        "name": "Ann",
+        "description": "{{char}} is kind.",
+        "first_mes": "Hello.\n\nI am {{char}}.",
+        "alternate_greetings": ["Hi {{user}}."],
+    }
     book = read_book("x.json", json.dumps({"spec": "chara_card_v2", "spec_version": "2.0", "data": data}).encode())
     assert book.scenes()[0].text == "Hello.\nI am Ann."
     assert book.alternatives == [Alternative(0, 0, 16, "Hi {{user}}.", {"greeting": 0})]
@@ -266,9 +298,22 @@ def test_any_lorebook_survives(entries: list[Entry]) -> None:
 
 
 def test_a_lorebook_keeps_its_decorators_and_what_it_says_beside() -> None:
-    entry = {"keys": ["war", "battle"], "content": "@@depth 4\n@@@role system\nIt was long.", "extensions": {"a": {"b": 1}}, "enabled": True,
-             "insertion_order": 7, "use_regex": False, "constant": False, "name": "The War", "priority": 3, "id": 9,
-             "secondary_keys": ["peace"], "selective": True, "position": "after_char", "case_sensitive": True}  # fmt: skip
+    entry = {
+        "keys": ["war", "battle"],
+        "content": "@@depth 4\n@@@role system\nIt was long.",
+        "extensions": {"a": {"b": 1}},
+        "enabled": True,
+        "insertion_order": 7,
+        "use_regex": False,
+        "constant": False,
+        "name": "The War",
+        "priority": 3,
+        "id": 9,
+        "secondary_keys": ["peace"],
+        "selective": True,
+        "position": "after_char",
+        "case_sensitive": True,
+    }
     value = {"spec": "lorebook_v3", "data": {"name": "W", "scan_depth": 5, "extensions": {"z": 1}, "entries": [entry]}}
     book = read_book("x.json", json.dumps(value).encode())
     found = book.entries[0]

@@ -104,7 +104,9 @@ def oracles(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 
     first: list[tuple[str, str]] = []
     for item in fountain.parse(io.StringIO(text)):
-        speeches = [item.left, item.right] if isinstance(item, DualDialog) else [item] if isinstance(item, Dialog) else []
+        speeches = (
+            [item.left, item.right] if isinstance(item, DualDialog) else [item] if isinstance(item, Dialog) else []
+        )
         first += [("character", str(speech.character)) for speech in speeches]
         if isinstance(item, Slug | Transition):
             first.append(("heading" if isinstance(item, Slug) else "transition", str(item.line)))
@@ -147,12 +149,65 @@ def test_words_that_only_look_like_names_are_not_cues() -> None:
 
 
 LINES = [
-    "INT. HOUSE - DAY", "ext. harbour", "内景 茶馆 夜", "外景。码头。日", ".内景", "Scene 3", "第二场", "MARY", "MARY (V.O.) ^", "Mary",
-    "Mary: Hello.", "小明", "小明：好。", "小红（笑）：好。", "@小明", "(beat)", "（低声）", "CUT TO:", "> 切至:", "切至：", "FADE IN:", "Title: X",
-    "# Act", "= synopsis", "[[note", "note]]", "/* cut", "cut */", "===", "> THE END <", "~la", "!", "@", "#", ".", "*", "**", "```", "- ",
-    "**MARY**", "It rains.", "下雨了。", "他说：“走吧。”", "", "", "", "  ", "1. 茶馆 日 内", "...", "TO:", "A TO:", "I/E CAR", "^", "[x]", "{}",
-]  # fmt: skip
-LINE = st.one_of(st.sampled_from(LINES), st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12))
+    "INT. HOUSE - DAY",
+    "ext. harbour",
+    "内景 茶馆 夜",
+    "外景。码头。日",
+    ".内景",
+    "Scene 3",
+    "第二场",
+    "MARY",
+    "MARY (V.O.) ^",
+    "Mary",
+    "Mary: Hello.",
+    "小明",
+    "小明：好。",
+    "小红（笑）：好。",
+    "@小明",
+    "(beat)",
+    "（低声）",
+    "CUT TO:",
+    "> 切至:",
+    "切至：",
+    "FADE IN:",
+    "Title: X",
+    "# Act",
+    "= synopsis",
+    "[[note",
+    "note]]",
+    "/* cut",
+    "cut */",
+    "===",
+    "> THE END <",
+    "~la",
+    "!",
+    "@",
+    "#",
+    ".",
+    "*",
+    "**",
+    "```",
+    "- ",
+    "**MARY**",
+    "It rains.",
+    "下雨了。",
+    "他说：“走吧。”",
+    "",
+    "",
+    "",
+    "  ",
+    "1. 茶馆 日 内",
+    "...",
+    "TO:",
+    "A TO:",
+    "I/E CAR",
+    "^",
+    "[x]",
+    "{}",
+]
+LINE = st.one_of(
+    st.sampled_from(LINES), st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12)
+)
 TEXT = st.lists(LINE, max_size=14).map("\n".join)
 
 

@@ -152,10 +152,21 @@ def test_what_a_run_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama: Path, 
     run = finetune(recipe, tmp_path / "run")
     files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     assert files >= {
-        "recipe.yaml", "asked.yaml", "estimate.json", "environment.json", "data.json", "metrics.jsonl", "events.log", "last.json",
-        "samples/step-000000.md", "samples/step-000006.md", "loss.svg", "final/README.md", "final/tokenizer.json",
+        "recipe.yaml",
+        "asked.yaml",
+        "estimate.json",
+        "environment.json",
+        "data.json",
+        "metrics.jsonl",
+        "events.log",
+        "last.json",
+        "samples/step-000000.md",
+        "samples/step-000006.md",
+        "loss.svg",
+        "final/README.md",
+        "final/tokenizer.json",
         "final/storyteller_template.json",
-    }  # fmt: skip
+    }
     assert {Path(name).suffix for name in files} <= {".yaml", ".json", ".jsonl", ".log", ".md", ".svg", ".safetensors"}
     assert run.recipe().train.steps == 6
     assert "## 一只海豹" in (run.folder / "samples/step-000006.md").read_text("utf-8")

@@ -64,10 +64,7 @@ def disclosure(spans: Iterable[Sequence[Any]], language: Language) -> str:
         return "尚无文字。" if chinese else "There is no text yet."
     names = ("、" if chinese else ", ").join(found.models)
     models = (f"（{names}）" if chinese else f" ({names})") if names else ""
-    parts = [
-        _SAID[language][source].format(percent, models)
-        for source, percent in _percents(found.sources).items()
-    ]
+    parts = [_SAID[language][source].format(percent, models) for source, percent in _percents(found.sources).items()]
     listed = ("，" if chinese else ", ").join(parts)
     if chinese:
         return f"作者说明：全文{found.characters}个字符中，{listed}。"

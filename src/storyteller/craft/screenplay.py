@@ -1,8 +1,8 @@
 """The form of a screenplay: what a model wrote freely, put into Fountain that every program reads.
 
-Models know what a screenplay looks like, not how it is written down: `**INT. KITCHEN**`, `Scene 2: the harbour`, `Mary: Hello.`,
-小明：你来了, a cue with an empty line after it. `as_fountain` mends these, keeps every word that is said, and sees to it that
-there is a scene heading; what it does not understand is action.
+Models know what a screenplay looks like, not how it is written down: `**INT. KITCHEN**`, `Scene 2: the harbour`,
+`Mary: Hello.`, 小明：你来了, a cue with an empty line after it. `as_fountain` mends these, keeps every word that is
+said, and sees to it that there is a scene heading; what it does not understand is action.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ __all__ = ["as_fountain", "plain_heading"]
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.M)
 _WRAPPED = re.compile(r"^(?:[#>\-*+]{1,6}[ \t]+)?(\*{1,3}|_{1,2}|【|\[)([^*_\n]+?)(?:\1|】|\])([:：]?)$")
 _WORDED_HEADING = re.compile(
-    r"(?:\W*(?:scene|场景|第?[\d〇零一二三四五六七八九十百]+场|场次|景)\s*[\d〇零一二三四五六七八九十百]*(?![^\W\d_])\s*[:：.、,，\-—–]?\s*)(\S.*)?", re.I
+    r"(?:\W*(?:scene|场景|第?[\d〇零一二三四五六七八九十百]+场|场次|景)\s*[\d〇零一二三四五六七八九十百]*(?![^\W\d_])\s*[:：.、,，\-—–]?\s*)(\S.*)?",
+    re.I,
 )
 _INTERIOR = re.compile(r"(interior|exterior|内景|外景|內景|int|ext)(?:[\s.:：。·,，—–-]+|$)", re.I)
 _TIMES = "清晨|早晨|上午|中午|下午|午后|黄昏|傍晚|夜晚|深夜|凌晨|白天|日|夜|晨|昏"
@@ -28,7 +29,8 @@ _CHINESE_SLUG = re.compile(
     rf"(?:\d+[、.．\s]*)?(?P<place>[^，。！？：:\n]{{1,20}}?)[\s·,，、—–-]+(?P<time>{_TIMES})[\s·,，、/]*(?P<side>内外|[内外內])景?"
 )
 _SPEECH = re.compile(
-    r"(?P<name>[A-Z][\w.’'-]*(?: [A-Z#\d][\w.’'-]*){0,2}|[\u3400-\u9fff·]{1,8})\s*(?:[(（](?P<how>[^()（）]{1,60})[)）])?\s*[:：]\s*(?P<said>\S.*)"
+    r"(?P<name>[A-Z][\w.’'-]*(?: [A-Z#\d][\w.’'-]*){0,2}|[\u3400-\u9fff·]{1,8})"
+    r"\s*(?:[(（](?P<how>[^()（）]{1,60})[)）])?\s*[:：]\s*(?P<said>\S.*)"
 )
 _HAN_CUE = re.compile(r"[\u3400-\u9fff·]{1,8}(?:\s*[(（][^()（）\n]{1,40}[)）])?")
 _NAME = re.compile(r"(?:[A-Z][\w.’'-]*)(?: [A-Z][\w.’'-]*){0,2}(?:\s*\([^()\n]{1,40}\))?")
@@ -38,7 +40,43 @@ _TRANSITION = re.compile(
     re.I,
 )
 _NOT_NAMES = frozenset(
-    ["note", "time", "place", "location", "setting", "scene", "title", "act", "part", "chapter", "characters", "cast", "interior", "exterior", "day", "night", "later", "the", "and", "but", "then", "synopsis", "logline", "时间", "地点", "人物", "场景", "备注", "标题", "注", "提示", "旁注", "剧情", "简介", "主题"]
+    [
+        "note",
+        "time",
+        "place",
+        "location",
+        "setting",
+        "scene",
+        "title",
+        "act",
+        "part",
+        "chapter",
+        "characters",
+        "cast",
+        "interior",
+        "exterior",
+        "day",
+        "night",
+        "later",
+        "the",
+        "and",
+        "but",
+        "then",
+        "synopsis",
+        "logline",
+        "时间",
+        "地点",
+        "人物",
+        "场景",
+        "备注",
+        "标题",
+        "注",
+        "提示",
+        "旁注",
+        "剧情",
+        "简介",
+        "主题",
+    ]
 )
 
 

@@ -1,7 +1,8 @@
 """Constraints: what a text in the making may not say next, and where it is over, beyond what a request asks for.
 
 A small model breaks every form that it is merely asked to keep. What it must keep is therefore not asked but drawn:
-ids that would break it are never drawn. `Line` holds one line, `Cast` the people who are known, `Fresh` forbids repeats; `Together` joins them.
+ids that would break it are never drawn. `Line` holds one line, `Cast` the people who are known, `Fresh` forbids repeats;
+`Together` joins them.
 """
 
 from __future__ import annotations

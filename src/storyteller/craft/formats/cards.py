@@ -32,8 +32,15 @@ _NOTES = {  # fields of a card that become notes: their titles in English and Ch
 }
 _OLD = {"char_name": "name", "char_persona": "description", "world_scenario": "scenario", "char_greeting": "first_mes"}
 _OLD |= {"example_dialogue": "mes_example"}
-_V3_ONLY = ("assets", "nickname", "creator_notes_multilingual", "source", "group_only_greetings", "creation_date")
-_V3_ONLY += ("modification_date",)
+_V3_ONLY = (
+    "assets",
+    "nickname",
+    "creator_notes_multilingual",
+    "source",
+    "group_only_greetings",
+    "creation_date",
+    "modification_date",
+)
 
 
 def read_card(name: str, value: dict[str, Any]) -> Book:

@@ -69,9 +69,7 @@ def plain(line: str) -> str:
     return "".join(run.text for run in runs_of(line)) if "*" in line or "\\" in line else line
 
 
-def _switched(
-    mark: str, before: str, after: str, blocked: set[str], closable: set[str], underline: bool
-) -> list[str]:
+def _switched(mark: str, before: str, after: str, blocked: set[str], closable: set[str], underline: bool) -> list[str]:
     """The styles that a mark switches here: those that it closes, then those that it opens; all of the mark or nothing."""
     closes, opens = bool(before.strip()), bool(after.strip())
     if mark == "_":

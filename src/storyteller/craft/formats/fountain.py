@@ -49,8 +49,20 @@ _TITLE_KEYS = frozenset(
         "contact",
         "copyright",
         "revision",
+        "language",
+        "lang",
+        "标题",
+        "片名",
+        "剧名",
+        "作者",
+        "编剧",
+        "署名",
+        "原著",
+        "日期",
+        "联系",
+        "版权",
+        "语言",
     ]
-    + ["language", "lang", "标题", "片名", "剧名", "作者", "编剧", "署名", "原著", "日期", "联系", "版权", "语言"]
 )
 _TITLE_LINE = re.compile(r"([^\s:：][^:：\n]{0,30}?)\s*[:：][ \t]*(.*)")
 _GUARD = "\u2060"  # invisible; before a line of speech that some parsers would take for a heading or a transition
@@ -172,8 +184,8 @@ def _written(element: Element) -> list[str]:
             return [f"= {flat}"]
         case "lyrics":
             verses = [f"~{line}" for line in _solid(text)]
-            shouted = len(verses) > 1 and any(line.isupper() for line in verses)  # some parsers hear a cue in "~LA LA"
-            return "\n\n".join(verses).split("\n") if shouted else verses
+            apart = len(verses) > 1 and any(map(_is_shouted, verses))  # some parsers hear a cue in "~LA LA"
+            return "\n\n".join(verses).split("\n") if apart else verses
         case "transition":
             return [flat if _PLAIN_TRANSITION.fullmatch(flat) else f"> {flat.rstrip('< ')}"]
         case "centered":
@@ -215,13 +227,17 @@ def _action(text: str) -> list[str]:
     for number, line in enumerate(lines):
         followed = number + 1 < len(lines) and not _is_special(lines[number + 1])
         first = not out or out[-1] == ""
-        shouted = line.partition("(")[0].isupper() and (followed or line.endswith("TO:"))  # elsewhere that is a cue or a transition
+        shouted = _is_shouted(line) and (followed or line.endswith("TO:"))  # elsewhere that is a cue or a transition
         begins = first and (shouted or _title_like(line))
         if begins or _is_special(line):
             out += ["", f"!{line}"] if out else [f"!{line}"]
         else:
             out.append(line)
     return out
+
+
+def _is_shouted(line: str) -> bool:
+    return line.isupper() or line.partition("(")[0].isupper()
 
 
 def _solid(text: str) -> list[str]:
@@ -342,7 +358,9 @@ def _is_transition(line: str) -> bool:
 
 def _is_cue(line: str) -> bool:
     name = re.sub(r"\([^()]*\)|\^$", "", line).strip()
-    return name.isupper() and name[0].isalnum() and not _HAN.search(name) and not name.endswith(":") and len(line) <= 120
+    return (
+        name.isupper() and name[0].isalnum() and not _HAN.search(name) and not name.endswith(":") and len(line) <= 120
+    )
 
 
 def _cue(bare: str, begins: bool) -> Element | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,7 +79,7 @@ def _document_texts(document: Any) -> list[str]:
     except (ValueError, binascii.Error):
         return []
     strings = list(_strings(data))
-    named = [text for key, text in zip(strings, strings[1:], strict=False) if key == "text"]
+    named = [text for key, text in itertools.pairwise(strings) if key == "text"]
     found = named or [text for text in strings if len(text) >= 60 or (len(text) >= 15 and not text.isascii())]
     return [tidy(text) for text in dict.fromkeys(found) if text.strip()]
 

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from importlib.resources import files
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from storyteller.craft.book import Book
@@ -20,11 +19,26 @@ __all__ = ["write_pdf"]
 
 _SERIF = ("Libertinus Serif",)  # Typst brings it along, with Latin, Greek and Cyrillic
 _MONO = ("Courier Prime", "Courier New", "Liberation Mono", "DejaVu Sans Mono")
-_CHINESE = (
-    ["Noto Serif CJK SC", "Noto Serif SC", "Source Han Serif SC", "Songti SC", "STSong", "SimSun", "NSimSun"]
-    + ["Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei"]
-    + ["WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "AR PL UMing CN", "Droid Sans Fallback", "LXGW WenKai"]
-)
+_CHINESE = [
+    "Noto Serif CJK SC",
+    "Noto Serif SC",
+    "Source Han Serif SC",
+    "Songti SC",
+    "STSong",
+    "SimSun",
+    "NSimSun",
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "SimHei",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "AR PL UMing CN",
+    "Droid Sans Fallback",
+    "LXGW WenKai",
+]
 _FONT_WHEEL = "pylopdf_fonts_zh_cn"  # Noto Serif SC and Noto Sans SC (SIL OFL 1.1) as a package of Python
 _COVERED = re.compile("[\u0000-\u052f\u1e00-\u1fff\u2000-\u206f\u20a0-\u20bf\u2100-\u214f]+")
 _EPOCH = 946_684_800  # 2000-01-01: the same book gives the same bytes
@@ -77,10 +91,10 @@ def _fonts(book: Book, families: list[str]) -> list[Any]:
     return [*({"name": family, "covers": "latin-in-cjk"} for family in western), *chinese]
 
 
-def _font_paths() -> list[Path | str | bytes]:
+def _font_paths() -> list[str]:
     """The folder of the font wheel, if it is installed; system fonts are found by Typst itself."""
     spec = find_spec(_FONT_WHEEL)
-    return [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+    return [str(place) for place in (spec.submodule_search_locations or [])] if spec else []
 
 
 def _check_fonts(text: str, fonts: Any, wanted: list[str]) -> None:

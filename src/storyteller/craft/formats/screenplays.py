@@ -157,8 +157,8 @@ def _part_elements(book: Book, part: Part, level: int) -> list[Element]:
     if book.form_of(part) == "screenplay":
         elements = parse_script(f"\n{part.text}").elements
         if is_heading(part.title) and not any(element.kind == "heading" for element in elements):
-            text, number = heading_of(part.title)
-            elements.insert(0, Element("heading", text, number=number))
+            text, scene_number = heading_of(part.title)
+            elements.insert(0, Element("heading", text, number=scene_number))
         return elements
     own = [Element("section", one_line(part.title), level=max(2, level))] if part.title.strip() else []
     return own + [Element("action", line) for line in text_lines(part.text)]
@@ -189,7 +189,8 @@ def _fdx_document(script: Script, book: Book) -> bytes:
             SubElement(node, "Text").text = tidy(line)
     SubElement(SubElement(root, "UserData"), "Storyteller", Language=book.language)
     indent(root, "  ")
-    return b'<?xml version="1.0" encoding="UTF-8" standalone="no" ?>\n' + tostring(root, "utf-8") + b"\n"
+    written: bytes = tostring(root, "utf-8")
+    return b'<?xml version="1.0" encoding="UTF-8" standalone="no" ?>\n' + written + b"\n"
 
 
 def _begins_dual(elements: list[Element], number: int) -> bool:

@@ -18,7 +18,8 @@ from storyteller.craft.formats.plain import language_of, one_line, text_lines, t
 __all__ = ["read_markdown", "read_plain", "write_markdown", "write_plain"]
 
 _CHAPTER_LINE = re.compile(
-    r"(?:(?:CHAPTER|Chapter|BOOK|Book|PART|Part|STAVE|Stave|ACT|Act) (?:[IVXLCDM]+|\d+|[A-Z][a-z]+(?:-[a-z]+)?|[A-Z]+(?:-[A-Z]+)?)"
+    r"(?:(?:CHAPTER|Chapter|BOOK|Book|PART|Part|STAVE|Stave|ACT|Act) "
+    r"(?:[IVXLCDM]+|\d+|[A-Z][a-z]+(?:-[a-z]+)?|[A-Z]+(?:-[A-Z]+)?)"
     r"(?:\s*[.:—–-].{0,70})?|(?:PROLOGUE|Prologue|EPILOGUE|Epilogue)(?:[.:—–-].{0,70})?"
     r"|第[\d〇零一二三四五六七八九十百千两]+[回章节卷部][^，。]{0,40}|序章|楔子|尾声)"
 )
