@@ -1,18 +1,23 @@
-# Two commands for a fresh machine with Python 3.11 or newer: `make story` tells one, `make test` proves the rest.
+# Two commands for a fresh machine with Python 3.11 or newer: `make studio` opens it, `make test` proves it.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROMPT ?= A lighthouse keeper finds a talking seal.
+PORT   ?= 8321
+OPTIONS ?=
 
-.PHONY: story test check fast page setup setup-dev model clean
+.PHONY: studio story test check fast page setup setup-dev model clean
+
+studio: setup model page  ## set everything up and open the studio in the browser
+	@$(BIN)/storyteller studio --port $(PORT) $(OPTIONS)
 
 story: setup model  ## set everything up and tell a story
 	@$(BIN)/storyteller write "$(PROMPT)"
 
-test: setup-dev model  ## set everything up and pass all tests, those that need the real model too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+test: setup-dev model page  ## set everything up and pass all tests, those that need the real model too
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 fast: setup-dev  ## the tests that need no real model
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
