@@ -10,7 +10,10 @@ from tests.adapters import tiny_adapter
 from typer.testing import CliRunner
 
 from storyteller.cli.ensemble import app
+from storyteller.corpus import prepare, read_split
 from storyteller.errors import ModelError
+
+STORIES = Path(__file__).parents[2] / "examples" / "stories"
 
 
 def run(*arguments: object) -> str:
@@ -66,14 +69,62 @@ def test_merge(adapters: list[Path], tmp_path: Path) -> None:
     assert report["weights"] == [0.5, 0.5]
 
 
-def test_draft_shows_some_of_what_all_members_wrote(
-    adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("llama_engine", "llama_batch"):  # see tests/generate/test_mixture.py
         monkeypatch.setattr(f"storyteller.generate.{module}.cores", lambda: 1)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_draft_shows_some_of_what_all_members_wrote(adapters: list[Path], tmp_path: Path) -> None:
     run("new", *adapters, "--out", tmp_path / "e")
     rows = json.loads(
         run("draft", "A seal.", "--model", tmp_path / "e", "--drafts", 4, "--show", 2, "--words", 5, "--json")
     )
     assert 1 <= len(rows) <= 2
     assert rows[0]["scores"].keys() == {"people", "keywords", "length", "repetition", "ending"}
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_relay_names_who_wrote_each_part(adapters: list[Path], tmp_path: Path) -> None:
+    run("new", *adapters, "--out", tmp_path / "e")
+    options = ("--model", tmp_path / "e", "--drafts", 2, "--keep", 1, "--words", 6)
+    told = json.loads(run("relay", "A seal.", *options, "--json"))
+    assert told["text"] == "".join(part["text"] for part in told["parts"])
+    assert {Path(part["member"]).name for part in told["parts"]} <= {"a", "b"}
+    with pytest.raises(ModelError, match="sentence or paragraph"):
+        run("relay", "A seal.", *options, "--unit", "chapter")
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("threshold", "asked"), [(-1e9, False), (1e9, True)])
+def test_a_cascade_asks_the_larger_model_when_the_critic_is_unhappy(
+    adapters: list[Path], monkeypatch: pytest.MonkeyPatch, threshold: float, asked: bool
+) -> None:
+    models = ("--small", adapters[0], "--large", adapters[1], "--words", 5, "--threshold", threshold)
+    with pytest.raises(ModelError, match="nothing can judge"):  # a new home has no base for the coherence scorer
+        run("cascade", "A seal.", *models)
+    monkeypatch.setattr(
+        "storyteller.evaluate.drafting._critic", lambda folder: lambda texts, request: [1.0] * len(texts)
+    )
+    monkeypatch.setattr("storyteller.generate.writing.doubt", lambda text, form: None)  # random weights write no story
+    told = json.loads(run("cascade", "A seal.", *models, "--critic", "refined", "--json"))
+    assert told["escalated"] is asked
+    assert told["score"] == 1.0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_ensemble_is_distilled_into_examples(
+    adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyteller.generate.writing.doubt", lambda text, form: None)
+    prepare([STORIES], tmp_path / "corpus")
+    run("new", *adapters, "--out", tmp_path / "e")
+    options = ("--data", tmp_path / "corpus", "--lang", "en", "--prompts", 3, "--drafts", 2, "--words", 20)
+    said = run("distil", tmp_path / "e", "--out", tmp_path / "told.jsonl", *options)
+    rows = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert f"{len(rows)} examples" in said
+    asked = [story.text for story in read_split(tmp_path / "corpus", "train")]
+    assert all(any(row["prompt"] in text for text in asked) for row in rows)
+    with pytest.raises(ModelError, match="there already"):
+        run("distil", tmp_path / "e", "--out", tmp_path / "told.jsonl", *options)

@@ -123,8 +123,45 @@ def test_a_batch_mixes_each_row_as_the_engine_does(ensemble: Path) -> None:
     engine.close()
 
 
-def test_a_mixture_in_torch_writes_many_stories_one_by_one(ensemble: Path) -> None:
-    assert open_batch(open_mixture(locate(ensemble), "torch"), 4).rows == 1
+@pytest.mark.parametrize("sure", [None, 0.9])
+def test_a_batch_in_torch_reads_each_row_with_every_member_that_has_a_say(
+    ensemble: Path, sure: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyteller.generate.torch_batch.CHUNK", 8)  # prompts of different lengths, read in parts
+    located = dataclasses.replace(locate(ensemble), ensemble=tiny_settings(ensemble, sure))
+    engine, batch = open_mixture(located, "torch"), open_batch(open_mixture(located, "torch"), 3, 64)
+    assert batch.rows == 3
+    turns = [
+        (engine.weights, {0: [5, 6, 7], 2: [9, 8, 7, 6, 5, 4, 3], 1: [40, 41]}),
+        ((0.0, 1.0, 0.0), {0: [5, 6, 7, 8], 2: [9, 8, 7]}),
+        ((0.4, 0.0, 0.6), {1: [40, 41, 42, 43], 0: [5, 6, 7, 8, 9]}),
+    ]
+    for weights, sequences in turns:
+        engine.weights = batch._mixer.weights = weights  # type: ignore[attr-defined]
+        for got, ids in zip(batch.feed_many(sequences), sequences.values(), strict=True):
+            np.testing.assert_allclose(got, engine.feed(ids), atol=2e-4)
+    batch.close()
+
+
+def test_a_member_that_drafts_alone_is_the_only_one_that_reads(ensemble: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = open_mixture(locate(ensemble), "torch")
+    batch = open_batch(engine, 2, 64)
+    engine.weights = (0.0, 1.0, 0.0)
+    batch.feed_many({0: [5, 6, 7], 1: [8, 9]})
+    model, seen = engine._groups[0]._model, []  # type: ignore[attr-defined]
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda **given: seen.append(len(given["input_ids"])) or forward(**given))
+    batch.feed_many({0: [5, 6, 7, 8], 1: [8, 9, 10]})
+    engine.weights = (0.5, 0.5, 0.0)
+    batch.feed_many({0: [5, 6, 7, 8, 9], 1: [8, 9, 10, 11]})
+    assert seen[0] == 2
+    assert seen[-1] == 4
+
+
+def tiny_settings(ensemble: Path, sure: float | None) -> Ensemble:
+    settings = locate(ensemble).ensemble
+    assert settings is not None
+    return settings.model_copy(update={"gate": Gate(sure=sure)})
 
 
 def test_weights_may_move_while_the_story_streams() -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from storyteller.errors import ModelError
-
-if TYPE_CHECKING:
-    from storyteller.ensemble.ranking import Scorer
 
 __all__ = ["app"]
 
@@ -24,6 +23,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Method = Annotated[str, typer.Option(help="linear, slerp, task-arithmetic, ties, dare or soup.")]
 Rank = Annotated[int | None, typer.Option(min=1, help="The merged adapter's rank; default: the largest of theirs.")]
 Density = Annotated[float, typer.Option(help="ties, dare: the share of entries that is kept.")]
+Prompt = Annotated[str, typer.Argument(help="What the story is about.")]
+Writers = Annotated[list[str], typer.Option(help="An ensemble, or several models; may be repeated.")]
+Words = Annotated[int | None, typer.Option(help="The wished length in words or 字.")]
+Form = Annotated[str, typer.Option(help="story, chapter, screenplay, play, dialogue, lesson or fable.")]
+Lang = Annotated[str | None, typer.Option(help="en or zh; default: the language of the prompt.")]
+Coherent = Annotated[bool, typer.Option(help="Rank by the coherence scorer, too (English); takes longer.")]
+Critic = Annotated[Path | None, typer.Option(help="A refinement's folder, to rank by its critic.")]
+Copies = Annotated[
+    Path | None, typer.Option(help="A prepared folder: drafts that copy from its train split rank lower.")
+]
 
 
 @app.command()
@@ -142,14 +151,17 @@ def search(
 
 @app.command()
 def draft(
-    prompt: Annotated[str, typer.Argument(help="What the story is about.")],
-    model: Annotated[list[str], typer.Option(help="An ensemble, or several models; may be repeated.")],
+    prompt: Prompt,
+    model: Writers,
     drafts: Annotated[int, typer.Option(min=1, help="Candidates to write.")] = 8,
     show: Annotated[int, typer.Option(min=1, help="Candidates to show.")] = 3,
-    words: Annotated[int | None, typer.Option(help="The wished length in words or 字.")] = None,
-    form: Annotated[str, typer.Option(help="story, chapter, screenplay, play, dialogue, lesson or fable.")] = "story",
-    lang: Annotated[str | None, typer.Option(help="en or zh; default: the language of the prompt.")] = None,
+    words: Words = None,
+    form: Form = "story",
+    lang: Lang = None,
     temperature: Annotated[float, typer.Option(help="Of the choice of the first; 0 takes the best.")] = 0.5,
+    coherence: Coherent = True,
+    critic: Critic = None,
+    data: Copies = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same drafts.")] = 0,
     json: Json = False,
 ) -> None:
@@ -159,16 +171,136 @@ def draft(
     request = build_request(prompt, form=form, language=lang, words=words)
     from storyteller.ensemble.drafts import draft_many, rank
     from storyteller.ensemble.drafts import show as choose
+    from storyteller.evaluate.drafting import draft_scorers, draft_similarity
     from storyteller.generate import Storyteller
 
+    scorers = draft_scorers(request.language, coherence=coherence, critic=critic, corpus=data)
     tellers = [Storyteller.load(name) for name in model]
-    ranked = rank(draft_many(tellers, request, drafts, seed=seed), request, _scorers())
-    shown = choose(ranked, show, temperature=temperature, seed=seed)
+    ranked = rank(draft_many(tellers, request, drafts, seed=seed), request, scorers)
+    alike = draft_similarity(request.language)
+    shown = choose(ranked, show, temperature=temperature, seed=seed, similarity=alike)
     if json:
-        _print([{"text": d.text, "member": d.member, "scores": d.scores, "total": d.total} for d in shown])
+        _print([{"text": d.text, "member": d.member, "scores": _told(d.scores), "total": d.total} for d in shown])
         return
     for number, chosen in enumerate(shown, 1):
         typer.echo(f"--- {number} of {len(shown)}, by {chosen.member}, {chosen.total:+.2f}\n\n{chosen.text}\n")
+
+
+@app.command()
+def relay(
+    prompt: Prompt,
+    model: Writers,
+    unit: Annotated[str, typer.Option(help="What one member writes at a time: sentence or paragraph.")] = "sentence",
+    drafts: Annotated[int, typer.Option(min=1, help="Candidates for each sentence or paragraph.")] = 4,
+    keep: Annotated[int, typer.Option(min=1, help="Stories that go on from there.")] = 2,
+    words: Words = None,
+    form: Form = "story",
+    lang: Lang = None,
+    coherence: Coherent = True,
+    critic: Critic = None,
+    data: Copies = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same story.")] = 0,
+    json: Json = False,
+) -> None:
+    """Write one story in turn, the best of several members' sentences each time; they may have any tokenizers."""
+    from storyteller.generate.requests import build_request
+
+    if unit not in ("sentence", "paragraph"):
+        raise ModelError(f"members take turns by sentence or paragraph, not by {unit!r}.")
+    request = build_request(prompt, form=form, language=lang, words=words)
+    from storyteller.ensemble import relay
+    from storyteller.evaluate.drafting import draft_scorers
+    from storyteller.generate import Storyteller
+
+    scorers = draft_scorers(request.language, coherence=coherence, critic=critic, corpus=data)
+    scorers.pop("ending")  # every sentence ends
+    told = relay(
+        [Storyteller.load(name) for name in model],
+        request,
+        scorers,
+        unit=unit,  # type: ignore[arg-type]
+        drafts=drafts,
+        keep=keep,
+        seed=seed,
+    )
+    if json:
+        parts = [{"text": part.text, "member": part.member} for part in told.parts]
+        _print({"text": told.text, "parts": parts, "scores": _told(told.scores)})
+        return
+    typer.echo(told.text)
+    typer.echo("\nby " + ", ".join(part.member for part in told.parts), err=True)
+
+
+@app.command()
+def cascade(
+    prompt: Prompt,
+    large: Annotated[str, typer.Option(help="The larger model, which is loaded only when it is asked.")],
+    small: Annotated[str, typer.Option(help="The model that writes first.")] = "default",
+    threshold: Annotated[float, typer.Option(help="The score, as log odds, from which the first story will do.")] = 0.0,
+    words: Words = None,
+    form: Form = "story",
+    lang: Lang = None,
+    critic: Critic = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same story.")] = 0,
+    json: Json = False,
+) -> None:
+    """Let a small model write, and ask a larger one only where the critic, or else the coherence scorer, is unhappy."""
+    from storyteller.generate.requests import build_request
+
+    request = build_request(prompt, form=form, language=lang, words=words)
+    from storyteller.ensemble import cascade
+    from storyteller.evaluate.drafting import draft_scorers
+    from storyteller.generate import Storyteller
+
+    scorers = draft_scorers(request.language, critic=critic)
+    scorer = scorers.get("critic") or scorers.get("coherence")
+    if scorer is None:
+        raise ModelError(
+            "nothing can judge the first story: the coherence scorer reads English with the default base. Name a "
+            "refinement's folder with --critic."
+        )
+    done = cascade(Storyteller.load(small), lambda: Storyteller.load(large), request, scorer, threshold, seed=seed)
+    if json:
+        told = {"text": done.told.text, "model": done.told.model, "escalated": done.escalated}
+        _print(told | {"score": _told({"score": done.score})["score"]})
+        return
+    typer.echo(done.told.text)
+    typer.echo(
+        f"\nby {done.told.model}, score {done.score:+.2f}; the larger model was{'' if done.escalated else ' not'} asked",
+        err=True,
+    )
+
+
+@app.command()
+def distil(
+    model: Annotated[str, typer.Argument(help="The ensemble, or any model, that teaches.")],
+    data: Annotated[Path, typer.Option(help="A folder written by `storyteller prepare`; its train split asks.")],
+    out: Annotated[Path, typer.Option(help="The file to write, .jsonl, which `storyteller prepare` reads.")],
+    prompts: Annotated[int, typer.Option(min=1, help="How many requests.")] = 200,
+    drafts: Annotated[int, typer.Option(min=1, help="Stories for each request, of which the best is kept.")] = 4,
+    words: Annotated[int, typer.Option(min=10, help="The wished length in words or 字.")] = 150,
+    coherence: Coherent = True,
+    critic: Critic = None,
+    lang: Lang = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same examples.")] = 0,
+) -> None:
+    """Write what an ensemble tells best as examples, to train one adapter on that costs a member's price."""
+    from storyteller.ensemble import tell_examples
+    from storyteller.evaluate.drafting import draft_scorers
+    from storyteller.evaluate.loss_report import choose_stories
+    from storyteller.evaluate.prompts import choose_prompts
+    from storyteller.generate import Storyteller
+
+    if out.exists():
+        raise ModelError(f"{out} is there already; name a new file with --out.")
+    stories = choose_stories(data, "train", None, lang)
+    asked = [prompt.request for prompt in choose_prompts(stories, prompts, words=words, task="write")]
+    scorers = draft_scorers(asked[0].language, coherence=coherence, critic=critic, corpus=data)
+    count = tell_examples(Storyteller.load(model), asked, out, drafts=drafts, scorers=scorers, seed=seed)
+    typer.echo(
+        f"{count} examples in {out}. Train one adapter on them: storyteller prepare {out} --out data/{out.stem}; "
+        f"storyteller finetune own-stories data.path=data/{out.stem}"
+    )
 
 
 def _bits_per_byte(first: str, data: Path, limit: int, max_tokens: int) -> Any:
@@ -192,16 +324,9 @@ def _bits_per_byte(first: str, data: Path, limit: int, max_tokens: int) -> Any:
     return score
 
 
-def _scorers() -> dict[str, Scorer]:
-    """What the evaluation knows about a text alone: whether it repeats itself, and whether it ends."""
-    from storyteller.evaluate.degeneration import degeneration
-
-    return {
-        "repetition": lambda texts, request: [
-            -found.rep_4 - found.loop_share for found in degeneration(texts, request.language)
-        ],
-        "ending": lambda texts, request: [found.finished for found in degeneration(texts, request.language)],
-    }
+def _told(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Scores for JSON, which knows no NaN: null where a scorer could not tell."""
+    return {name: value if isfinite(value) else None for name, value in scores.items()}
 
 
 def _numbers(text: str | None) -> list[float] | None:

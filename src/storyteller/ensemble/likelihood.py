@@ -58,7 +58,7 @@ class MixtureModel(nn.Module):
         for place, token in enumerate(ids[first:].tolist()):
             groups = (said[:1, place], said[1:, place])
 
-            def ask(group: int, _: object, groups: Any = groups) -> Any:
+            def ask(group: int, *_: object, groups: Any = groups) -> Any:
                 return [groups[group]]
 
             (mixed,) = self.mixer.mix({0: [token]}, ask)

@@ -27,7 +27,8 @@ __all__ = ["Group", "Mixer", "MixtureBatch", "MixtureEngine", "Single", "Spent",
 MERGED = 3
 
 Logits = NDArray[np.float32]
-Ask = Callable[[int, Mapping[int, Sequence[int]]], Sequence[Logits]]
+Ask = Callable[[int, Mapping[int, Sequence[int]], Sequence[int]], Sequence[Logits]]
+"""(group, sequences, places) -> the logits `[members, vocabulary]` after each sequence; only those at `places` are read."""
 
 
 class Group(Protocol):
@@ -42,8 +43,24 @@ class Group(Protocol):
         """The logits of the id that follows `ids`, a row for each member; see `Engine.feed`."""
         ...
 
+    def batch(self, rows: int, context: int) -> GroupBatch:
+        """Several sequences at once on the members' weights."""
+        ...
+
     def close(self) -> None:
         """Free the members."""
+        ...
+
+
+class GroupBatch(Protocol):
+    """`rows` sequences at once, each through the members of a group."""
+
+    def feed_many(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> Sequence[Logits]:
+        """The logits `[members, vocabulary]` after each sequence, of which only the rows at `places` mean anything."""
+        ...
+
+    def close(self) -> None:
+        """Free the caches."""
         ...
 
 
@@ -65,13 +82,33 @@ class Single:
         """Whether the engine can read several sequences at once."""
         return isinstance(self._engine, Batching)
 
-    def batch(self, rows: int, context: int) -> BatchEngine:
+    def batch(self, rows: int, context: int) -> SingleBatch:
         """Several sequences at once on the engine's weights."""
-        return open_batch(self._engine, rows, context)
+        return SingleBatch(open_batch(self._engine, rows, context))
 
     def close(self) -> None:
         """Free the engine."""
         self._engine.close()
+
+
+class SingleBatch:
+    """The batch of one engine as a group's; see `GroupBatch`."""
+
+    def __init__(self, batch: BatchEngine) -> None:
+        self._batch = batch
+
+    def feed_many(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> Sequence[Logits]:
+        """The engine's logits, each as the one row."""
+        return [logits[None] for logits in self._batch.feed_many(sequences)]
+
+    def copy_row(self, source: int, target: int) -> None:
+        """Give one row what another has read, where the engine can; otherwise it is read again."""
+        if isinstance(self._batch, Copying):
+            self._batch.copy_row(source, target)
+
+    def close(self) -> None:
+        """Free the cache."""
+        self._batch.close()
 
 
 @dataclass
@@ -159,11 +196,14 @@ class Mixer:
     ) -> None:
         """Note the log-probabilities of the members of these groups that have a say; drop whoever gives no numbers."""
         for group in groups:
-            for row, logits in zip(sequences, ask(group, sequences), strict=True):
+            members = self._groups[group]
+            places = [place for place, member in enumerate(members) if weights[member] != 0]
+            for row, logits in zip(sequences, ask(group, sequences, places), strict=True):
                 # The largest value tells of a NaN and of an infinity, without a look at every one.
                 sound = np.isfinite(logits.max(axis=1))
-                for place, member in enumerate(self._groups[group]):
-                    if weights[member] == 0 or member in self._dropped:
+                for place in places:
+                    member = members[place]
+                    if member in self._dropped:
                         continue
                     if sound[place]:
                         said[row][member] = log_softmax(logits[place : place + 1])[0]
@@ -229,14 +269,13 @@ class MixtureEngine:
 
     def feed(self, ids: Sequence[int]) -> Mixed:
         """The mixed log-probabilities of the id that follows `ids`; see `Engine.feed`."""
-        return self.mixer.mix({0: ids}, lambda group, _: [self._groups[group].feed(ids)])[0]
+        return self.mixer.mix({0: ids}, lambda group, *_: [self._groups[group].feed(ids)])[0]
 
     def batch(self, rows: int, context: int) -> BatchEngine:
         """Read several sequences at once, where every member can; see `open_batch`."""
-        singles = [group for group in self._groups if isinstance(group, Single) and group.batching]
-        if len(singles) < len(self._groups):
+        if any(isinstance(group, Single) and not group.batching for group in self._groups):
             return OneByOne(self)
-        return MixtureBatch(singles, self.mixer, rows, min(context, self.context))
+        return MixtureBatch(self._groups, self.mixer, rows, min(context, self.context))
 
     def close(self) -> None:
         """Free all members."""
@@ -249,11 +288,11 @@ class MixtureBatch:
 
     name = "mixture"
 
-    def __init__(self, singles: Sequence[Single], mixer: Mixer, rows: int, context: int) -> None:
+    def __init__(self, groups: Sequence[Group], mixer: Mixer, rows: int, context: int) -> None:
         """Take members that can read `rows` sequences of `context` positions at once."""
-        self.rows, self.context, self.vocabulary_size = rows, context, singles[0].vocabulary_size
-        self._singles, self._mixer = singles, mixer
-        self._batches: dict[int, BatchEngine] = {}
+        self.rows, self.context, self.vocabulary_size = rows, context, groups[0].vocabulary_size
+        self._groups, self._mixer = groups, mixer
+        self._batches: dict[int, GroupBatch] = {}
 
     def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[Logits]:
         """The mixed log-probabilities after each sequence; see `BatchEngine.feed_many`."""
@@ -262,7 +301,7 @@ class MixtureBatch:
     def copy_row(self, source: int, target: int) -> None:
         """Give one row what another has read, with the members that can; the others read it again."""
         for batch in self._batches.values():
-            if isinstance(batch, Copying):
+            if isinstance(batch, SingleBatch):
                 batch.copy_row(source, target)
 
     def close(self) -> None:
@@ -271,11 +310,11 @@ class MixtureBatch:
             batch.close()
         self._batches.clear()
 
-    def _ask(self, member: int, sequences: Mapping[int, Sequence[int]]) -> Sequence[Logits]:
-        # A member without a say is never asked, and needs no cache then.
-        if member not in self._batches:
-            self._batches[member] = self._singles[member].batch(self.rows, self.context)
-        return [logits[None] for logits in self._batches[member].feed_many(sequences)]
+    def _ask(self, group: int, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> Sequence[Logits]:
+        # A group without a say is never asked, and needs no cache then.
+        if group not in self._batches:
+            self._batches[group] = self._groups[group].batch(self.rows, self.context)
+        return self._batches[group].feed_many(sequences, places)
 
 
 def open_mixture(located: Located, engine: str = "auto", context: int | None = None) -> MixtureEngine:

@@ -1,8 +1,11 @@
-"""Several adapters of one base in torch: a batch with a row for each member, one pass over the base for all."""
+"""Several adapters of one base in torch: a batch with a row for each member, one pass over the base for all.
+
+`TorchRows` reads one sequence with every member, `TorchRowsBatch` several, each with the members that have a say in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from storyteller.generate.engine import DEFAULT_CONTEXT, common_prefix
+from storyteller.generate.torch_batch import TorchBatch
 from storyteller.models.adapters.rows import AdapterRows
 
 if TYPE_CHECKING:
     from storyteller.models import Located
 
-__all__ = ["TorchRows", "open_rows"]
+__all__ = ["TorchRows", "TorchRowsBatch", "open_rows"]
 
 
 class TorchRows:
@@ -61,10 +65,58 @@ class TorchRows:
         logits: NDArray[np.float32] = output.logits[:, -1].float().cpu().numpy()
         return logits
 
+    def batch(self, rows: int, context: int) -> TorchRowsBatch:
+        """Several sequences at once, each with all of these members; see `GroupBatch`."""
+        return TorchRowsBatch(self._adapters, range(self._adapters.size)[self._rows], rows, min(context, self.context))
+
     def close(self) -> None:
         """Forget the model and its cache."""
         self._model = self._cache = None
         self._ids = []
+
+
+class TorchRowsBatch:
+    """`rows` sequences, each read with every member that has a say: their product is one batch; see `GroupBatch`.
+
+    Row r of the member at place p is row `p * rows + r` of the batch, so that an adapter's rows lie side by side.
+    """
+
+    def __init__(self, adapters: AdapterRows, members: Sequence[int], rows: int, context: int) -> None:
+        """Take the model with its adapters laid over it; `members` are the adapters that this batch reads with."""
+        self.rows, self.context = rows, context
+        self._members = members
+        self._batch = _Wearing(adapters, members, rows, context)
+
+    def feed_many(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> list[NDArray[np.float32]]:
+        """The logits `[members, vocabulary]` after each sequence; rows of members that are not at `places` are zero."""
+        wide = {place * self.rows + row: ids for place in places for row, ids in sequences.items()}
+        read = dict(zip(wide, self._batch.feed_many(wide), strict=True))
+        found = []
+        for row in sequences:
+            logits = np.zeros((len(self._members), self._batch.vocabulary_size), np.float32)
+            for place in places:
+                logits[place] = read[place * self.rows + row]
+            found.append(logits)
+        return found
+
+    def close(self) -> None:
+        """Free the cache."""
+        self._batch.close()
+
+
+class _Wearing(TorchBatch):
+    """A batch over a model whose rows wear adapters."""
+
+    def __init__(self, adapters: AdapterRows, members: Sequence[int], rows: int, context: int) -> None:
+        super().__init__(adapters.model.eval(), len(members) * rows, context)
+        self._adapters, self._members, self._each = adapters, members, rows
+
+    def _read(self, rows: list[int], ids: list[list[int]], positions: list[list[int]]) -> torch.Tensor:
+        worn = [self._members[row // self._each] for row in rows]
+        once = list(dict.fromkeys(worn))
+        # As many rows of each adapter, as in nearly every pass: then none of its factors is copied.
+        self._adapters.use(once if all(worn.count(one) * len(once) == len(worn) for one in once) else worn)
+        return super()._read(rows, ids, positions)
 
 
 def open_rows(members: Sequence[Located], context: int | None = None, *, apart: bool = False) -> list[TorchRows]:

@@ -45,19 +45,19 @@ class AdapterRows:
             self._layers.append(layer)
         model.set_output_embeddings(_Head(model.get_output_embeddings()))
 
-    def use(self, rows: slice) -> None:
-        """Let the rows of the next batch be these of the adapters."""
+    def use(self, rows: slice | list[int]) -> None:
+        """Let the rows of the next batch be these of the adapters; of n times as many rows, the first n the first one."""
         for layer in self._layers:
             layer.rows = rows
 
 
 class _RowLinear(nn.Module):
-    """`linear(x)[k] + x[k] @ down[k] @ up[k]`; shapes: x `[K, tokens, in]`, down `[K, in, r]`, up `[K, r, out]`."""
+    """`linear(x)[k] + x[k] @ down[k] @ up[k]`; shapes: x `[K * n, tokens, in]`, down `[K, r, in]`, up `[K, r, out]`."""
 
     def __init__(self, linear: nn.Linear | Conv1D, factors: Sequence[tuple[Tensor, Tensor] | None]) -> None:
         super().__init__()
         self.linear = linear
-        self.rows = slice(None)
+        self.rows: slice | list[int] = slice(None)
         known = [pair for pair in factors if pair is not None]
         rank = max(down.shape[0] for down, _ in known)
         inner, outer = known[0][0].shape[1], known[0][1].shape[0]
@@ -72,8 +72,11 @@ class _RowLinear(nn.Module):
         linear(torch.zeros(1, inner, **like)).expand(1, outer)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = torch.bmm(x, self.down[self.rows].transpose(1, 2))
-        return torch.baddbmm(_product(self.linear, x), inner, self.up[self.rows])
+        down, up = self.down[self.rows], self.up[self.rows]
+        # Several rows of one adapter are one longer row to it: no factor is copied for them.
+        inner = torch.bmm(x.reshape(len(down), -1, x.shape[-1]), down.transpose(1, 2))
+        product = _product(self.linear, x)
+        return torch.baddbmm(product.reshape(len(up), -1, product.shape[-1]), inner, up).reshape(product.shape)
 
 
 class _Head(nn.Module):
