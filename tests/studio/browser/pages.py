@@ -80,7 +80,7 @@ def watched(browser: Any, **options: Any) -> Iterator[Any]:
     page.on("request", lambda sent: faults.append(sent.url) if not _ours(sent.url) else None)
     yield page
     context.close()
-    assert faults == []
+    assert not faults, faults
 
 
 def _ours(address: str) -> bool:

@@ -57,7 +57,7 @@ class ScriptedDesk:
         self._pending = (generation, wish, texts, writer)
         return generation
 
-    async def events(self, generation: str, after: int = 0) -> AsyncIterator[Event]:
+    async def events(self, generation: str, after: int = 0, user: str = "") -> AsyncIterator[Event]:
         if generation not in self._running:
             _, wish, texts, writer = self._pending
             self._running[generation] = asyncio.create_task(self._write(generation, wish, texts, writer))

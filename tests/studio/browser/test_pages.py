@@ -21,6 +21,8 @@ WORDS = {
         "sentence": "Then Mara came up the stairs.",
         "other": "Then Tamara went down.",
         "count": "words",
+        "not": "Never fires on",
+        "test": "Which entries fire?",
     },
     "zh": {
         "locale": "zh-CN",
@@ -32,6 +34,8 @@ WORDS = {
         "sentence": "关云长温酒斩华雄。",
         "other": "他写下了白云长期的变化。",
         "count": "字",
+        "not": "遇到这些词不触发",
+        "test": "哪些条目会触发？",
     },
 }
 LANGUAGES = pytest.mark.parametrize("tongue", ["en", "zh"])
@@ -125,7 +129,7 @@ def test_a_plan_is_suggested_taken_changed_drafted_and_gone_back_to(page: Any, a
     page.click("#tab-plan")
     page.click("text=Suggest premises")
     page.click(".candidate:has-text('A seal asks for a door.') >> text=Use this")
-    page.wait_for_function("document.querySelector('[aria-label=Premise]')?.value.startsWith('A seal asks')")
+    page.wait_for_function("() => document.querySelector('[aria-label=Premise]')?.value.startsWith('A seal asks')")
     page.fill("[aria-label=Premise]", "A seal asks for two doors.")
     page.click("text=Suggest outlines")
     page.click(".candidate >> text=Use this")
@@ -144,7 +148,9 @@ def test_a_plan_is_suggested_taken_changed_drafted_and_gone_back_to(page: Any, a
     assert {span[1] for span in asked(page, f"scenes/{scene['id']}")["provenance"]} == {"model"}
     page.click("summary:has-text('Earlier plans')")
     page.click("text=Go back to this plan >> nth=-1")
-    page.wait_for_function("document.querySelector('[aria-label=Premise]')?.value !== 'A seal asks for two doors.'")
+    page.wait_for_function(
+        "() => document.querySelector('[aria-label=Premise]')?.value !== 'A seal asks for two doors.'"
+    )
 
 
 @LANGUAGES
@@ -157,10 +163,10 @@ def test_entries_fire_by_name_and_the_test_box_says_why(browser: Any, address: s
         page.keyboard.press("Enter")
         page.click(".entry-head")
         page.fill(".entry-form textarea", "keeps the light")
-        page.fill(".entry-form label:nth-of-type(3) input, .entry-form > label:has(input) >> nth=1 >> input", "云长期")
-        page.fill("section:has(#none), label:has(h3) textarea", words["sentence"])
+        page.get_by_label(words["not"]).fill("云长期")
+        page.get_by_label(words["test"]).fill(words["sentence"])
         page.wait_for_selector(f"mark:text-is('{words['name']}')")
-        page.fill("label:has(h3) textarea", words["other"])
+        page.get_by_label(words["test"]).fill(words["other"])
         page.wait_for_selector("mark", state="detached")
         entry = asked(page, f"projects/{made}/entries")[0]
     assert (entry["text"], entry["not"]) == ("keeps the light", ["云长期"])
@@ -177,7 +183,7 @@ def test_what_was_found_in_the_text_is_kept_or_dismissed_by_the_writer(page: Any
     page.click("[aria-label^='Keep '] >> nth=0")
     page.wait_for_selector(".entry-head")
     page.click("[aria-label^='Dismiss '] >> nth=0")
-    page.wait_for_function("document.querySelectorAll('.entries > li').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('.entries > li').length === 1")
     assert [entry["proposed"] for entry in asked(page, f"projects/{made}/entries")].count(False) == 1
 
 
@@ -213,6 +219,7 @@ def test_the_tree_is_worked_by_keyboard(page: Any, address: str) -> None:
     page.wait_for_selector(".tree-title:text-is('The rocks')")
     page.click("[aria-label='Add a chapter, scene or note']")
     page.click(".menu-list >> text=New scene")
+    page.wait_for_selector(".tree-name")
     page.keyboard.type("The stairs")
     page.keyboard.press("Enter")
     page.wait_for_selector(".tree-title:text-is('The stairs')")
@@ -242,11 +249,10 @@ def test_any_moment_is_named_compared_and_restored(page: Any, address: str) -> N
     page.click(".ProseMirror")
     page.keyboard.press("Control+End")
     page.keyboard.insert_text(" The second lamp.")
-    page.wait_for_function("document.querySelectorAll('.moment').length > 2")
-    page.click(".moment:has-text('one lamp') .moment-head")
+    page.wait_for_function("() => document.querySelectorAll('.moment').length > 2")
     page.wait_for_selector(".compare del:has-text('second')")
     page.click(".look >> text=Restore")
-    page.wait_for_function("!document.querySelector('.ProseMirror').innerText.includes('second')")
+    page.wait_for_function("() => !document.querySelector('.ProseMirror').innerText.includes('second')")
 
 
 def test_the_share_of_each_hand_is_shown_with_a_line_to_disclose_it(page: Any, address: str) -> None:
@@ -286,7 +292,7 @@ def test_a_book_goes_out_and_comes_back(page: Any, address: str, tmp_path: Path)
 
 def test_language_theme_and_keys_are_set_and_kept(page: Any, address: str, tmp_path: Path) -> None:
     page.goto(f"{address}/#/settings")
-    page.click("text=Dark")
+    page.click("label:has-text('Dark')")
     page.wait_for_selector("html[data-theme=dark]")
     page.click("[aria-label^='Change the key for Another version']")
     page.keyboard.press("Control+j")
@@ -399,7 +405,7 @@ def test_a_phone_reaches_everything_and_scrolls_only_down(
                 """() => [...document.querySelectorAll('button, a, input, select, textarea')].filter(one => {
                     const box = one.getBoundingClientRect();
                     return box.width > 0 && (box.left < -1 || box.right > innerWidth + 1)
-                        && !one.closest('.scrolls, [role=toolbar]');
+                        && !one.closest('.scrolls, [role=toolbar], [role=tablist]');
                 }).map(one => one.outerHTML.slice(0, 120))"""
             )
             assert outside == [], screen

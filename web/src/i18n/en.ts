@@ -368,6 +368,8 @@ export const en = {
   "history.named": "Name of the branch",
   "history.branches": "Branches",
   "history.branches.none": "Name a moment to come back to it as a branch.",
+  "history.unnamed": "Unnamed",
+  "history.begun": "The empty page",
   "history.go": "Go there",
   "history.gone": "You are on “{label}” now.",
   "history.forks": { one: "{n} other way on from here", other: "{n} other ways on from here" },

@@ -367,6 +367,8 @@ export const zh: Record<Key, string> = {
   "history.named": "分支的名字",
   "history.branches": "分支",
   "history.branches.none": "给某一刻起个名字，就能当作分支随时回来。",
+  "history.unnamed": "未命名",
+  "history.begun": "空白页",
   "history.go": "到那里去",
   "history.gone": "现在在“{label}”上。",
   "history.forks": "从这里另有 {n} 条路",

@@ -27,7 +27,7 @@ export function History({ scene, language }: { scene: Id | null; language: strin
         <ul className="branches">
           {branches.value?.map((branch) => (
             <li key={branch.node}>
-              <span>{branch.label}</span>
+              <span>{branch.label || t("history.unnamed")}</span>
               <span className="quiet-text figure">{length(branch.words, language)}</span>
               {branch.is_head ? (
                 <span className="chip accent">{t("history.here")}</span>
@@ -39,7 +39,7 @@ export function History({ scene, language }: { scene: Id | null; language: strin
                     void attempt(
                       manuscript()
                         .goTo(branch.node)
-                        .then(() => notify(t("history.gone", { label: branch.label }))),
+                        .then(() => notify(t("history.gone", { label: branch.label || t("history.unnamed") }))),
                     )
                   }
                 >
@@ -114,6 +114,7 @@ interface MomentProps {
 function Moment({ scene, node, head, language, open, onOpen, onNamed }: MomentProps) {
   const t = useT();
   const now = node.node === head;
+  const begun = node.kind === "import" && !node.inserted_words; // the empty page
   const author = node.author === "model" && node.model ? node.model : t(`history.by.${node.author}`);
   const changes = [
     node.inserted_words > 0 && t("history.added", { n: length(node.inserted_words, language) }),
@@ -123,7 +124,7 @@ function Moment({ scene, node, head, language, open, onOpen, onNamed }: MomentPr
     <li className={`moment by-${node.author} ${node.on_path ? "" : "aside"}`}>
       <button type="button" className="moment-head" aria-expanded={open} onClick={onOpen}>
         <span className="moment-what">
-          {t(`history.kind.${node.kind}`)} · {author}
+          {begun ? t("history.begun") : `${t(`history.kind.${node.kind}`)} · ${author}`}
         </span>
         <span className="quiet-text figure">{now ? t("history.now") : ago(node.created)}</span>
         {node.summary && (

@@ -65,8 +65,8 @@ function One({ entry, language, entries }: { entry: Entry; language: string; ent
 function Form({ entry, language, entries }: { entry: Entry; language: string; entries: Resource<Entry[]> }) {
   const t = useT();
   const [now, setNow] = useState(entry);
-  const saving = useSaving(async (values: Entry) => {
-    const kept = await api.entries.change(values.id, values);
+  const saving = useSaving(async ({ id, ...values }: Entry) => {
+    const kept = await api.entries.change(id, values);
     entries.set((list) => list.map((one) => (one.id === kept.id ? kept : one)));
   });
   const change = (values: Partial<Entry>) => {

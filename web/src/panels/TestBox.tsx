@@ -7,11 +7,11 @@ import { attempt } from "../shell/resource";
 export function TestBox({ project, entries }: { project: Project; entries: Entry[] }) {
   const t = useT();
   const [text, setText] = useState("");
-  const [fired, setFired] = useState<FiredEntry[] | null>(null);
+  const [tested, setTested] = useState<{ text: string; fired: FiredEntry[] } | null>(null);
   useEffect(() => {
-    if (!text.trim()) return setFired(null);
+    if (!text.trim()) return setTested(null);
     const timer = setTimeout(() => {
-      void attempt(api.entries.test(project.id, text)).then((answer) => answer && setFired(answer));
+      void attempt(api.entries.test(project.id, text)).then((fired) => fired && setTested({ text, fired }));
     }, 250);
     return () => clearTimeout(timer);
   }, [text, project.id, entries]);
@@ -30,14 +30,14 @@ export function TestBox({ project, entries }: { project: Project; entries: Entry
         />
       </label>
       <div aria-live="polite" className="stack tight">
-        {fired?.length === 0 && <p className="quiet-text">{t("lore.test.none")}</p>}
-        {fired && fired.length > 0 && (
+        {tested?.fired.length === 0 && <p className="quiet-text">{t("lore.test.none")}</p>}
+        {tested && tested.fired.length > 0 && (
           <>
             <p className="fired-text serif" lang={project.language}>
-              {marked(text, fired)}
+              {marked(tested.text, tested.fired)}
             </p>
             <ul className="fired">
-              {fired.map((one, place) => (
+              {tested.fired.map((one, place) => (
                 <li key={place}>
                   {one.start < one.end ? t("lore.fires", { entry: name(one.entry), key: one.key }) : name(one.entry)}
                   {one.why && <span className="quiet-text"> {one.why}</span>}

@@ -3,7 +3,7 @@ import { api, type Id, type Project, type TreeItem } from "../api";
 import { manuscript } from "../editor";
 import { length, number, t as say, useT } from "../i18n";
 import { composing } from "../keys";
-import { useProject } from "../state";
+import { useProject, useScene } from "../state";
 import { drop, type Move, type Row, rows, step } from "./branches";
 import { narrow, useLayout } from "./layout";
 import { notify } from "./notices";
@@ -25,6 +25,7 @@ const title = (item: TreeItem) => item.title || say("tree.untitled");
 export function Tree({ project }: { project: Project }) {
   const t = useT();
   const scene = useProject((state) => state.scene);
+  const { of, total } = useWords(project);
   const [folded, setFolded] = useState<ReadonlySet<Id>>(new Set());
   const [focus, setFocus] = useState<Id | null>(scene);
   const [naming, setNaming] = useState<Id | null>(null);
@@ -138,8 +139,8 @@ export function Tree({ project }: { project: Project }) {
                 <span className="tree-title" lang={project.language}>
                   {title(line.item)}
                 </span>
-                <span className="tree-words" aria-label={length(line.words, project.language)}>
-                  {number(line.words)}
+                <span className="tree-words" aria-label={length(of(line), project.language)}>
+                  {number(of(line))}
                 </span>
                 <Menu label={t("tree.menu", { title: title(line.item) })} icon="more">
                   {(close) => (
@@ -162,10 +163,21 @@ export function Tree({ project }: { project: Project }) {
       <Bin project={project} />
       <p className="tree-total">
         <span>{t("tree.total")}</span>
-        <span className="figure">{length(project.written, project.language)}</span>
+        <span className="figure">{length(total, project.language)}</span>
       </p>
     </nav>
   );
+}
+
+/** Lengths as they are while the writer types: those of the project, and what the open scene has gained since. */
+function useWords(project: Project): { of: (line: Row) => number; total: number } {
+  const open = useScene((state) => state.scene?.id);
+  const words = useScene((state) => state.words);
+  const item = project.tree.find((one) => one.id === open);
+  const gained = item ? words - item.words : 0;
+  const above = new Set<Id>();
+  for (let one = item; one; one = project.tree.find((other) => other.id === one?.parent)) above.add(one.id);
+  return { of: (line) => line.words + (above.has(line.item.id) ? gained : 0), total: project.written + gained };
 }
 
 /** What was thrown away, each to be taken back. */
