@@ -27,6 +27,7 @@ from storyteller.adversarial.rewards import flat
 from storyteller.corpus import read_split
 from storyteller.errors import RecipeError, TrainingError
 from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model
+from storyteller.models.adapters.factors import read_factors
 from storyteller.recipe import Recipe
 from storyteller.recipe.models import RefineRecipe
 from storyteller.runs import Metrics, Run, replacing_folder
@@ -116,6 +117,8 @@ def _prepare(recipe: Recipe) -> _Prepared:
         update={"refine": refine, "train": train.model_copy(update={"steps": train.steps or 60})}
     )
     located = locate(recipe.model.base)
+    if located.adapter is not None:
+        read_factors(located.adapter)  # raises now what would be raised when both adapters are joined in the end
     tokenizer = StoryTokenizer.load(located.folder)
     template = Template.load(located.adapter or located.folder, tokenizer)
     prompts = make_prompts(recipe.data, template, refine.rollout, train.seed)

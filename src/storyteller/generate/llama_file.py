@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storyteller.errors import ModelError
+from storyteller.models.adapters.own import MERGEABLE, adapter_kind
 from storyteller.runs.console import progress, say
 from storyteller.runs.files import read_json
 from storyteller.runs.home import models_home
@@ -28,6 +29,8 @@ _KEPT = 4
 def llama_file(located: Located) -> Path:
     """The GGUF of a located model in Q8_0; raises `ModelError` for an architecture other than Llama's."""
     config = llama_config(located.folder)
+    if located.adapter is not None and (kind := adapter_kind(located.adapter)) not in MERGEABLE:
+        raise ModelError(f"{located.name}: the fast engine cannot run a {kind} adapter. Add --engine torch.")
     path = models_home() / "merged" / f"{_key(located)}-{_VERSION}.gguf"
     if not path.is_file():
         say(f"preparing {located.name} once for the fast engine")

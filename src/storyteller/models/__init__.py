@@ -1,6 +1,6 @@
 """Models: from a name to weights in memory, and back to a folder that any other program reads.
 
-    locate(name) -> Located -> load_model -> torch model -> apply_lora -> (train) -> save_model -> folder -> locate
+    locate(name) -> Located -> load_model -> torch model -> adapt -> (train) -> save_model -> folder -> locate
 
 `entries` lists the models with a name of their own, `fetch` brings their weights through pip, `hub` those of the
 Hugging Face hub, `convert` makes a transformers folder of a GGUF file once, `adapters` has one file per method. Nothing
@@ -16,7 +16,7 @@ The cache is `$STORYTELLER_HOME/models` (`~/.storyteller/models`) and may be del
 
 from __future__ import annotations
 
-from storyteller.models.adapters import apply_lora
+from storyteller.models.adapters import adapt, apply_lora
 from storyteller.models.entries import DEFAULT_BASE, Entry, catalogue
 from storyteller.models.load import count_parameters, load_model, load_weights
 from storyteller.models.location import Located, locate, pull
@@ -26,6 +26,7 @@ __all__ = [
     "DEFAULT_BASE",
     "Entry",
     "Located",
+    "adapt",
     "apply_lora",
     "catalogue",
     "count_parameters",

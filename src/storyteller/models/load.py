@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from storyteller.errors import ModelError
+from storyteller.models.adapters.adalora import saved_ranks
+from storyteller.models.adapters.own import lay_own, own_adapter
 from storyteller.models.entries import find_entry
 from storyteller.models.location import Located
 from storyteller.models.quiet import quiet
@@ -18,10 +20,12 @@ __all__ = ["count_parameters", "load_model", "load_weights"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
-def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = False) -> Any:
+def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = False, **options: Any) -> Any:
     """The model in `dtype` on the CPU, in evaluation mode, with its adapter laid over it or, with `merge`, merged in.
 
-    Merging happens in float32 whatever `dtype` is. Raises `ModelError` when the files do not make up a causal model.
+    Merging happens in float32 whatever `dtype` is; an adapter that no weights can replace (bottlenecks, virtual tokens)
+    stays laid over the model. `options` go to transformers, for a base in four bits. Raises `ModelError` when the files
+    do not make up a causal model.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -44,6 +48,7 @@ def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = 
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
+                **options,
             )
         except Exception as error:  # transformers and safetensors have no common error
             raise ModelError(
@@ -55,7 +60,8 @@ def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = 
         if located.adapter is not None:
             model = _with_adapter(model, located.adapter)
             if merge:
-                model = model.merge_and_unload().to(getattr(torch, dtype))
+                whole = model if own_adapter(model) is not None else model.merge_and_unload()
+                model = whole.to(getattr(torch, dtype))
     return model.eval()
 
 
@@ -68,7 +74,8 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    adapted = isinstance(model, PeftModel)
+    own, peft = own_adapter(model), isinstance(model, PeftModel)
+    adapted = peft or own is not None
     path = folder / ("adapter_model.safetensors" if adapted else "model.safetensors")
     try:
         weights = load_file(path)
@@ -76,10 +83,13 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         raise ModelError(
             f"{path} cannot be read ({_first_line(error)}); it may be cut. Take another checkpoint."
         ) from None
-    if adapted:
+    if own is not None:
+        expected = own.tensors()
+    elif peft:
         from peft import get_peft_model_state_dict
 
-        expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+        with saved_ranks(model, pruned=False):
+            expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     else:
         expected = model.state_dict()
         tied = {name: shared for name, shared in _tied_names(model).items() if name not in weights}
@@ -91,8 +101,11 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     )
     if wrong:
         raise ModelError(f"{path} does not fit the model: {len(wrong)} weights differ, the first is {wrong[0]}.")
-    if adapted:
-        set_peft_model_state_dict(model, weights)
+    if own is not None:
+        own.load(weights)
+    elif peft:
+        with saved_ranks(model, pruned=False):
+            set_peft_model_state_dict(model, weights)
     else:
         model.load_state_dict(weights)
 
@@ -104,6 +117,8 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
+    if lay_own(model, adapter):
+        return model
     from peft import PeftModel
 
     try:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from storyteller.errors import ModelError
+from storyteller.models.adapters.adalora import saved_ranks
+from storyteller.models.adapters.own import own_adapter, save_own
 from storyteller.models.load import load_model
 from storyteller.models.location import locate
 from storyteller.models.quiet import quiet
@@ -40,9 +42,13 @@ def save_model(model: Any, folder: Path, *, tokenizer_from: Path, check: bool = 
     card = folder / "README.md"
     described = card.exists()
     with quiet():
-        if isinstance(model, PeftModel):
-            # `auto` would ask the hub whether the base's vocabulary was resized.
-            model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        if own_adapter(model) is not None:
+            save_own(model, folder)
+        elif isinstance(model, PeftModel):
+            # What is checked is handed on: a checkpoint keeps what AdaLoRA has put out of use, the rest does not.
+            with saved_ranks(model, pruned=check):
+                # `auto` would ask the hub whether the base's vocabulary was resized.
+                model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
             _name_base(folder, model.get_base_model().name_or_path)
             if not described:  # peft's form with nothing filled in; the run writes a real card
                 card.unlink(missing_ok=True)

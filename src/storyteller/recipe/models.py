@@ -5,7 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from storyteller.recipe.methods import (
+    AdaloraRecipe,
+    BottleneckRecipe,
+    DoraRecipe,
+    Ia3Recipe,
+    LoraRecipe,
+    Method,
+    PrefixRecipe,
+    PromptRecipe,
+    QloraRecipe,
+)
+from storyteller.recipe.rates import RATES
+from storyteller.recipe.section import Section as _Section
 
 __all__ = [
     "CriticRecipe",
@@ -22,30 +36,19 @@ __all__ = [
 ]
 
 
-class _Section(BaseModel):
-    """A frozen part of a recipe in which an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class LoraRecipe(_Section):
-    """Low-rank adaptation (Hu et al. 2021), scaled by alpha/sqrt(rank) when rank-stabilised (Kalajdzievski 2023)."""
-
-    rank: int = Field(16, ge=1, le=1024, description="rank of the two factors")
-    alpha: float = Field(16.0, gt=0, description="scale of the update before division by rank or its root")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-    rank_stabilised: bool = Field(True, description="divide alpha by sqrt(rank) instead of rank")
-    targets: Literal["all-linear"] | list[str] = Field(
-        "all-linear", description="module names to adapt, or all-linear: every linear layer but the output layer"
-    )
-
-
 class ModelRecipe(_Section):
     """Which model is trained, and how much of it."""
 
     base: str = Field("smollm2-135m-instruct", description="catalogue name, hub name, folder or GGUF file")
-    method: Literal["full", "lora"] = Field("lora", description="train every weight, or a low-rank adapter")
+    method: Method = Field("lora", description="train every weight (full), or few: one of the adapters below")
     lora: LoraRecipe = LoraRecipe()
+    dora: DoraRecipe = DoraRecipe()
+    adalora: AdaloraRecipe = AdaloraRecipe()
+    qlora: QloraRecipe = QloraRecipe()
+    bottleneck: BottleneckRecipe = BottleneckRecipe()
+    prompt: PromptRecipe = PromptRecipe()
+    prefix: PrefixRecipe = PrefixRecipe()
+    ia3: Ia3Recipe = Ia3Recipe()
 
 
 class DataRecipe(_Section):
@@ -83,7 +86,8 @@ class TrainRecipe(_Section):
     minutes: float | None = Field(None, gt=0, description="a time budget; steps follow from the measured speed")
     rows: int = Field(4, ge=1, description="packed rows in one forward pass of one process")
     accumulate: int = Field(4, ge=1, description="forward passes in one optimizer step")
-    lr: float = Field(2e-4, gt=0, lt=1, description="peak learning rate")
+    lr: float = Field(2e-4, gt=0, lt=1, description="peak learning rate; when it is not given, the method's usual one")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="rate of a layer as a share of that of the layer above it")
     schedule: Literal["constant", "linear", "cosine", "wsd"] = Field("cosine", description="shape after warmup")
     warmup: float = Field(0.05, ge=0, description="warmup, as a share of all steps when under 1, else in steps")
     floor: float = Field(0.0, ge=0, le=1, description="final learning rate as a share of the peak")
@@ -230,3 +234,10 @@ class Recipe(_Section):
     train: TrainRecipe = TrainRecipe()
     samples: SamplesRecipe = SamplesRecipe()
     refine: RefineRecipe | None = None
+
+    @model_validator(mode="after")
+    def _method_s_own_rate(self) -> Self:
+        if "lr" not in self.train.model_fields_set and self.train.lr != RATES[self.model.method].usual:
+            train = self.train.model_copy(update={"lr": RATES[self.model.method].usual})
+            object.__setattr__(self, "train", train)  # the only way while a frozen model is being made
+        return self

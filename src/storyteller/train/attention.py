@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from storyteller.models.adapters.virtual import with_virtual_tokens
+
 __all__ = ["SegmentBounds", "segment_bounds", "use_packed_attention"]
 
 NAME = "storyteller_packed"
@@ -59,6 +61,7 @@ def _attention(
     if segments is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+        key, value, attention_mask = with_virtual_tokens(module, query, key, value, attention_mask)
         result: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
@@ -67,17 +70,22 @@ def _attention(
     rows = []
     for row, bounds in enumerate(segments):
         q, k, v = query[row : row + 1], key[row : row + 1], value[row : row + 1]
-        parts = [
-            scaled_dot_product_attention(
-                q[:, :, start:end],
-                k[:, :, start:end],
-                v[:, :, start:end],
-                dropout_p=dropout,
-                is_causal=True,
-                scale=scaling,
-                enable_gqa=grouped,
+        parts = []
+        for start, end in bounds:
+            own = slice(start, end)
+            # Every segment has the virtual tokens, if there are any, and its own past.
+            keys, values, mask = with_virtual_tokens(module, q[:, :, own], k[:, :, own], v[:, :, own], None)
+            parts.append(
+                scaled_dot_product_attention(
+                    q[:, :, own],
+                    keys,
+                    values,
+                    attn_mask=mask,
+                    dropout_p=dropout,
+                    is_causal=mask is None and keys.shape[2] == end - start,
+                    scale=scaling,
+                    enable_gqa=grouped,
+                )
             )
-            for start, end in bounds
-        ]
         rows.append(torch.cat(parts, dim=2))
     return torch.cat(rows).transpose(1, 2).contiguous(), None

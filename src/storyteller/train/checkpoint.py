@@ -51,6 +51,8 @@ class State:
     best_step: int = 0
     worse: int = 0
     last_loss: float | None = None
+    smoothed: float | None = None
+    lowest: float | None = None
     tensors: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +133,8 @@ def _verified(folder: Path) -> State:
     advice = "delete that folder to go on from an earlier checkpoint"
     try:
         values = read_json(folder / "state.json")
-        state = State(**{field.name: values[field.name] for field in dataclasses.fields(State)})
+        later = {"smoothed": None, "lowest": None}  # checkpoints of the first version have no such fields
+        state = State(**{field.name: (later | values)[field.name] for field in dataclasses.fields(State)})
         files = {folder / name: (noted["bytes"], noted["sha256"]) for name, noted in values["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / 'state.json'} cannot be read ({error!r}); {advice}.") from None

@@ -15,12 +15,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from storyteller.corpus import read_split
 from storyteller.errors import CheckpointError, TrainingError
-from storyteller.models import Located, apply_lora, count_parameters, load_model, load_weights, locate, save_model
-from storyteller.recipe import LoraRecipe, Recipe
+from storyteller.models import Located, adapt, count_parameters, load_model, load_weights, locate, save_model
+from storyteller.models.adapters.adalora import Allocation
+from storyteller.models.adapters.own import MERGEABLE, adapter_kind
+from storyteller.models.adapters.qlora import four_bits
+from storyteller.recipe import LoraRecipe, ModelRecipe, Recipe
+from storyteller.recipe.rates import rate_warning
 from storyteller.runs import Run, read_json, replacing_folder, write_json
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
@@ -36,6 +41,20 @@ from storyteller.train.precision import resolve_precision
 
 __all__ = ["dry_run", "finetune", "same_recipe"]
 
+_ALLOCATION = "allocation.safetensors"
+
+#: What PEFT calls the adapters of our methods.
+_KINDS = {
+    "lora": "LORA",
+    "dora": "DORA",
+    "qlora": "LORA",
+    "adalora": "ADALORA",
+    "bottleneck": "BOTTLENECK",
+    "prompt": "PROMPT_TUNING",
+    "prefix": "PREFIX_TUNING",
+    "ia3": "IA3",
+}
+
 
 @dataclass(frozen=True)
 class _Prepared:
@@ -49,6 +68,7 @@ class _Prepared:
     model: nn.Module
     accelerator: Accelerator
     estimate: Estimate
+    allocation: Allocation | None = None
 
 
 def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
@@ -118,6 +138,9 @@ def _prepare(recipe: Recipe) -> _Prepared:
     steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
     resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(model)
+    method = recipe.model.method
+    if accelerator.is_main_process and (warning := rate_warning(method, recipe.train.lr)):
+        say(warning)
     return _Prepared(
         recipe.model_copy(update={"train": resolved}),
         located,
@@ -127,6 +150,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         model,
         accelerator,
         Estimate(total, trained, memory, steps, steps * seconds),
+        Allocation(model, recipe.model.adalora, steps) if method == "adalora" else None,
     )
 
 
@@ -145,33 +169,62 @@ def _adapted(recipe: Recipe, located: Located) -> nn.Module:
     full = recipe.model.method == "full"
     # An adapter goes on from the one that the base has; merged, it would need a base that nobody else has.
     before = None if full else located.adapter
-    model: nn.Module = load_model(located if full else replace(located, adapter=None), dtype="float32", merge=full)
-    longest = getattr(model.config, "max_position_embeddings", None) or recipe.data.context
-    if recipe.data.context > longest:
+    if full and located.adapter is not None and adapter_kind(located.adapter) not in MERGEABLE:
         raise TrainingError(
-            f"data.context is {recipe.data.context}, but {located.name} reads {longest} tokens at most."
+            f"{located.name} has an adapter that cannot be merged into its base, so not every weight can be trained. Name its "
+            "base as model.base."
+        )
+    bits = four_bits(recipe.model.qlora) if recipe.model.method == "qlora" else {}
+    model: nn.Module = load_model(
+        located if full else replace(located, adapter=None), dtype="float32", merge=full, **bits
+    )
+    longest = getattr(model.config, "max_position_embeddings", None) or recipe.data.context
+    virtual = {"prompt": recipe.model.prompt.tokens, "prefix": recipe.model.prefix.tokens}.get(recipe.model.method, 0)
+    if recipe.data.context + virtual > longest:
+        raise TrainingError(
+            f"data.context is {recipe.data.context}{f' and {virtual} virtual tokens come before it' if virtual else ''}, but "
+            f"{located.name} reads {longest} tokens at most."
         )
     if recipe.train.gradient_checkpointing:
+        if recipe.model.method in ("prompt", "prefix"):
+            raise TrainingError(
+                f"train.gradient_checkpointing does not go with model.method={recipe.model.method}: what comes before the text "
+                "would have to be made again in every layer. Set it to false; train.rows=1 saves memory, too."
+            )
         model.gradient_checkpointing_enable(  # type: ignore[operator]
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-    if full:
-        return model.requires_grad_(True)
-    adapted: nn.Module = apply_lora(model, recipe.model.lora, seed=recipe.train.seed)
+    adapted: nn.Module = adapt(model, recipe.model, recipe.train.seed, _first_ids(recipe, located))
     if before is not None:
-        _go_on_from(adapted, before, recipe.model.lora)
+        _go_on_from(adapted, before, recipe.model)
     return adapted
 
 
-def _go_on_from(adapted: nn.Module, adapter: Path, asked: LoraRecipe) -> None:
+def _first_ids(recipe: Recipe, located: Located) -> list[int]:
+    """The ids of the text that virtual tokens begin as."""
+    method = recipe.model.method
+    text = recipe.model.prompt.text if method == "prompt" else recipe.model.prefix.text if method == "prefix" else None
+    return StoryTokenizer.load(located.folder).encode(text) if text else []
+
+
+def _go_on_from(adapted: nn.Module, adapter: Path, asked: ModelRecipe) -> None:
     """Begin with the weights of an adapter that has the same form and scale as the one that is trained."""
     config = read_json(adapter / "adapter_config.json")
-    old = config["r"], float(config["lora_alpha"]), bool(config.get("use_rslora"))
-    if old != (asked.rank, asked.alpha, asked.rank_stabilised):
+    kind = "DORA" if config.get("use_dora") else config["peft_type"]
+    if kind != _KINDS[asked.method]:
         raise TrainingError(
-            f"the base's own adapter ({adapter}) has rank {old[0]}, alpha {old[1]:g} and rank_stabilised "
-            f"{str(old[2]).lower()}; set model.lora to the same to go on from it, or name its base as model.base."
+            f"the base's own adapter ({adapter}) is of the kind {kind}, which model.method={asked.method} cannot go on from. "
+            "Name its base as model.base, or train with its own method."
         )
+    if asked.method in ("lora", "dora", "qlora"):
+        lora: LoraRecipe = getattr(asked, asked.method)
+        old = config["r"], float(config["lora_alpha"]), bool(config.get("use_rslora"))
+        if old != (lora.rank, lora.alpha, lora.rank_stabilised):
+            raise TrainingError(
+                f"the base's own adapter ({adapter}) has rank {old[0]}, alpha {old[1]:g} and rank_stabilised "
+                f"{str(old[2]).lower()}; set model.{asked.method} to the same to go on from it, or name its base as "
+                "model.base."
+            )
     load_weights(adapted, adapter)
 
 
@@ -185,19 +238,30 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
         context=recipe.data.context,
         steps=recipe.train.steps,
         save_model=_saver(prepared),
-        load_model=lambda folder: load_weights(prepared.model, folder),
+        load_model=lambda folder: _load(prepared, folder),
         samples=_sampler(prepared) if recipe.samples.prompts else None,
         sample_every=recipe.samples.every,
+        allocation=prepared.allocation,
     )
 
 
 def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None]:
     def save(folder: Path) -> None:
         # Reloading to compare takes longer than saving, so it is done once, for what is handed on.
-        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check)
+        # A base in four bits is not what is reloaded, so that there is nothing to compare.
+        check_now = check and prepared.recipe.model.method != "qlora"
+        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check_now)
         prepared.template.save(folder)
+        if prepared.allocation is not None and not check:
+            save_file(prepared.allocation.tensors(), folder / _ALLOCATION)
 
     return save
+
+
+def _load(prepared: _Prepared, folder: Path) -> None:
+    load_weights(prepared.model, folder)
+    if prepared.allocation is not None:
+        prepared.allocation.restore(load_file(folder / _ALLOCATION))
 
 
 def _sampler(prepared: _Prepared) -> Callable[[], str]:

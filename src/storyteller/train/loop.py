@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from storyteller.errors import TrainingError
+from storyteller.models.adapters.adalora import Allocation
 from storyteller.recipe import TrainRecipe
 from storyteller.runs import Metrics, Run, write_atomic
 from storyteller.runs.console import say
@@ -31,6 +31,7 @@ from storyteller.train.checkpoint import (
     rotate,
     save_checkpoint,
 )
+from storyteller.train.divergence import check_loss
 from storyteller.train.drive import drive
 from storyteller.train.memory import peak_memory
 from storyteller.train.optim import build_optimizer
@@ -47,7 +48,7 @@ class Plan:
 
     The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills
     it from one, `samples` tells stories with the model as it is and returns them as Markdown. `steps` is the length of
-    the whole run, `context` the tokens in a row.
+    the whole run, `context` the tokens in a row, `allocation` what moves AdaLoRA's ranks.
     """
 
     recipe: TrainRecipe
@@ -59,6 +60,12 @@ class Plan:
     load_model: Callable[[Path], None]
     samples: Callable[[], str] | None = None
     sample_every: int | None = None
+    allocation: Allocation | None = None
+    rates: Callable[[int], float] | None = None
+
+    def rate(self, step: int) -> float:
+        """The learning rate of optimizer step `step` (from 0): `rates` where it is given, else the recipe's schedule."""
+        return self.rates(step) if self.rates else learning_rate(step, self.steps, self.recipe)
 
     @property
     def measured(self) -> bool:
@@ -167,9 +174,8 @@ def _train_step(
 ) -> tuple[Batch, float, float]:
     """One optimizer step; returns the whole step's batch, its mean loss and the gradient's norm before clipping."""
     recipe, world = plan.recipe, accelerator.num_processes
-    rate = learning_rate(state.step, plan.steps, recipe)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = plan.rate(state.step) * group.get("share", 1.0)
     torch.manual_seed(mix(recipe.seed, state.step, accelerator.process_index))
     # Every process draws the whole step's rows (they are a function of seed and step), so all know the divisor.
     batch = plan.shards.batch(
@@ -186,17 +192,17 @@ def _train_step(
         with contextlib.nullcontext() if final else accelerator.no_sync(wrapped):
             accelerator.backward(loss * (world / max(1, batch.targets)))
         total += loss.detach()
+    if plan.allocation is not None:
+        plan.allocation.add_penalty_gradient(accelerator.scaler.get_scale() if accelerator.scaler else 1.0)
     norm = accelerator.clip_grad_norm_(wrapped.parameters(), recipe.clip or math.inf)
     mean = (accelerator.reduce(total, "sum") / max(1, batch.targets)).item()
     # In float16 a gradient that is too large is part of the method: the step is left out and the scale lowered.
-    if not math.isfinite(mean) or (accelerator.scaler is None and not math.isfinite(float(norm))):
-        raise TrainingError(
-            f"step {state.step + 1}: the loss is {mean} and the gradient norm {float(norm)}; the last checkpoint is kept. "
-            f"Lower train.lr (now {recipe.lr:g}), or set train.precision=float32."
-        )
+    check_loss(state, mean, float(norm), scaled=accelerator.scaler is not None)
     optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
     state.step += 1
+    if plan.allocation is not None:
+        plan.allocation.allocate(state.step)
+    optimizer.zero_grad(set_to_none=True)
     state.targets += batch.targets
     state.last_loss = mean
     return batch, mean, float(norm)
@@ -312,7 +318,7 @@ class _Log:
         left = (self._plan.steps - state.step) * seconds / self._steps
         mean, rate = (
             self._loss / max(1, self._targets),
-            learning_rate(state.step - 1, self._plan.steps, self._plan.recipe),
+            self._plan.rate(state.step - 1),
         )
         values = {
             "loss": mean,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from storyteller.errors import TrainingError
 from storyteller.recipe import TrainRecipe
 
-__all__ = ["build_optimizer", "trainable"]
+__all__ = ["build_optimizer", "layer_shares", "trainable"]
+
+_LAYER = re.compile(r"\.(?:layers|h|layer|blocks|networks)\.(\d+)\.")
+_EMBEDDING = re.compile(r"embed|\bw[tp]e\b")
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -21,13 +27,31 @@ def build_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.AdamW:
 
     Biases and norms (one dimension) are not decayed: pulling a norm's gain to zero only weakens its layer.
     """
-    parameters = list(trainable(model).values())
+    parameters = trainable(model)
     if not parameters:
         raise TrainingError("the model has no trainable parameter; check model.method and its targets.")
+    shares = layer_shares(list(parameters), recipe.layer_decay)
     groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+        {
+            "params": [p for n, p in parameters.items() if (p.dim() >= 2) == matrix and shares[n] == share],
+            "weight_decay": recipe.weight_decay if matrix else 0.0,
+            "share": share,  # of the rate that the schedule gives
+        }
+        for share in sorted(set(shares.values()), reverse=True)
+        for matrix in (True, False)
     ]
     return torch.optim.AdamW(
         [g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, eps=1e-8, foreach=False
     )
+
+
+def layer_shares(names: Sequence[str], decay: float) -> dict[str, float]:
+    """The share of the learning rate of each parameter: 1 in the top layer, and in each one below `decay` times as much.
+
+    What stands before the layers (embeddings) is the lowest, what stands after them goes with the top (Howard and Ruder
+    2018, "discriminative fine-tuning", arXiv 1801.06146; per layer as Clark et al. 2020, arXiv 2003.10555).
+    """
+    layers = {name: int(found[1]) for name in names if (found := _LAYER.search(name))}
+    top = max(layers.values(), default=0)
+    embeddings = {name for name in names if name not in layers and _EMBEDDING.search(name)}
+    return {name: decay ** (top + 1 if name in embeddings else top - layers.get(name, top)) for name in names}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storyteller.errors import ModelError
+from storyteller.models.adapters.own import MERGEABLE
 from storyteller.runs.files import read_json
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def adapter_scale(config: dict[str, Any], rank: int) -> float:
 def _refuse_more_than_lora(config: dict[str, Any], folder: Path) -> None:
     more = [key for key in ("use_dora", "modules_to_save", "alpha_pattern", "lora_bias") if config.get(key)]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or more:
-        kind = ", ".join(more) or f"{config.get('peft_type')}, bias {config.get('bias')}"
-        raise ModelError(
-            f"the adapter in {folder} is not plain LoRA ({kind}). Merge it into its base first and use the whole model."
+        kind = ", ".join(more) or f"{config.get('peft_type')}, bias {config.get('bias', 'none')}"
+        advice = (
+            "Merge it into its base first and use the whole model."
+            if config.get("peft_type") in MERGEABLE
+            else "It cannot be merged into its base either: train model.method=lora for this."
         )
+        raise ModelError(f"the adapter in {folder} is not plain LoRA ({kind}). {advice}")

@@ -1,0 +1,45 @@
+"""Is training still going anywhere? A loss that is no number, or that has left the ground, ends a run."""
+
+from __future__ import annotations
+
+import math
+
+from storyteller.errors import TrainingError
+from storyteller.train.checkpoint import State
+
+__all__ = ["check_loss", "smoothed"]
+
+_MEMORY = 0.9
+_EXPLODED = 1.5
+"""Over runs at sane rates the smoothed loss never stood 10 % over its lowest; one that diverges passes 50 % in few steps."""
+
+
+def smoothed(before: float | None, loss: float) -> float:
+    """The exponential mean of a loss with a memory of ten steps; the first one is itself."""
+    return loss if before is None else _MEMORY * before + (1 - _MEMORY) * loss
+
+
+def check_loss(state: State, loss: float, norm: float, *, scaled: bool) -> None:
+    """Take one more step's mean loss into the state; `TrainingError` when training has come to nothing.
+
+    It has when the loss is no number, when the gradient's norm is none (but `scaled` gradients may overflow: that step is
+    left out), and when the smoothed loss stands half as high again as at its lowest.
+    """
+    step = state.step + 1
+    if not math.isfinite(loss) or (not scaled and not math.isfinite(norm)):
+        raise TrainingError(f"step {step}: the loss is {loss} and the gradient norm {norm}. {_advice(state)}")
+    state.smoothed = smoothed(state.smoothed, loss)
+    state.lowest = min(state.smoothed, state.smoothed if state.lowest is None else state.lowest)
+    if state.smoothed > _EXPLODED * state.lowest:
+        raise TrainingError(
+            f"step {step}: training diverges: the loss, smoothed, has risen from {state.lowest:.3f} at its lowest to "
+            f"{state.smoothed:.3f}. {_advice(state)}"
+        )
+
+
+def _advice(state: State) -> str:
+    kept = f"the best checkpoint, of step {state.best_step}, is kept" if state.best_loss is not None else ""
+    return (
+        f"{(kept or 'the last checkpoint is kept').capitalize()}. Lower train.lr (storyteller finetune RECIPE --find-lr "
+        "measures one), raise train.warmup, or set train.precision=float32."
+    )
