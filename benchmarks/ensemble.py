@@ -29,6 +29,7 @@ import numpy as np
 
 from storyteller.ensemble.drafts import Draft, draft_many, rank
 from storyteller.ensemble.merging import Recipe, merge_factors
+from storyteller.evaluate.drafting import draft_scorers
 from storyteller.generate import Engine, Storyteller, open_engine
 from storyteller.generate.llama_members import open_members
 from storyteller.generate.mixture import open_mixture
@@ -149,16 +150,19 @@ def merging_adapters(members: Sequence[Located]) -> dict[str, float]:
 
 
 def reranking(located: Path, count: int) -> dict[str, float]:
-    from storyteller.evaluate.degeneration import degeneration
-
+    """With the coherence scorer, whose base reads every draft, and without it; the scorer is loaded before."""
     teller = Storyteller.load(str(located))
     request = Request(about="A lighthouse keeper finds a talking seal.", words=60)
-    scorers = {"repetition": lambda texts, request: [-found.rep_4 for found in degeneration(texts, "en")]}
+    fast, whole = draft_scorers("en", coherence=False), draft_scorers("en")
     drafts: list[Draft] = []
     written = seconds(lambda: drafts.extend(draft_many(teller, request, count, seed=1)))
-    ranked = seconds(lambda: rank(drafts, request, scorers))
+    rank(drafts[:1], request, whole)  # what is only loaded once
+    found = {"drafts": count, "writing_s": written}
+    for name, scorers in (("rules", fast), ("with_coherence", whole)):
+        found[f"{name}_s"] = seconds(lambda scorers=scorers: rank(drafts, request, scorers))  # type: ignore[misc]
+        found[f"{name}_share"] = found[f"{name}_s"] / written
     teller.close()
-    return {"drafts": count, "writing_s": written, "ranking_s": ranked, "share": ranked / written}
+    return found
 
 
 def main() -> None:

@@ -52,11 +52,14 @@ METRICS = ("auc_word", "auc_char", "auc_embedding", "distinct_2", "self_bleu", "
 
 
 def ask(folders: Sequence[Path], count: int, words: int) -> list[Prompt]:
-    """`count` prompts from each folder's test split; the id begins with the genre."""
+    """`count` prompts from each folder's test split, from every work in turn; the id begins with the genre."""
     found = []
     for folder in folders:
-        for prompt in choose_prompts(list(read_split(folder, "test")), count, words=words):
-            found.append(replace(prompt, id=f"{folder.name}/{prompt.id}"))
+        works: dict[str, list[Prompt]] = defaultdict(list)
+        for prompt in choose_prompts(list(read_split(folder, "test")), 10 * count, words=words):
+            works[prompt.work].append(replace(prompt, id=f"{folder.name}/{prompt.id}"))
+        rounds = itertools.chain.from_iterable(itertools.zip_longest(*works.values()))
+        found += list(itertools.islice(filter(None, rounds), count))
     return found
 
 

@@ -70,6 +70,33 @@ def test_a_search_ends_in_an_adapter_with_the_best_weights(tiny_llama: Path, tmp
     torch.testing.assert_close(load_model(locate(tmp_path / "out"))(ids).logits, wanted, atol=1e-3, rtol=1e-3)
 
 
-def test_whole_models_are_not_searched(tiny_llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="adapters of one base"):
-        search([tiny_llama, tiny_llama], tmp_path / "out", lambda model: 0.0)
+@pytest.mark.parametrize("method", ["linear", "task-arithmetic", "soup"])
+def test_whole_models_are_searched(tmp_path: Path, method: str) -> None:
+    from tests.tiny import tiny_model
+
+    sources = [tiny_model(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    base = str(tiny_model(tmp_path / "base", seed=7)) if method == "task-arithmetic" else None
+    ids = torch.tensor([[1, 5, 9, 40, 41]])
+    wanted = load_model(locate(sources[1]))(ids).logits.detach()
+    seen = []
+
+    @torch.inference_mode()
+    def score(model: torch.nn.Module) -> float:
+        seen.append(model(ids).logits)
+        return -float((seen[-1] - wanted).square().mean())
+
+    report = search(sources, tmp_path / "out", score, method, trials=4, base=base)  # type: ignore[arg-type]
+    assert report["search"]["best"]["weights"] == (0.0, 1.0)
+    torch.testing.assert_close(seen[0], load_model(locate(sources[0]))(ids).logits)
+    torch.testing.assert_close(load_model(locate(tmp_path / "out"))(ids).logits, wanted, atol=1e-4, rtol=1e-4)
+    if base is None:
+        with pytest.raises(ModelError, match="--base"):
+            search(sources, tmp_path / "other", score, scales=(1.0, 0.5))
+
+
+def test_slerp_is_searched_between_two_and_refuses_three(tiny_llama: Path, tmp_path: Path) -> None:
+    sources = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed) for seed, name in enumerate("abc")]
+    report = search(sources[:2], tmp_path / "out", lambda model: 0.0, "slerp", trials=4)
+    assert len(report["search"]["trials"]) == 4
+    with pytest.raises(ModelError, match="slerp goes from one model to another"):
+        search(sources, tmp_path / "other", lambda model: 0.0, "slerp")

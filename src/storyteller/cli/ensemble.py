@@ -23,6 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Method = Annotated[str, typer.Option(help="linear, slerp, task-arithmetic, ties, dare or soup.")]
 Rank = Annotated[int | None, typer.Option(min=1, help="The merged adapter's rank; default: the largest of theirs.")]
 Density = Annotated[float, typer.Option(help="ties, dare: the share of entries that is kept.")]
+Base = Annotated[str | None, typer.Option(help="Whole models: the one that they were made from.")]
 Prompt = Annotated[str, typer.Argument(help="What the story is about.")]
 Writers = Annotated[list[str], typer.Option(help="An ensemble, or several models; may be repeated.")]
 Words = Annotated[int | None, typer.Option(help="The wished length in words or 字.")]
@@ -88,7 +89,7 @@ def merge(
         float, typer.Option(help="Multiplies what the merged model changes; below 1 towards the base.")
     ] = 1.0,
     rank: Rank = None,
-    base: Annotated[str | None, typer.Option(help="Whole models: the one that they were made from.")] = None,
+    base: Base = None,
     seed: Annotated[int, typer.Option(help="dare: which entries are dropped.")] = 0,
     json: Json = False,
 ) -> None:
@@ -125,10 +126,11 @@ def search(
     max_tokens: Annotated[int, typer.Option(min=2, help="Tokens of each story.")] = 256,
     density: Density = 0.5,
     rank: Rank = None,
+    base: Base = None,
     seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
     json: Json = False,
 ) -> None:
-    """Merge adapters with the weights that predict held-out stories best."""
+    """Merge adapters or whole models with the weights that predict held-out stories best."""
     from storyteller.ensemble.searching import search
 
     report = search(
@@ -141,6 +143,7 @@ def search(
         density=density,
         seed=seed,
         rank=rank,
+        base=base,
     )
     best = report["search"]["best"]
     shown = ", ".join(f"{weight:.3f}" for weight in best["weights"])

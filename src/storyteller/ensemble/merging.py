@@ -25,7 +25,7 @@ from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.runs import read_json, replacing_folder, write_json
 from storyteller.runs.console import progress
 
-__all__ = ["METHODS", "Method", "Recipe", "check_members", "merge", "merge_factors"]
+__all__ = ["METHODS", "Method", "Recipe", "check_members", "merge", "merge_factors", "merge_tensor", "open_models"]
 
 Method = Literal["linear", "slerp", "task-arithmetic", "ties", "dare", "soup"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -201,7 +201,10 @@ def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None
     return {"kind": "adapter", "rank": wanted, "energy_lost": round(lost, 6)}
 
 
-def _merge_models(members: Sequence[Located], recipe: Recipe, base: Located | None, folder: Path) -> dict[str, Any]:
+def open_models(
+    members: Sequence[Located], base: Located | None, recipe: Recipe
+) -> tuple[list[Weights], Weights | None]:
+    """The weights of whole models and of their base, checked to be alike; raises `ModelError`."""
     if base is None and (recipe.method in _ON_DELTAS or recipe.scale != 1):
         raise ModelError(
             f"{recipe.method} with scale {recipe.scale:g} works on what fine-tuning changed: name the model that the "
@@ -213,17 +216,23 @@ def _merge_models(members: Sequence[Located], recipe: Recipe, base: Located | No
         [*opened[1:], *([below] if below else [])], [*members[1:], *([base] if base else [])], strict=True
     ):
         check_alike(opened[0], other, (members[0].name, located.name))
+    return opened, below
+
+
+def _merge_models(members: Sequence[Located], recipe: Recipe, base: Located | None, folder: Path) -> dict[str, Any]:
+    opened, below = open_models(members, base, recipe)
     with progress(len(opened[0].names), "merging tensors") as advance:
 
         def merged(name: str) -> Tensor:
             advance()
-            return _merge_tensor(name, opened, below, recipe)
+            return merge_tensor(name, opened, below, recipe)
 
         write_stream(folder / "model.safetensors", opened[0], merged)
     return {"kind": "model", "tensors": len(opened[0].names)}
 
 
-def _merge_tensor(name: str, opened: Sequence[Weights], below: Weights | None, recipe: Recipe) -> Tensor:
+def merge_tensor(name: str, opened: Sequence[Weights], below: Weights | None, recipe: Recipe) -> Tensor:
+    """The merged tensor of a name, in the first model's element type; `below` is the base of the deltas."""
     first = opened[0].read(name)
     if not first.is_floating_point():
         return first

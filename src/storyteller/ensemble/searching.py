@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from storyteller.ensemble.merging import Method, Recipe, check_members, merge
+from storyteller.ensemble.merging import Method, Recipe, check_members, merge, merge_tensor, open_models
+from storyteller.ensemble.stream import Weights
 from storyteller.errors import ModelError
-from storyteller.models import load_model, locate
+from storyteller.models import Located, load_model, locate
 from storyteller.models.adapters.factors import Factors, read_factors
 from storyteller.runs import read_json, write_json
 from storyteller.runs.console import say
 
-__all__ = ["Trial", "greedy_soup", "merged_into", "search", "simplex_search"]
+__all__ = ["Trial", "greedy_soup", "merged_into", "merged_over", "search", "simplex_search"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +84,26 @@ def search(
     density: float = 0.5,
     seed: int = 0,
     rank: int | None = None,
+    base: str | None = None,
 ) -> dict[str, Any]:
-    """Merge adapters of one base with the weights that `score` finds best, and return the report with every trial.
+    """Merge models with the weights that `score` finds best, and return the report with every trial.
 
-    `score(model)` is called with the base, a transformers model, with each merged delta added at full rank; higher is
-    better. `soup` is a greedy soup, the other methods search the simplex in `trials` trials; `scales` other than 1 are
-    tried with the best weights (LITI). The report stands in `out` as `search.json`. Raises `ModelError`.
+    `score(model)` is called with a transformers model: the adapters' base with each merged delta added at full rank, or
+    the merged whole model; higher is better. `soup` is a greedy soup, the other methods search the simplex in `trials`
+    trials; `scales` other than 1 are tried with the best weights (LITI), of whole models with their `base`. The report
+    stands in `out`, in `merge.json` under `search`. Raises `ModelError`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} is there already; name a new folder with --out.")
     members = [locate(source) for source in sources]
     check_members(members)
-    if not all(member.adapter for member in members):
-        raise ModelError("weights are searched for adapters of one base; whole models take merge and evaluate.")
-    adapters = [read_factors(member.adapter) for member in members if member.adapter]
-    model = load_model(replace(members[0], adapter=None))
-    recipe = Recipe("linear", _equal(range(len(members)), len(members)), density, seed=seed)
+    own: Method = "linear" if method == "soup" else method
+    recipe = Recipe(own, _equal(range(len(members)), len(members)), density, seed=seed)
+    far = replace(recipe, scale=next((scale for scale in scales if scale != 1), 1.0))
+    model, laid = _merging(members, locate(base) if base else None, far)
 
     def tried(weights: tuple[float, ...], scale: float = 1.0) -> float:
-        own: Method = "linear" if method == "soup" else method
-        with merged_into(model, adapters, replace(recipe, method=own, weights=weights, scale=scale)):
+        with laid(replace(recipe, weights=weights, scale=scale)):
             result = score(model)
         say(f"weights {', '.join(f'{weight:.3f}' for weight in weights)}, scale {scale:g}: score {result:.5f}")
         return result
@@ -111,8 +112,9 @@ def search(
     best = best_of(found)
     scaled = {1.0: best.score} | {scale: tried(best.weights, scale) for scale in scales if scale != 1}
     scale = max(scaled, key=lambda scale: scaled[scale])
-    final: Method = "linear" if method == "soup" else method
-    report = merge(sources, out, final, weights=best.weights, scale=scale, density=density, seed=seed, rank=rank)
+    report = merge(
+        sources, out, own, weights=best.weights, scale=scale, density=density, seed=seed, rank=rank, base=base
+    )
     report["search"] = {
         "space": "greedy soup"
         if method == "soup"
@@ -124,6 +126,29 @@ def search(
     }
     write_json(out / "merge.json", read_json(out / "merge.json") | {"search": report["search"]})
     return report
+
+
+def _merging(
+    members: Sequence[Located], base: Located | None, recipe: Recipe
+) -> tuple[Any, Callable[[Recipe], AbstractContextManager[None]]]:
+    """A model, and what makes it the merged one within a block; `recipe` is the one that asks most of them."""
+    model = load_model(replace(members[0], adapter=None))
+    if members[0].adapter:
+        adapters = [read_factors(member.adapter) for member in members if member.adapter]
+        return model, lambda recipe: merged_into(model, adapters, recipe)
+    opened, below = open_models(members, base, recipe)
+    return model, lambda recipe: merged_over(model, opened, below, recipe)
+
+
+@contextmanager
+def merged_over(model: Any, opened: Sequence[Weights], below: Weights | None, recipe: Recipe) -> Iterator[None]:
+    """From the block on, `model` has the merged weights of whole models, one tensor after the other."""
+    # Those that the file leaves out are tied to others of it.
+    own = dict(model.named_parameters(remove_duplicate=False))
+    for name in opened[0].names:
+        if name in own:
+            own[name].data.copy_(merge_tensor(name, opened, below, recipe))
+    yield
 
 
 @contextmanager
