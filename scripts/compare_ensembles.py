@@ -48,7 +48,7 @@ from storyteller.tokens import Request
 
 SHOWN = 3
 METRICS = ("auc_word", "auc_char", "auc_embedding", "distinct_2", "self_bleu", "self_bleu_within", "vendi_within",
-           "coherence", "rep_4")  # fmt: skip
+           "independent_loss", "rep_4")  # fmt: skip
 
 
 def ask(folders: Sequence[Path], count: int, words: int) -> list[Prompt]:
@@ -142,13 +142,28 @@ def wins(texts: Sequence[Text], systems: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def table(found: Findings) -> str:
+def coherence(texts: Sequence[Text], scorer: Scorer) -> dict[str, str]:
+    """The scorer's log odds of every system's first texts, with intervals over works."""
+    found: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    for text in texts:
+        if text.seed in (None, 1):
+            (value,) = scorer([text.text], text.request or Request())
+            found[text.system].append((text.work, value))
+    bootstrap = Bootstrap(work for rows in found.values() for work, _ in rows)
+    told = {}
+    for system, rows in found.items():
+        known = [(work, value) for work, value in rows if math.isfinite(value)]
+        told[system] = str(mean(bootstrap, [v for _, v in known], [w for w, _ in known]).interval()) if known else ""
+    return told
+
+
+def table(found: Findings, coherent: Mapping[str, str]) -> str:
     """The figures that decide, one line a system."""
     figures = {(figure.metric, figure.system): figure.interval for figure in found.figures}
-    lines = [f"| system | {' | '.join(METRICS)} |", "|---|" + "---:|" * len(METRICS)]
+    lines = [f"| system | {' | '.join(METRICS)} | coherence |", "|---|" + "---:|" * (len(METRICS) + 1)]
     for system in found.systems:
         cells = [str(figures.get((metric, system.label)) or "") for metric in METRICS]
-        lines.append(f"| {system.label} | {' | '.join(cells)} |")
+        lines.append(f"| {system.label} | {' | '.join(cells)} | {coherent.get(system.name, '')} |")
     return "\n".join(lines)
 
 
@@ -179,16 +194,17 @@ def main() -> None:
     ranked = [text for pool, own in found.items() for text in reranked(pool, own, options.drafts, scorers)]
     background = [story for folder in options.data for story in itertools.islice(read_split(folder, "train"), 150)]
     findings = measure_stories(
-        [*texts, *ranked], background=background, allow=("length", "punctuation"),
+        [*texts, *ranked], background=background, allow=("length", "punctuation"), leave_out=("coherence",),
         cache=options.out / "embeddings.safetensors", settings={"members": options.members, "others": options.others},
     )  # fmt: skip
     write_reports(findings, options.out)
     everything = [text for text in [*texts, *ranked] if text.temperature in (None, options.temperature)]
     single = wins(everything, options.members)
     rivals = [f"best of {options.drafts} by {name}" for name in [*options.members, "all"]]
+    coherent = coherence(everything, scorers["coherence"]) if "coherence" in scorers else {}
     report = {"members": single, "rivals": wins(everything, [*systems, *rivals])}
-    write_json(options.out / "ensembles.json", report)
-    print(table(findings[0]))
+    write_json(options.out / "ensembles.json", report | {"coherence": coherent})
+    print(table(findings[0], coherent))
     for name, values in report.items():
         print(f"\n{name}: {values['prompts']} prompts, entropy of the best {values['entropy_bits']} of "
               f"{values['at_most_bits']} bits\n{values['best_by_genre']}")  # fmt: skip

@@ -147,3 +147,10 @@ def test_a_prompt_that_one_system_did_not_answer_is_left_out_and_said(human):
     bench = lay_out([*human[:10], *other(human[:8])], "en")
     assert [len(bench.texts(label)) for label in bench.labels] == [8, 8]
     assert "2 of 10 prompts were left out" in bench.notes[0]
+
+
+def test_parts_that_are_left_out_are_not_measured(human):
+    everything = ("realism", "distances", "independent model", "diversity", "degeneration", "coherence", "people")
+    (told,) = measure_stories(human, leave_out=(*everything, "relevance"))
+    assert {metric.group for metric in told.metrics} == {"reading"}
+    assert set(told.seconds) == {"reading", "comparisons"}

@@ -49,6 +49,7 @@ def measure_stories(
     background: Sequence[Story] = (),
     settings: dict[str, Any] | None = None,
     allow: Collection[Override] = (),
+    leave_out: Collection[str] = (),
     cache: Path | None = None,
 ) -> list[Findings]:
     """Everything the suite can say about texts, for each language among them.
@@ -56,8 +57,8 @@ def measure_stories(
     `texts` are answers of several systems to the same prompts, people's among them under the name `human`; `faults` are
     people's texts with a known fault, the floor. `background` is text that people wrote and that no prompt comes from:
     the corpus of the models, where copies are looked for, and of the independent language model. `allow` lets a failed
-    probe pass; `cache` is a file that keeps sentence embeddings. Raises `DataError` for texts that cannot be compared
-    (see `lay_out`).
+    probe pass; `leave_out` names parts that are not measured, such as `coherence`, which takes most of the time; `cache`
+    is a file that keeps sentence embeddings. Raises `DataError` for texts that cannot be compared (see `lay_out`).
     """
     languages = [language for language in LANGUAGES if any(text.language == language for text in texts)]
     if not languages:
@@ -68,7 +69,8 @@ def measure_stories(
             bench = lay_out(texts, language, faults)
             written = [story for story in background if story.language == language]
             parts = _parts(bench, written, allow, cache or Path(folder) / "embeddings.safetensors")
-            found.append(_measure(bench, parts, settings or {}))
+            wanted = ((name, measure) for name, measure in parts if name not in leave_out)
+            found.append(_measure(bench, wanted, settings or {}))
     return found
 
 
@@ -115,8 +117,7 @@ def _parts(
     yield "independent model", lambda: measure_independent(bench, background)
     yield "diversity", lambda: measure_diversity(bench, meanings)
     yield "degeneration", lambda: measure_degeneration(bench, index)
-    scorer = _scorer(bench)
-    yield "coherence", lambda: measure_coherence(bench, scorer)
+    yield "coherence", lambda: measure_coherence(bench, _scorer(bench))
     yield "people", lambda: measure_people(bench)
     yield "relevance", lambda: measure_relevance(bench, meanings)
     yield "reading", lambda: measure_reading(bench)
