@@ -69,6 +69,18 @@ def test_merge(adapters: list[Path], tmp_path: Path) -> None:
     assert report["weights"] == [0.5, 0.5]
 
 
+def test_weigh_writes_the_weights_that_predict_best(adapters: list[Path], tmp_path: Path) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    run("new", *adapters, "--out", tmp_path / "e", "--weights", "0.9,0.1")
+    found = json.loads(run("weigh", tmp_path / "e", "--data", tmp_path / "corpus", "--limit", 2, "--json"))
+    shown = json.loads(run("show", tmp_path / "e", "--json"))
+    assert [member["weight"] for member in shown["members"]] == list(found["weights"].values())
+    assert found["mixed"] <= min(found["equal"], *found["alone"].values()) + 1e-4
+    run("new", *adapters, "--out", tmp_path / "g", "--rule", "geometric")
+    with pytest.raises(ModelError, match="arithmetic"):
+        run("weigh", tmp_path / "g", "--data", tmp_path / "corpus")
+
+
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("llama_engine", "llama_batch"):  # see tests/generate/test_mixture.py

@@ -2,12 +2,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.adapters import tiny_adapter
 
 from storyteller.ensemble.merging import Recipe
-from storyteller.ensemble.searching import best_of, greedy_soup, merged_into, search, simplex_search
+from storyteller.ensemble.searching import (
+    best_of,
+    greedy_soup,
+    merged_into,
+    mixture_weights,
+    search,
+    simplex_search,
+)
 from storyteller.errors import ModelError
 from storyteller.models import load_model, locate
 from storyteller.models.adapters.factors import read_factors
@@ -37,6 +47,21 @@ def test_the_simplex_is_searched_near_the_best_and_the_seed_decides() -> None:
     assert best_of(trials).score > -0.01
     assert trials == simplex_search(score, 3, trials=60, seed=1)
     assert len(simplex_search(score, 3, trials=2)) == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 4))
+def test_no_other_weights_of_a_mixture_find_the_tokens_likelier(seed: int, members: int) -> None:
+    random = np.random.default_rng(seed)
+    logs = np.log(random.dirichlet(np.ones(5), size=(members, 60))[:, :, 0]).astype(np.float32) - 300  # far from 0
+
+    def likelihood(weights: np.ndarray) -> float:
+        return float(np.log(weights @ np.exp(logs.astype(np.float64) + 300)).mean())
+
+    found = mixture_weights(logs)
+    assert sum(found) == pytest.approx(1, abs=1e-3)
+    for other in [*np.eye(members) * 0.999 + 0.001 / members, *random.dirichlet(np.ones(members), 20)]:
+        assert likelihood(np.array(found)) >= likelihood(other) - 1e-4
 
 
 def test_the_merged_delta_is_there_within_the_block_and_gone_after(tiny_llama: Path, tmp_path: Path) -> None:

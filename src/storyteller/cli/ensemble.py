@@ -153,6 +153,30 @@ def search(
 
 
 @app.command()
+def weigh(
+    folder: Annotated[Path, typer.Argument(help="An ensemble's folder, whose weights are replaced.")],
+    data: Annotated[Path, typer.Option(help="A folder written by `storyteller prepare`; its dev split decides.")],
+    limit: Annotated[int, typer.Option(min=1, help="Dev stories to measure on.")] = 16,
+    max_tokens: Annotated[int, typer.Option(min=2, help="Tokens of each story.")] = 256,
+    json: Json = False,
+) -> None:
+    """Give an arithmetic mixture the weights under which it predicts held-out stories best."""
+    from storyteller.ensemble.folder import describe_ensemble, weigh_ensemble
+    from storyteller.evaluate.weighing import weigh_mixture
+
+    if describe_ensemble(folder)["rule"] != "arithmetic":
+        raise ModelError("only the weights of an arithmetic mixture are found so; set others by hand in ensemble.yaml.")
+    found = weigh_mixture(folder, data, limit=limit, max_tokens=max_tokens)
+    weigh_ensemble(folder, list(found["weights"].values()))
+    if json:
+        _print(found)
+        return
+    for name, weight in found["weights"].items():
+        typer.echo(f"{weight:>7.4f}  {name}  ({found['alone'][name]:.4f} bits per byte alone)")
+    typer.echo(f"mixed: {found['mixed']:.4f} bits per byte on dev, with equal weights {found['equal']:.4f}")
+
+
+@app.command()
 def draft(
     prompt: Prompt,
     model: Writers,

@@ -11,9 +11,18 @@ from pydantic import ValidationError
 
 from storyteller.errors import ModelError
 from storyteller.models import locate
-from storyteller.models.ensemble_file import ENSEMBLE_FILE, Ensemble, Gate, Member, Rule, write_ensemble
+from storyteller.models.ensemble_file import (
+    ENSEMBLE_FILE,
+    Ensemble,
+    Gate,
+    Member,
+    Rule,
+    check_weights,
+    read_ensemble,
+    write_ensemble,
+)
 
-__all__ = ["describe_ensemble", "new_ensemble"]
+__all__ = ["describe_ensemble", "new_ensemble", "weigh_ensemble"]
 
 
 def new_ensemble(
@@ -56,6 +65,21 @@ def new_ensemble(
         if not there:
             folder.rmdir()
         raise
+    return ensemble
+
+
+def weigh_ensemble(folder: Path, weights: Sequence[float]) -> Ensemble:
+    """Give the ensemble in `folder` other weights; raises `ModelError` for wrong ones, and nothing is written then."""
+    ensemble = read_ensemble(folder)
+    try:
+        shares = check_weights(weights, len(ensemble.members), ensemble.rule)
+    except ValueError as error:
+        raise ModelError(f"{error}.") from None
+    members = tuple(
+        member.model_copy(update={"weight": weight}) for member, weight in zip(ensemble.members, shares, strict=True)
+    )
+    ensemble = ensemble.model_copy(update={"members": members})
+    write_ensemble(folder, ensemble)
     return ensemble
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from storyteller.errors import ModelError
@@ -33,6 +35,8 @@ class MixtureModel(nn.Module):
         else:
             self.models = nn.ModuleList([load_model(member, merge=True) for member in members])
         self.config: Any = self.models[0].config
+        self.heard: list[NDArray[np.float32]] = []
+        """What each member alone gave the tokens that were asked for, `[members, tokens]` a call, in nats."""
         # The first member apart, so that its gate is the one of writing.
         sizes = [1, len(members) - 1] if len(members) > 1 else [1]
         self._rows = len(members)
@@ -53,7 +57,10 @@ class MixtureModel(nn.Module):
             model(input_ids=ids[None, :-1].expand(rows, -1), use_cache=False, logits_to_keep=len(ids) - first).logits
             for model in self.models
         ]
-        said = torch.cat(logits).float().cpu().numpy()  # [members, places, vocabulary]
+        told = torch.cat(logits).float()  # [members, places, vocabulary]
+        alone = told.gather(2, ids[first:].expand(len(told), -1)[..., None])[..., 0] - told.logsumexp(2)
+        self.heard.append(alone.cpu().numpy())
+        said = told.cpu().numpy()
         found = []
         for place, token in enumerate(ids[first:].tolist()):
             groups = (said[:1, place], said[1:, place])

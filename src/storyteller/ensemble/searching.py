@@ -1,4 +1,7 @@
-"""Weights found by trying: greedy soups and points of the simplex, scored by a function that is passed in."""
+"""Weights found by trying: greedy soups and points of the simplex, scored by a function that is passed in.
+
+Those of an arithmetic mixture need no trying: one reading by every member tells which are likeliest (`mixture_weights`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from storyteller.ensemble.merging import Method, Recipe, check_members, merge, merge_tensor, open_models
 from storyteller.ensemble.stream import Weights
@@ -19,7 +23,7 @@ from storyteller.models.adapters.factors import Factors, read_factors
 from storyteller.runs import read_json, write_json
 from storyteller.runs.console import say
 
-__all__ = ["Trial", "greedy_soup", "merged_into", "merged_over", "search", "simplex_search"]
+__all__ = ["Trial", "greedy_soup", "merged_into", "merged_over", "mixture_weights", "search", "simplex_search"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,24 @@ def simplex_search(
         weights = (*weights, round(1 - sum(weights), 4))
         done.append(Trial(weights, score(weights)))
     return done
+
+
+def mixture_weights(logs: NDArray[np.float32], least: float = 1e-5) -> tuple[float, ...]:
+    """The weights under which an arithmetic mixture finds the tokens likeliest, from what each member alone gave them.
+
+    `logs` are log-probabilities `[members, tokens]`. By expectation and maximisation (Dempster et al. 1977), which cannot
+    miss: the likelihood is concave in the weights. It ends when no weight moves by `least`; all sum to 1.
+    """
+    # Each token's greatest chance is 1: only the ratios count, and none of them vanishes.
+    chances = np.exp(np.asarray(logs, dtype=np.float64) - logs.max(axis=0))
+    weights = np.full(len(chances), 1 / len(chances))
+    while True:
+        shares = weights[:, None] * chances
+        moved = (shares / shares.sum(axis=0)).mean(axis=1)
+        done, weights = np.abs(moved - weights).max() < least, moved
+        if done:
+            rounded = [round(float(weight), 4) for weight in weights[1:]]
+            return (round(1 - sum(rounded), 4), *rounded)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

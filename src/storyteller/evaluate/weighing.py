@@ -1,0 +1,54 @@
+"""The weights of a mixture, from what its members say of held-out stories."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from storyteller.ensemble.likelihood import MixtureModel
+from storyteller.ensemble.searching import mixture_weights
+from storyteller.evaluate.loss import measure_losses
+from storyteller.evaluate.loss_report import choose_stories
+from storyteller.models import locate
+from storyteller.tokens import StoryTokenizer, Template
+
+__all__ = ["weigh_mixture"]
+
+
+def weigh_mixture(folder: str | Path, data: Path, *, limit: int | None = 16, max_tokens: int = 256) -> dict[str, Any]:
+    """The weights under which the arithmetic mixture of an ensemble's members predicts the dev split of a corpus best.
+
+    Every member reads each story once, after the request that names its form, title and length. In bits per byte: each
+    member `alone`, all with `equal` weights, `mixed` with those that were found. Raises `ModelError` and `DataError`.
+    """
+    located = locate(folder)
+    model = MixtureModel(located)
+    tokenizer = StoryTokenizer.load(located.folder)
+    template = Template.load(located.template_folder, tokenizer)
+    stories = choose_stories(data, "dev", limit, None)
+    size = sum(
+        loss.bytes for loss in measure_losses(model, tokenizer, stories, max_tokens=max_tokens, template=template)
+    )
+    logs = np.concatenate(model.heard, axis=1)
+    weights = mixture_weights(logs)
+    names = model.mixer.members
+
+    def bits(shares: tuple[float, ...]) -> float:
+        top = logs.max(axis=0)
+        mixed = np.log(np.asarray(shares) @ np.exp(logs - top)) + top
+        return float(-mixed.sum() / math.log(2) / size)
+
+    single = {
+        name: bits(tuple(float(other == place) for other in range(len(names)))) for place, name in enumerate(names)
+    }
+    return {
+        "weights": dict(zip(names, weights, strict=True)),
+        "alone": single,
+        "equal": bits((1 / len(names),) * len(names)),
+        "mixed": bits(weights),
+        "stories": len(stories),
+        "tokens": int(logs.shape[1]),
+    }
