@@ -196,3 +196,19 @@ def test_a_rate_over_what_the_method_survives(small: MakeRecipe, capsys: pytest.
     told = capsys.readouterr().err
     assert "survives" not in told
     assert "next to nothing" not in told
+
+
+def test_layer_decay_slows_the_lower_layers_in_the_loop(small: MakeRecipe, tmp_path: Path, tiny_llama: Path) -> None:
+    moved = {}
+    start = load_model(locate(tiny_llama)).state_dict()
+    for decay in (1.0, 0.1):
+        recipe = small(
+            "model.method=full", "train.steps=1", "train.warmup=0", f"train.layer_decay={decay}", "train.floor=1"
+        )
+        done = weights(finetune(recipe, tmp_path / str(decay)))
+        moved[decay] = [
+            float((done[name] - start[name]).abs().max())
+            for name in (f"model.layers.{layer}.mlp.up_proj.weight" for layer in (0, 1))
+        ]
+    assert moved[1.0][0] == pytest.approx(moved[1.0][1], rel=0.1)
+    assert moved[0.1][0] == pytest.approx(0.1 * moved[0.1][1], rel=0.1)

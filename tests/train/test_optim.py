@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from storyteller.errors import TrainingError
+from storyteller.models import load_model, locate
 from storyteller.recipe import TrainRecipe
-from storyteller.train.optim import build_optimizer, trainable
+from storyteller.train.optim import build_optimizer, layer_shares, trainable
 
 
 def test_only_matrices_decay() -> None:
@@ -31,3 +34,25 @@ def test_frozen_weights_are_left_out() -> None:
     assert len(build_optimizer(model, TrainRecipe()).param_groups) == 1
     with pytest.raises(TrainingError, match=r"no trainable parameter; check model\.method"):
         build_optimizer(model.requires_grad_(False), TrainRecipe())
+
+
+def test_lower_layers_learn_more_slowly() -> None:
+    names = [
+        "model.model.embed_tokens.weight", "model.transformer.wte.weight", "model.model.layers.0.mlp.up_proj.weight",
+        "model.base_model.model.model.layers.3.self_attn.q_proj.lora_A.default.weight", "model.transformer.h.2.ln_1.bias",
+        "model.model.norm.weight", "model.lm_head.weight",
+    ]  # fmt: skip
+    assert list(layer_shares(names, 0.5).values()) == [1 / 16, 1 / 16, 1 / 8, 1, 1 / 2, 1, 1]
+    assert set(layer_shares(names, 1.0).values()) == {1.0}
+
+
+def test_the_share_is_one_of_the_scheduled_rate(tiny_llama: Path) -> None:
+    model = load_model(locate(tiny_llama)).requires_grad_(True)
+    optimizer = build_optimizer(model, TrainRecipe(layer_decay=0.5))
+    shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(shares) == len(list(model.parameters()))
+    assert shares[id(model.model.layers[1].mlp.up_proj.weight)] == 1
+    assert shares[id(model.model.layers[0].mlp.up_proj.weight)] == 0.5
+    assert shares[id(model.model.embed_tokens.weight)] == 0.25
+    decayed = {group["share"] for group in optimizer.param_groups if group["weight_decay"] > 0}
+    assert decayed == {1.0, 0.5, 0.25}

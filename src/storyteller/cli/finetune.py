@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,9 @@ def finetune(
     out: Annotated[Path | None, typer.Option(help="The run's folder; default: runs/NAME.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and what it costs.")] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Only test learning rates on a copy, plot them and suggest one.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fine-tune a model on prepared stories."""
@@ -28,6 +32,15 @@ def finetune(
     if recipe is None and resume is None:
         raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
     loaded = load_recipe(recipe, overrides or []) if recipe is not None else Recipe()
+    if find_lr:
+        if resume is not None:
+            raise RecipeError("--find-lr starts from a recipe, not from a run; leave out --resume.")
+        from storyteller.train.rate_range import find_rate
+
+        folder = out or Path("runs") / f"{loaded.name}-lr"
+        found = find_rate(loaded, folder)
+        print(json.dumps(asdict(found)) if as_json else f"{found}\nThe plot is {folder / 'rates.svg'}.")
+        return
     # The heavy import comes after the recipe was read: a typo in a key is told at once.
     from storyteller.train.finetune import dry_run as plan
     from storyteller.train.finetune import finetune as run

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from storyteller.models.adapters.own import adapter_kind
 from storyteller.models.convert import converted_folder
 from storyteller.models.entries import Entry, find_entry, shipped_adapter
 from storyteller.models.location import Located, locate
@@ -101,6 +102,7 @@ def _describe_located(located: Located) -> dict[str, Any]:
         "context": config.get("max_position_embeddings", config.get("n_positions")),
         "base": located.base if located.adapter else None,
         "adapter": str(located.adapter) if located.adapter else None,
+        "adapter_kind": adapter_kind(located.adapter) if located.adapter else None,
         "sha256": located.sha256,
         "place": str(located.gguf) if located.gguf else None,
         "folder": str(located.folder),

@@ -30,10 +30,10 @@ def write_card(
     `licences` counts training stories by licence, `figures` are measurements by name, `data` says what identifies the
     training data (paths' names, counts, hashes), `notes` are sentences that a user must know.
     """
-    adapter = recipe.model.method != "full"
+    adapter, bottleneck = recipe.model.method != "full", recipe.model.method == "bottleneck"
     front = {
         "base_model": recipe.model.base,
-        "library_name": "peft" if adapter else "transformers",
+        "library_name": "storyteller" if bottleneck else "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
         "language": list(languages),
         "tags": ["storytelling", "storyteller", recipe.model.method],
@@ -48,6 +48,8 @@ def write_card(
     ]
     kind = "An adapter for" if adapter else "A fine-tuned"
     lines += [f"{kind} `{recipe.model.base}`, made by Storyteller to write stories.", ""]
+    if bottleneck:  # the one kind that PEFT does not have
+        lines += ["Storyteller reads it (`storyteller write --model FOLDER`); PEFT has no bottleneck adapters.", ""]
     lines += [note + "\n" for note in notes]
     lines += _table("Figures", figures)
     lines += _table("Training data", data)

@@ -1,0 +1,170 @@
+"""Which learning rate? A range test: the rate rises from step to step, on a copy, until the loss does (Smith 2017).
+
+Batches differ more in how hard they are than a step changes the model. So each loss is taken against the one that the
+untouched model has on the same batch: what is left is what training did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from storyteller.errors import TrainingError
+from storyteller.recipe import Recipe
+from storyteller.recipe.rates import RATES
+from storyteller.runs import Run, write_json
+from storyteller.runs.console import progress, say
+from storyteller.runs.plot import plot_rates
+from storyteller.train.checkpoint import State
+from storyteller.train.drive import drive
+from storyteller.train.finetune import _prepare
+from storyteller.train.loop import Plan, _train_step, batch_tensors
+from storyteller.train.objectives import CausalObjective
+from storyteller.train.optim import build_optimizer
+
+__all__ = ["RateRange", "find_rate", "suggest"]
+
+STEPS = 48
+_NEAR = 2
+_SHARE = 10
+"""A tenth of the rate with the lowest loss is the usual advice (Howard and Gugger 2020, "fastai", arXiv 2002.04688)."""
+
+
+@dataclass(frozen=True)
+class RateRange:
+    """What a range test found: at each rate the loss against the untouched model's, in nats a token, and its smoothing.
+
+    `lowest` is the rate at which the smoothed one was lowest, `diverged` that at which training came to nothing, None when
+    it never did. `suggested` is None when no rate made the loss fall.
+    """
+
+    method: str
+    rates: list[float]
+    changes: list[float]
+    smoothed: list[float]
+    lowest: float
+    diverged: float | None
+    suggested: float | None
+
+    def __str__(self) -> str:
+        end = f"training came to nothing at {self.diverged:.1e}" if self.diverged else "no rate was too high"
+        if self.suggested is None:
+            return f"no rate from {self.rates[0]:.1e} to {self.rates[-1]:.1e} made the loss fall; {end}."
+        return (
+            f"the loss was lowest ({min(self.smoothed):+.3f} nats a token) at {self.lowest:.1e}; {end}. "
+            f"Suggested: train.lr={self.suggested:.1e}"
+        )
+
+
+def find_rate(recipe: Recipe, folder: Path, steps: int | None = None) -> RateRange:
+    """Test rates for `recipe` in `steps` steps (48 by default); write `rates.json` and `rates.svg` to `folder`, no more.
+
+    The rates rise geometrically from a hundredth of the method's usual one to thirty times it. Raises what preparing a run
+    raises.
+    """
+    steps = steps or STEPS
+    prepared = _prepare(recipe.model_copy(update={"train": recipe.train.model_copy(update=_ONCE | {"steps": steps})}))
+    usual = RATES[recipe.model.method].usual
+    rates = [usual / 100 * 3000 ** (step / (steps - 1)) for step in range(steps)]
+    plan = Plan(
+        recipe=prepared.recipe.train,
+        run=Run(folder),
+        shards=prepared.shards,
+        context=recipe.data.context,
+        steps=steps,
+        save_model=lambda _: None,
+        load_model=lambda _: None,
+        rates=lambda step: rates[step],
+    )
+    objective = CausalObjective(prepared.model)
+    before = _untouched(objective, plan, prepared.accelerator)
+    say(f"testing {steps} rates from {rates[0]:.1e} to {rates[-1]:.1e}; no run is started and nothing is kept")
+    stage = _RangeTest(objective, plan, prepared.accelerator)
+    drive(stage)
+    changes = [loss - base for loss, base in zip(stage.losses, before, strict=False)]
+    diverged = rates[len(changes)] if len(changes) < steps else None
+    if not changes:
+        raise TrainingError(f"training came to nothing at the lowest rate, {rates[0]:.1e}; is the model whole?")
+    found = suggest(recipe.model.method, rates[: len(changes)], changes, diverged)
+    if prepared.accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "rates.json", asdict(found))
+        plot_rates(folder / "rates.svg", found.rates, found.changes, found.smoothed, found.suggested)
+    return found
+
+
+def suggest(method: str, rates: Sequence[float], changes: Sequence[float], diverged: float | None) -> RateRange:
+    """The smoothed changes, their lowest point, and a tenth of its rate; none when the loss never fell by a hundredth."""
+    # The mean of neighbours, since an exponential mean would find the lowest point late and so at too high a rate.
+    near = [changes[max(0, at - _NEAR) : at + _NEAR + 1] for at in range(len(changes))]
+    smoothed = [sum(part) / len(part) for part in near]
+    lowest = min(range(len(smoothed)), key=smoothed.__getitem__)
+    fell = smoothed[lowest] < -0.01
+    # One digit: the test knows no more.
+    suggested = float(f"{rates[lowest] / _SHARE:.0e}") if fell else None
+    return RateRange(method, list(rates), list(changes), smoothed, rates[lowest], diverged, suggested)
+
+
+#: What a range test does not do, whatever the recipe says.
+_ONCE: dict[str, Any] = {"epochs": None, "minutes": None, "patience": None, "sinks": [], "schedule": "constant"}
+
+
+class _RangeTest:
+    """The steps of a range test as a stage of the loop, which neither measures nor saves."""
+
+    def __init__(self, objective: nn.Module, plan: Plan, accelerator: Any) -> None:
+        self._plan, self._accelerator, self._state = plan, accelerator, State()
+        self._wrapped, self._optimizer = accelerator.prepare(objective, build_optimizer(objective, plan.recipe))
+        self.losses: list[float] = []
+        self._over = False
+        self.steps, self.evaluate_every, self.save_every, self.save_minutes = plan.steps, 1 << 30, 1 << 30, 1e9
+
+    @property
+    def at(self) -> int:
+        return self._state.step
+
+    def exhausted(self) -> bool:
+        return self._over
+
+    def step(self) -> None:
+        try:
+            _, loss, _ = _train_step(self._wrapped, self._optimizer, self._state, self._plan, self._accelerator)
+        except TrainingError:  # what the test is to find
+            self._over = True
+        else:
+            self.losses.append(loss)
+
+    def evaluate(self) -> bool:
+        return False
+
+    def save(self, *, best: bool) -> None:
+        """Keep nothing."""
+
+    def sample(self) -> None:
+        """Tell nothing."""
+
+    def agree(self, late: bool, stop: bool) -> tuple[bool, bool]:
+        return False, stop
+
+
+def _untouched(objective: nn.Module, plan: Plan, accelerator: Any) -> list[float]:
+    """The loss of the model as it is, in nats a token, on the batch of every step."""
+    losses = []
+    objective.to(accelerator.device).eval()
+    rows = plan.recipe.rows * plan.recipe.accumulate * accelerator.num_processes
+    with torch.no_grad(), accelerator.autocast(), progress(plan.steps, "reading with the untouched model") as advance:
+        for step in range(plan.steps):
+            batch = plan.shards.batch(plan.recipe.seed, step, rows=rows, context=plan.context)
+            parts = range(0, rows, plan.recipe.rows)
+            total = sum(
+                float(objective(**batch_tensors(batch, accelerator.device, slice(start, start + plan.recipe.rows))))
+                for start in parts
+            )
+            losses.append(total / max(1, batch.targets))
+            advance()
+    return losses

@@ -1,0 +1,69 @@
+"""A run that has come to nothing ends, says why, and leaves what was good."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.train.conftest import MakeRecipe
+
+from storyteller.errors import TrainingError
+from storyteller.models import load_model, locate
+from storyteller.runs import Run
+from storyteller.train import finetune
+from storyteller.train.checkpoint import State
+from storyteller.train.divergence import check_loss
+
+
+def after(losses: list[float], state: State | None = None) -> State:
+    state = state or State()
+    for loss in losses:
+        check_loss(state, loss, 1.0, scaled=False)
+        state.step += 1
+    return state
+
+
+@given(st.lists(st.floats(2.0, 2.9), min_size=1, max_size=60))
+def test_noise_is_no_divergence(losses: list[float]) -> None:
+    state = after(losses)
+    assert state.smoothed is not None
+    assert state.lowest is not None
+    assert 2.0 <= state.lowest <= state.smoothed + 1e-9
+
+
+@given(st.floats(1.0, 5.0), st.floats(2.0, 10.0), st.integers(1, 30))
+def test_a_loss_that_stays_twice_as_high_ends_it_within_ten_steps(low: float, times: float, calm: int) -> None:
+    state = after([low] * calm)
+    with pytest.raises(TrainingError, match="training diverges"):
+        after([low * times] * 10, state)
+
+
+def test_one_bad_batch_does_not_end_it() -> None:
+    after([3.0] * 10 + [9.0] + [3.0] * 10)
+
+
+def test_no_number_ends_it_at_once() -> None:
+    for loss, norm in ((math.nan, 1.0), (math.inf, 1.0), (3.0, math.nan)):
+        with pytest.raises(TrainingError, match="--find-lr"):
+            check_loss(State(), loss, norm, scaled=False)
+    check_loss(State(), 3.0, math.inf, scaled=True)  # float16: the step is left out
+
+
+def test_the_best_checkpoint_is_kept(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six good steps, then a rate that no model survives."""
+    from storyteller.train import loop
+
+    usual = loop.Plan.rate
+    monkeypatch.setattr(loop.Plan, "rate", lambda plan, step: usual(plan, step) if step < 6 else 30.0)
+    recipe = small("model.method=full", "train.lr=1e-3", "train.steps=60", "train.evaluate_every=2", "train.keep=1")
+    with pytest.raises(TrainingError, match=r"diverges.*The best checkpoint, of step 6, is kept.*Lower train\.lr"):
+        finetune(recipe, tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    best = run.pointed("best")
+    assert best is not None
+    assert best[1]["step"] == 6
+    assert not run.final.exists()
+    load_model(locate(run.folder))  # what is written with now
