@@ -46,7 +46,7 @@ def make_jobs(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             process.kill()
 
 
-def until(what: Callable[[], Any], seconds: float = 60) -> Any:
+def until(what: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait for something to be true."""
     end = time.monotonic() + seconds
     while not (found := what()):

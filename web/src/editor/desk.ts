@@ -232,14 +232,14 @@ export class Desk {
     signal.addEventListener("abort", stop);
   }
 
-  /** Keys pressed elsewhere: on the page itself they mean the manuscript, in another field only Esc does. */
+  /** Keys pressed elsewhere: on the page itself they mean the manuscript (but Tab moves on), in another field only Esc does. */
   private outside(event: KeyboardEvent): void {
     if (event.defaultPrevented || this.sheet.view.dom.contains(event.target as Node)) return;
     const target = event.target as HTMLElement;
     const field = target.closest?.("input, textarea, select, [contenteditable]");
     const ours = target === document.body || target.closest?.("[data-manuscript]");
     const action = composing(event) ? null : actionOf(event);
-    const done = field || !ours ? action === "stop" && this.writer.busy && this.writer.stop() : action !== "undo" && action !== "accept" && this.key(event);
+    const done = field || !ours ? action === "stop" && this.writer.busy && this.writer.stop() : action !== "accept" && this.key(event);
     if (done) event.preventDefault();
   }
 

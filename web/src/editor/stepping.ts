@@ -1,6 +1,6 @@
 /** Steps that the server takes: undo beyond this visit, older moments, branches, the versions of a passage, conflicts. */
 
-import { redo, undo, undoDepth } from "@tiptap/pm/history";
+import { closeHistory, redo, undo, undoDepth } from "@tiptap/pm/history";
 import { api, type Alternative, type Id, type SceneState } from "../api";
 import { t } from "../i18n";
 import { useScene } from "../state";
@@ -110,7 +110,7 @@ export class Stepping {
 
   private swap(start: number, end: number, { text, generation, candidate, model }: Alternative): void {
     const { sheet } = this;
-    const tr = sheet.view.state.tr;
+    const tr = closeHistory(sheet.view.state.tr); // versions leafed through quickly are undone one by one
     const by = { source: "model" as const, generation, model, candidate };
     put(tr, sheet.position(start), sheet.position(end), text, by);
     sheet.send(tr.setMeta(HANDS_RIGHT, true), splicesOf(start, end - start, [{ text, by }]).map((splice) => ({ ...splice, kind: "alternative" })));

@@ -1,0 +1,309 @@
+"""What a writer does in the manuscript, in a real browser: stop, retry, choose, rewrite, lose the server, open it twice."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.studio.browser.pages import chromium, serving, watched
+from tests.studio.browser.test_pages import LANGUAGES, WORDS, asked, start, written
+
+from storyteller.studio.server import listen
+
+MIDDLES = {"en": "keeper put down", "zh": "塔人放下了灯"}
+READY = ".tool.lead:not([aria-label='Stop'], [aria-label='停止'])"
+ENDS = {"en": "went on with its work.", "zh": "大海照旧忙它的。"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("studio")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A studio whose model takes a tenth of a second a word."""
+    with serving(tmp_path_factory.mktemp("slow"), pace=0.1) as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    with watched(browser) as opened:
+        yield opened
+
+
+def text(page: Any) -> str:
+    """The manuscript as it is on the screen."""
+    return str(page.evaluate("document.querySelector('.ProseMirror').innerText"))
+
+
+def saved(page: Any, tongue: str = "en") -> dict[str, Any]:
+    """Wait until all is on disk; the scene as the server has it."""
+    page.wait_for_selector(f".status :text('{ {'en': 'Saved', 'zh': '已保存'}[tongue] }')")
+    project = asked(page, f"projects/{page.url.split('#/p/')[1].split('/')[0]}")
+    scene = next(item for item in project["tree"] if item["kind"] == "scene")
+    return dict(asked(page, f"scenes/{scene['id']}"))
+
+
+def numbered(page: Any, but: str = "") -> str:
+    """Wait until a version with another number than `but` is whole; its number, as `(7)`."""
+    has = """but => {
+        const found = /\\(\\d+\\)/.exec(document.querySelector('.ProseMirror').innerText)?.[0];
+        return found !== but && !document.querySelector('.tool.lead:is([aria-label=Stop], [aria-label=停止])') && found;
+    }"""
+    return str(page.wait_for_function(has, arg=but).json_value())
+
+
+def typed(page: Any, words: str) -> None:
+    """Type at the end of the manuscript."""
+    page.click(".ProseMirror")
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text(words)
+
+
+@LANGUAGES
+def test_escape_stops_at_once_and_the_words_stay(browser: Any, slow: str, tongue: str) -> None:
+    with watched(browser, locale=WORDS[tongue]["locale"]) as page:
+        start(page, slow, tongue, how="begin")
+        written(page, WORDS[tongue]["said"][:4])
+        began = time.monotonic()
+        page.keyboard.press("Escape")
+        page.wait_for_selector(f".tool.lead[aria-label='{ {'en': 'Write', 'zh': '续写'}[tongue] }']")
+        assert time.monotonic() - began < 5  # the whole text would take six seconds and more
+        stopped = text(page)
+        assert ENDS[tongue] not in stopped
+        page.wait_for_timeout(500)
+        assert text(page) == stopped
+        scene = saved(page, tongue)
+    assert scene["text"].strip() == stopped.strip()
+    assert {span[1] for span in scene["provenance"]} == {"model"}
+
+
+@LANGUAGES
+def test_another_version_is_made_and_all_stay_within_reach(browser: Any, address: str, tongue: str) -> None:
+    with watched(browser, locale=WORDS[tongue]["locale"]) as page:
+        start(page, address, tongue, how="begin")
+        written(page, ENDS[tongue])
+        page.wait_for_selector(READY)
+        page.keyboard.press("Control+Enter")
+        first = numbered(page)
+        page.keyboard.press("Alt+R")
+        second = numbered(page, first)
+        page.keyboard.press("Alt+ArrowLeft")
+        assert numbered(page, second) == first
+        page.wait_for_selector(f".remark:text('{ {'en': 'Version 1 of 2', 'zh': '第 1 版，共 2 版'}[tongue] }')")
+        page.keyboard.press("Alt+ArrowRight")
+        assert numbered(page, first) == second
+        page.keyboard.press("Control+z")
+        assert numbered(page, second) == first
+        scene = saved(page, tongue)
+    assert first in scene["text"]
+    assert second not in scene["text"]
+
+
+def test_several_versions_stand_side_by_side_and_one_is_taken_by_its_digit(page: Any, address: str) -> None:
+    start(page, address)
+    typed(page, "It was late.")
+    page.keyboard.press("Control+Shift+Enter")
+    page.wait_for_function("() => document.querySelectorAll('.deck-card').length === 3")
+    page.wait_for_function("() => !document.querySelector('.deck-card[aria-busy=true]')")
+    cards = [card.inner_text() for card in page.query_selector_all(".deck-card .deck-text")]
+    assert len(set(cards)) == 3
+    page.keyboard.press("2")
+    page.wait_for_selector(".deck", state="detached")
+    written(page, cards[1].split("\n")[0][:20])
+    assert text(page).startswith("It was late.")
+    scene = saved(page)
+    assert scene["text"].endswith(cards[1].strip())
+    assert [span[1] for span in scene["provenance"]] == ["person", "model"]
+
+
+@LANGUAGES
+def test_a_selection_is_rewritten_on_approval_only(browser: Any, address: str, tongue: str) -> None:
+    own = {"en": "The night was dark and very dark.", "zh": "夜很黑，非常黑。"}[tongue]
+    take, keep = {"en": ("Take the new", "Keep the old"), "zh": ("用新的", "留着原文")}[tongue]
+    shorten = {"en": "Shorten", "zh": "缩写"}[tongue]
+    with watched(browser, locale=WORDS[tongue]["locale"]) as page:
+        start(page, address, tongue)
+        typed(page, own)
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Control+j")
+        page.click(f".rewrite-bar >> text={shorten}")
+        page.wait_for_selector(".deck-card.old")
+        page.wait_for_function("() => !document.querySelector('.deck-card[aria-busy=true]')")
+        assert text(page).strip() == own, "nothing is changed before it is taken"
+        page.click(f".deck >> text={keep}")
+        page.wait_for_selector(".deck", state="detached")
+        assert text(page).strip() == own
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Control+j")
+        page.click(f".rewrite-bar >> text={shorten}")
+        page.wait_for_function("() => !document.querySelector('.deck-card[aria-busy=true]')")
+        page.click(f".deck >> text={take}")
+        written(page, WORDS[tongue]["said"][:3])
+        assert own not in text(page)
+        page.keyboard.press("Control+z")
+        written(page, own)
+
+
+def test_a_word_that_was_possible_is_gone_on_from(page: Any, address: str) -> None:
+    start(page, address, how="begin")
+    written(page, ENDS["en"])
+    page.keyboard.press("Alt+t")
+    box = page.locator(".ProseMirror p").first.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 14)
+    page.wait_for_selector(".token-table td:has-text('sea 80%')")  # which member of an ensemble wanted it
+    page.mouse.click(box["x"] + 60, box["y"] + 14)
+    page.click(".token-table button:has-text('gull')")
+    written(page, "gull")
+    page.wait_for_selector(".tool.lead[aria-label=Write]")
+    assert ENDS["en"] not in text(page)
+    page.keyboard.press("Control+z")
+    written(page, ENDS["en"])
+
+
+def test_grey_words_are_taken_by_tab_and_vanish_by_typing(page: Any, address: str) -> None:
+    page.goto(f"{address}/#/settings")
+    box = page.locator("label:has-text('Suggest') input[type=checkbox]")
+    if not box.is_checked():
+        box.check()
+    page.wait_for_timeout(300)
+    start(page, address)
+    typed(page, "It was late.")
+    page.wait_for_selector(".ghost")
+    grey = page.inner_text(".ghost")
+    page.keyboard.press("Tab")
+    written(page, "It was late." + grey.rstrip())
+    typed(page, " And")
+    page.wait_for_selector(".ghost")
+    page.keyboard.type(" so")
+    page.wait_for_selector(".ghost", state="detached")
+    page.goto(f"{address}/#/settings")
+    page.locator("label:has-text('Suggest') input[type=checkbox]").uncheck()
+    page.wait_for_timeout(300)
+
+
+def test_a_second_window_overwrites_nothing(browser: Any, address: str) -> None:
+    with watched(browser) as first, contextlib.suppress(AssertionError), watched(browser) as second:
+        start(first, address)
+        typed(first, "The lamp.")
+        saved(first)
+        second.goto(first.url)
+        written(second, "The lamp.")
+        typed(first, " Mine.")
+        saved(first)
+        typed(second, " Theirs.")
+        second.wait_for_selector(".conflict")
+        assert {"The lamp. Mine.", "The lamp. Theirs."} <= {
+            " ".join(one.inner_text().split()) for one in second.query_selector_all(".conflict .deck-text")
+        }
+        second.click(".conflict >> text=Go on with this one")
+        second.wait_for_selector(".conflict", state="detached")
+        assert text(second).strip() == "The lamp. Theirs."
+        scene = saved(second)
+        assert scene["text"] == "The lamp. Theirs."
+        branches = asked(second, f"scenes/{scene['id']}/branches")
+        assert any(not one["is_head"] for one in branches), "what was not chosen stays under a name"
+
+
+def test_a_full_disk_leaves_the_words_to_be_downloaded(browser: Any, address: str, tmp_path: Path) -> None:
+    context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 860})
+    page = context.new_page()
+    start(page, address)
+    full = '{"error": {"code": "disk_full", "message": "the disk is full.", "next": "Make room."}}'
+    page.route(
+        "**/api/scenes/*/splices", lambda route: route.fulfill(status=507, body=full, content_type="application/json")
+    )
+    typed(page, "Kept on the screen.")
+    page.wait_for_selector("text=The disk is full. Your words are on this screen only.")
+    with page.expect_download() as waiting:
+        page.click("text=Download what is on the screen")
+    waiting.value.save_as(tmp_path / "rescued.txt")
+    assert (tmp_path / "rescued.txt").read_text("utf-8").strip() == "Kept on the screen."
+    page.unroute("**/api/scenes/*/splices")
+    page.click("text=Try now")
+    assert saved(page)["text"] == "Kept on the screen."
+    context.close()
+
+
+@LANGUAGES
+def test_an_epub_goes_out_and_comes_back(browser: Any, address: str, tongue: str, tmp_path: Path) -> None:
+    own = {"en": "Rain on the lamp room.", "zh": "雨打在灯室的玻璃上。"}[tongue]
+    label = {"en": "Export", "zh": "导出"}[tongue]
+    with watched(browser, locale=WORDS[tongue]["locale"]) as page:
+        start(page, address, tongue)
+        typed(page, own)
+        saved(page, tongue)
+        page.click(f"[aria-label={label}]")
+        with page.expect_download() as waiting:
+            page.click(".menu-list >> text=EPUB")
+        kept = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(kept)
+        assert kept.read_bytes()[:2] == b"PK"
+        page.goto(f"{address}/#/")
+        page.set_input_files("input[type=file]", str(kept))
+        written(page, own)
+
+
+@LANGUAGES
+def test_the_server_is_killed_in_mid_stream_and_everything_is_found_again(
+    browser: Any, tmp_path: Path, tongue: str
+) -> None:
+    """Words typed before are in the manuscript, those of the model are offered, and the page goes on by itself."""
+    with listen(port=0) as listener:
+        port = listener.getsockname()[1]
+    own = {"en": "The stairs were wet.", "zh": "楼梯是湿的。"}[tongue]
+    put = {"en": "Put them in", "zh": "放进正文"}[tongue]
+    server = _served(tmp_path, port)
+    context = browser.new_context(locale=WORDS[tongue]["locale"], viewport={"width": 1280, "height": 860})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    try:
+        start(page, f"http://127.0.0.1:{port}", tongue)
+        typed(page, own)
+        saved(page, tongue)
+        page.keyboard.press("Control+Enter")
+        written(page, MIDDLES[tongue])
+        page.wait_for_timeout(1500)  # one second of words may be lost, no more
+        server.kill()
+        server.wait()
+        typed(page, " +" if tongue == "en" else "＋")
+        server = _served(tmp_path, port)
+        page.wait_for_selector(f".status :text('{ {'en': 'Saved', 'zh': '已保存'}[tongue] }')")
+        page.reload()
+        written(page, own)
+        if button := page.query_selector(f"text={put}"):
+            button.click()
+        written(page, MIDDLES[tongue])
+        assert saved(page, tongue)["text"].startswith(own)
+    finally:
+        server.kill()
+        server.wait()
+        context.close()
+
+
+def _served(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.studio.browser.serve", str(folder), str(port), "0.15"]
+    server = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    for _ in range(600):
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{port}/api/status", timeout=2)
+            return server
+        time.sleep(0.1)
+    server.kill()
+    raise AssertionError("the studio does not start")
