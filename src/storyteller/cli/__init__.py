@@ -16,10 +16,12 @@ from storyteller import __version__
 from storyteller.cli.doctor import doctor
 from storyteller.cli.ensemble import app as ensemble
 from storyteller.cli.evaluate import app as evaluate
+from storyteller.cli.fill import fill
 from storyteller.cli.finetune import finetune
 from storyteller.cli.inspect import inspect
 from storyteller.cli.models import app as models
 from storyteller.cli.prepare import prepare
+from storyteller.cli.pretrain import pretrain
 from storyteller.cli.recipes import recipes
 from storyteller.cli.refine import refine
 from storyteller.cli.serve import serve
@@ -68,7 +70,7 @@ app.add_typer(
     ensemble, name="ensemble", help="Mix models at each token, merge their weights, choose among their drafts."
 )
 app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
-for _function in (write, studio, serve, prepare, tokenize, inspect, finetune, refine, recipes, doctor):
+for _function in (write, fill, studio, serve, prepare, tokenize, inspect, pretrain, finetune, refine, recipes, doctor):
     app.command()(_function)
 
 

@@ -28,7 +28,7 @@ class _Evaluate(TyperGroup):
 app = typer.Typer(cls=_Evaluate, rich_markup_mode=None)
 
 
-SUITES = ("losses", "stories", "likelihood", "lm-eval")
+SUITES = ("losses", "stories", "likelihood", "masked", "lm-eval")
 
 
 @app.command(
@@ -41,13 +41,16 @@ def models(
         list[str], typer.Argument(metavar="MODEL...", help="Models, the first is the baseline; or texts.jsonl files.")
     ],
     suite: Annotated[
-        str, typer.Option(help="losses; stories: what is written; likelihood: what is known of stories; lm-eval.")
+        str,
+        typer.Option(help="losses; stories: what is written; likelihood: what is known of stories; masked; lm-eval."),
     ] = "losses",
     data: Annotated[Path | None, typer.Option(help="A folder written by `storyteller prepare`.")] = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many stories, always the same ones.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=2, help="losses: only the beginning of stories.")] = None,
-    context: Annotated[int, typer.Option(min=16, help="losses: tokens in the sliding window.")] = 1024,
+    context: Annotated[
+        int | None, typer.Option(min=16, help="losses: tokens in the sliding window; default: 1024, or what is read.")
+    ] = None,
     prompted: Annotated[bool, typer.Option("--prompted", help="losses: give form, title and length.")] = False,
     prompts: Annotated[int, typer.Option(min=1, help="stories: prompts from the split.")] = 100,
     words: Annotated[int, typer.Option(min=10, help="stories: words or 字 of each answer.")] = 150,
@@ -93,6 +96,11 @@ def models(
         report, shown = [one.to_json() for one in findings], render_markdown(findings, options["report_language"])
     elif suite == "likelihood":
         report, shown = _likelihood(systems, choices, limit, **options)
+    elif suite == "masked":
+        from storyteller.evaluate.masked import evaluate_masked, render_masked
+
+        report = evaluate_masked(systems, limit=limit, max_tokens=max_tokens, **options)
+        shown = render_masked(report)
     else:
         from storyteller.evaluate.harness import evaluate_tasks, render_tasks
 

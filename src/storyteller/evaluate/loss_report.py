@@ -17,6 +17,7 @@ from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import Interval, ratio_interval
 from storyteller.evaluate.loss import StoryLoss, measure_losses, summarise
 from storyteller.models import load_model, locate
+from storyteller.models.load import positions_of
 from storyteller.runs import write_atomic, write_json
 from storyteller.runs.console import say
 from storyteller.tokens import StoryTokenizer, Template
@@ -31,17 +32,19 @@ def evaluate_models(
     split: str = "test",
     limit: int | None = None,
     max_tokens: int | None = None,
-    context: int = 1024,
+    context: int | None = None,
     prompted: bool = False,
     language: str | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Measure each model on the same stories of a prepared corpus; the first one named is the baseline of the others.
 
-    Writes `report.json`, `report.md` and `losses.jsonl` (one line a story and model) to `out` when it is given. Raises
-    `DataError` for a corpus that cannot be read, `ModelError` for a model.
+    `context` is the window in tokens; None: 1,024, or fewer where one of the models reads no more. Writes `report.json`,
+    `report.md` and `losses.jsonl` (one line a story and model) to `out` when it is given. Raises `DataError` for a corpus
+    that cannot be read, `ModelError` for a model.
     """
     stories = choose_stories(data, split, limit, language)
+    context = context or min([1024, *filter(None, (positions_of(locate(name).folder) for name in names))])
     losses: dict[str, list[StoryLoss]] = {}
     for name in names:
         located = locate(name)

@@ -1,7 +1,8 @@
-"""What a frozen causal model says of a text in one pass: hidden states of chosen layers, and each token's likelihood.
+"""What a frozen model says of a text in one pass: hidden states of chosen layers, and each token's likelihood.
 
 The pass is causal, so the hidden state at the end of a sentence represents the story up to there: one pass over a story
-gives all of its prefixes. Scorers and critics put small heads on these states; the model itself is never trained.
+gives all of its prefixes. Scorers and critics put small heads on these states; the model itself is never trained. A masked
+model can be read with as well: its states see the whole passage, and it gives no likelihoods.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 from storyteller.errors import DataError
-from storyteller.models.load import Precision, load_model
+from storyteller.models.load import Precision, is_masked, load_model
+from storyteller.models.masked import load_masked
 
 if TYPE_CHECKING:
     from storyteller.models.location import Located
@@ -79,11 +81,11 @@ def sentence_passage(tokenizer: StoryTokenizer, sentences: Sequence[str], prefix
 
 
 class Reader:
-    """Reads passages with a frozen causal model of transformers.
+    """Reads passages with a frozen causal or masked model of transformers.
 
     `layers` are numbered as transformers numbers hidden states: 0 is the embedding, the last one stands after the
     final norm. With `likelihoods=False` the output layer (a fifth of a 135M model's work) is left out, and the
-    likelihoods of a reading are empty.
+    likelihoods of a reading are empty; a masked model takes no other. Its state of a token has seen all of the passage.
     """
 
     def __init__(
@@ -93,6 +95,12 @@ class Reader:
         self.tokenizer = tokenizer
         self.layers = tuple(layers)
         self.likelihoods = likelihoods
+        self.masked = type(model).__name__.endswith("ForMaskedLM")
+        if self.masked and likelihoods:
+            raise DataError(
+                "A masked model sees both sides of a token, so it gives no likelihood of one after what precedes it. "
+                "Read with likelihoods=False."
+            )
         config = model.config.get_text_config()
         self.width: int = config.hidden_size
         self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 20
@@ -106,7 +114,10 @@ class Reader:
         """Load a located model, its adapter merged, in the fastest sound precision, on the first GPU if there is one."""
         from storyteller.tokens import StoryTokenizer
 
-        model = load_model(located, dtype=fastest_precision(), merge=True)
+        if is_masked(located.folder):
+            model = load_masked(located, dtype=fastest_precision())
+        else:
+            model = load_model(located, dtype=fastest_precision(), merge=True)
         if torch.cuda.is_available():
             model = model.to("cuda")
         return cls(model, StoryTokenizer.load(located.folder), layers, likelihoods=likelihoods)
@@ -123,14 +134,13 @@ class Reader:
 
     @torch.inference_mode()
     def _read(self, passages: Sequence[Passage], limit: int) -> Iterator[Reading]:
-        rows = [[*p.prefix, *p.ids][:limit] for p in passages]
+        room = limit - self.masked
+        rows = [[*p.prefix, *p.ids][:room] for p in passages]
         padded = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
         for row, ids in zip(padded, rows, strict=True):
             row[: len(ids)] = torch.tensor(ids)
         padded = padded.to(self.model.device)
-        # Padding stands on the right, where no token of a causal model sees it: no mask is needed.
-        body = getattr(self.model, self.model.base_model_prefix)
-        output = body(input_ids=padded, use_cache=False, output_hidden_states=True)
+        output = self._states(padded, [len(ids) for ids in rows])
         for row, (passage, ids) in enumerate(zip(passages, rows, strict=True)):
             start, end = len(passage.prefix), len(ids)
             hidden = torch.stack([output.hidden_states[layer][row, start:end] for layer in self.layers])
@@ -144,6 +154,19 @@ class Reader:
             if read and (not ends or ends[-1] < read):
                 ends.append(read)
             yield Reading(ids[start:], ends, hidden.cpu(), likelihoods.cpu(), len(passage.ids) - read)
+
+    def _states(self, padded: Tensor, lengths: Sequence[int]) -> Any:
+        body = getattr(self.model, self.model.base_model_prefix)
+        if not self.masked:
+            # Padding stands on the right, where no token of a causal model sees it: no mask is needed.
+            return body(input_ids=padded, use_cache=False, output_hidden_states=True)
+        # A masked model was trained on texts between two ends of text, and must not see the padding.
+        end = _before_text(self.tokenizer)
+        padded = torch.nn.functional.pad(padded, (0, 1))
+        ends = torch.tensor(lengths, device=padded.device)[:, None]
+        padded.scatter_(1, ends, end)
+        seen = torch.arange(padded.shape[1], device=padded.device)[None] <= ends
+        return body(input_ids=padded, attention_mask=seen, output_hidden_states=True)
 
     def _likelihoods(self, before: Tensor, targets: Tensor) -> Tensor:
         head = self.model.get_output_embeddings()

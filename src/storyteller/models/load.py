@@ -11,11 +11,12 @@ from storyteller.models.adapters.own import lay_own, own_adapter
 from storyteller.models.entries import find_entry
 from storyteller.models.location import Located
 from storyteller.models.quiet import quiet
+from storyteller.runs.files import read_json
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["count_parameters", "load_model", "load_weights"]
+__all__ = ["count_parameters", "is_masked", "load_model", "load_weights", "positions_of"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -38,6 +39,11 @@ def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = 
     entry = find_entry(located.name)
     if entry is not None and not entry.writes:
         raise ModelError(f"{entry.name} {entry.about}; take one that writes: storyteller models list")
+    if is_masked(located.folder):
+        raise ModelError(
+            f"{located.name} is a masked model: it fills blanks (storyteller fill) and reads texts, but it cannot write. "
+            "Name a causal model."
+        )
     merging = merge and located.adapter is not None
     with quiet():
         try:
@@ -63,6 +69,25 @@ def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = 
                 whole = model if own_adapter(model) is not None else model.merge_and_unload()
                 model = whole.to(getattr(torch, dtype))
     return model.eval()
+
+
+def is_masked(folder: Path) -> bool:
+    """Whether the model in a folder is a masked one, as its configuration says."""
+    try:
+        names = read_json(folder / "config.json").get("architectures") or [""]
+    except (OSError, ValueError, AttributeError):
+        return False  # whoever loads it says what is wrong
+    return str(names[0]).endswith("ForMaskedLM")
+
+
+def positions_of(folder: Path) -> int | None:
+    """The most tokens that the model in a folder reads at once, None where its configuration does not say."""
+    try:
+        config = read_json(folder / "config.json")
+        positions = config.get("max_position_embeddings") or config.get("n_positions")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return positions if isinstance(positions, int) else None
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:

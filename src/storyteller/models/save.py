@@ -9,7 +9,7 @@ from typing import Any
 from storyteller.errors import ModelError
 from storyteller.models.adapters.adalora import saved_ranks
 from storyteller.models.adapters.own import own_adapter, save_own
-from storyteller.models.load import load_model
+from storyteller.models.load import is_masked, load_model
 from storyteller.models.location import locate
 from storyteller.models.quiet import quiet
 from storyteller.runs.files import read_json, write_json
@@ -69,7 +69,10 @@ def _reload_difference(model: Any, folder: Path) -> float:
     import torch
     from tokenizers import Tokenizer
 
-    reloaded = load_model(locate(folder), dtype=str(model.dtype).removeprefix("torch."))  # type: ignore[arg-type]
+    from storyteller.models.masked import load_masked
+
+    load = load_masked if is_masked(folder) else load_model
+    reloaded = load(locate(folder), dtype=str(model.dtype).removeprefix("torch."))  # type: ignore[arg-type]
     reloaded.to(model.device)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     training = model.training

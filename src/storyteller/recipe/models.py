@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ from storyteller.recipe.methods import (
     PromptRecipe,
     QloraRecipe,
 )
+from storyteller.recipe.pretraining import PretrainRecipe, ShapeRecipe, Size, under_size
 from storyteller.recipe.rates import RATES
 from storyteller.recipe.section import Section as _Section
 
@@ -49,6 +50,10 @@ class ModelRecipe(_Section):
     prompt: PromptRecipe = PromptRecipe()
     prefix: PrefixRecipe = PrefixRecipe()
     ia3: Ia3Recipe = Ia3Recipe()
+    size: Size | None = Field(
+        None, description="pretraining: one dial for shape, vocabulary, context, batch, rate and steps"
+    )
+    shape: ShapeRecipe | None = Field(None, description="pretraining: the new model's shape")
 
 
 class DataRecipe(_Section):
@@ -233,7 +238,13 @@ class Recipe(_Section):
     data: DataRecipe = DataRecipe()
     train: TrainRecipe = TrainRecipe()
     samples: SamplesRecipe = SamplesRecipe()
+    pretrain: PretrainRecipe | None = None
     refine: RefineRecipe | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_sets_the_rest(cls, values: Any) -> Any:
+        return under_size(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _method_s_own_rate(self) -> Self:

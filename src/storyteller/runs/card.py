@@ -30,13 +30,15 @@ def write_card(
     `licences` counts training stories by licence, `figures` are measurements by name, `data` says what identifies the
     training data (paths' names, counts, hashes), `notes` are sentences that a user must know.
     """
-    adapter, bottleneck = recipe.model.method != "full", recipe.model.method == "bottleneck"
+    adapter = recipe.model.method != "full" and recipe.pretrain is None
+    bottleneck = recipe.model.method == "bottleneck" and recipe.pretrain is None
+    masked = recipe.pretrain is not None and recipe.pretrain.objective == "masked"
     front = {
-        "base_model": recipe.model.base,
+        **({"base_model": recipe.model.base} if recipe.pretrain is None else {}),
         "library_name": "storyteller" if bottleneck else "peft" if adapter else "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "fill-mask" if masked else "text-generation",
         "language": list(languages),
-        "tags": ["storytelling", "storyteller", recipe.model.method],
+        "tags": ["storytelling", "storyteller", "pretrained" if recipe.pretrain is not None else recipe.model.method],
     }
     lines = [
         "---",
@@ -47,7 +49,10 @@ def write_card(
         "",
     ]
     kind = "An adapter for" if adapter else "A fine-tuned"
-    lines += [f"{kind} `{recipe.model.base}`, made by Storyteller to write stories.", ""]
+    if recipe.pretrain is None:
+        lines += [f"{kind} `{recipe.model.base}`, made by Storyteller to write stories.", ""]
+    else:
+        lines += [f"A {recipe.pretrain.objective} model, trained from nothing by Storyteller on stories.", ""]
     if bottleneck:  # the one kind that PEFT does not have
         lines += ["Storyteller reads it (`storyteller write --model FOLDER`); PEFT has no bottleneck adapters.", ""]
     lines += [note + "\n" for note in notes]

@@ -31,6 +31,16 @@ class StoryExample:
     ids: list[int]
     targets: int
 
+    @property
+    def bytes(self) -> int:
+        """The bytes of text that the labels spell."""
+        return len(self.completion.encode())
+
+    @property
+    def starts(self) -> None:
+        """Which ids begin a word: nobody asks of an example."""
+        return None
+
 
 @dataclass
 class Examples:

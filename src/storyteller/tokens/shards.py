@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Split:
             raise _damaged(folder, f"the files of {name} do not have the size that {META_FILE} says")
         self.tokens: NDArray[Any] = np.memmap(tokens, kind, "r") if size else np.zeros(0, kind)
         self._pad_id: int = meta["pad_id"]
+        self._words = folder / f"{name}.words.bin"
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -59,6 +60,18 @@ class Split:
         record = self.index[number]
         start = int(record["offset"])
         return self.tokens[start : start + int(record["length"])], int(record["targets"]), int(record["bytes"])
+
+    def word_starts(self, number: int) -> NDArray[np.bool_]:
+        """Which of an example's ids begin a word; only documents for a masked model know."""
+        record = self.index[number]
+        start = int(record["offset"])
+        return self._starts[start : start + int(record["length"])]
+
+    @functools.cached_property
+    def _starts(self) -> NDArray[np.bool_]:
+        if not self._words.is_file() or self._words.stat().st_size != len(self.tokens):
+            raise _damaged(self._words.parent, f"{self._words.name} is missing or cut")
+        return np.memmap(self._words, np.bool_, "r")
 
     def stack(self, rows: list[list[int]], context: int) -> Batch:
         """The batch of rows that are given as lists of examples."""
@@ -97,7 +110,8 @@ class Shards:
         stream. Raises `DataError` when an example is longer than `context`.
         """
         epochs, first = self._epochs(seed, context, split), step * rows * world + rank
-        return self._split(split).stack([epochs.row(first + world * i) for i in range(rows)], context)
+        numbers = range(first, first + world * rows, world)
+        return self._stack(split, [epochs.row(n) for n in numbers], context, [(1, seed, n) for n in numbers])
 
     def steps_per_epoch(self, rows_per_step: int, context: int, seed: int, split: str = "train") -> int:
         """Steps that show every example once, when a step takes `rows_per_step` rows over all ranks; at least 1."""
@@ -108,7 +122,12 @@ class Shards:
         packing = self._packing(split, context)
         mine = range(rank, len(packing), world)
         for start in range(0, len(mine), rows):
-            yield self._split(split).stack([packing.row(i) for i in mine[start : start + rows]], context)
+            numbers = mine[start : start + rows]
+            yield self._stack(split, [packing.row(n) for n in numbers], context, [(2, 0, n) for n in numbers])
+
+    def _stack(self, split: str, rows: list[list[int]], context: int, keys: Sequence[tuple[int, ...]]) -> Batch:
+        """The batch of rows of examples; `keys` name each row's place for whatever is drawn at random about it."""
+        return self._split(split).stack(rows, context)
 
     def efficiency(self, context: int, split: str = "train") -> float:
         """The share of positions in packed rows that hold a token."""

@@ -8,19 +8,20 @@ from typing import Literal, get_args
 
 from storyteller.errors import ModelError
 from storyteller.runs.files import read_json, write_json
+from storyteller.tokens.controls import FORM_TOKENS, TEXT
 from storyteller.tokens.request import Request
 from storyteller.tokens.tokenizer import StoryTokenizer
 from storyteller.tokens.wording import request_text
 
 __all__ = ["TEMPLATE_FILE", "TEMPLATE_VERSIONS", "Example", "Template", "TemplateKind"]
 
-TemplateKind = Literal["chatml", "plain"]
+TemplateKind = Literal["chatml", "plain", "forms"]
 
 #: The file beside a model's weights that names the template it was trained with.
 TEMPLATE_FILE = "storyteller_template.json"
 
 #: A kind's rises whenever the same request gives other tokens; shards and models of another version are not mixed.
-TEMPLATE_VERSIONS: dict[TemplateKind, int] = {"chatml": 1, "plain": 2}
+TEMPLATE_VERSIONS: dict[TemplateKind, int] = {"chatml": 1, "plain": 2, "forms": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Template:
     without the default system message of its own template: it says nothing about the story, costs 20 tokens of every
     example, and what is left out in training and in use alike is not missed. Kind `plain` serves base models: the
     request's lines, a blank line, `Story:` and the story, then eos. New Chinese prose is indented as in print, which
-    leads a base model into a story where it would often begin a numbered list.
+    leads a base model into a story where it would often begin a numbered list. Kind `forms` is that of models pretrained
+    here: a control token names the form, the request follows, and another control token begins the text.
     """
 
     def __init__(self, tokenizer: StoryTokenizer, kind: TemplateKind) -> None:
@@ -50,6 +52,9 @@ class Template:
         if stop is None or (kind == "chatml" and start is None):
             needed = "<|im_start|> and <|im_end|>" if kind == "chatml" else "an end-of-text token (eos)"
             raise ModelError(f"the template {kind} needs {needed}, and the tokenizer has none. Choose another model.")
+        self._forms = _form_ids(tokenizer) if kind == "forms" else {}
+        if kind == "forms" and not self._forms:
+            raise ModelError("the template forms needs a token for each form, and the tokenizer has none.")
         self._start, self.stop_id = start, stop
         self._line_break, self._assistant = tokenizer.encode("\n"), tokenizer.encode("assistant\n")
 
@@ -60,7 +65,9 @@ class Template:
 
     @classmethod
     def for_tokenizer(cls, tokenizer: StoryTokenizer) -> Template:
-        """The template that fits a tokenizer: `chatml` when it has the two tokens of turns, `plain` otherwise."""
+        """The template that fits a tokenizer: `forms` or `chatml` when it has their tokens, `plain` otherwise."""
+        if _form_ids(tokenizer):
+            return cls(tokenizer, "forms")
         turns = tokenizer.id_of("<|im_start|>") is not None and tokenizer.id_of("<|im_end|>") is not None
         return cls(tokenizer, "chatml" if turns else "plain")
 
@@ -120,6 +127,8 @@ class Template:
             assert self._start is not None
             ids = [self._start, *encode(f"user\n{request_text(request)}"), self.stop_id]
             ids += [*self._line_break, self._start, *self._assistant]
+        elif self.kind == "forms":
+            ids = [self._forms[request.form], *encode(request_text(request)), self._forms[TEXT]]
         else:
             ids = encode(f"{request_text(request)}\n\n{_beginning(request)}")
         if bos is not None and ids[0] != bos:  # SmolLM2's BOS is <|im_start|>, which stands there already
@@ -138,6 +147,13 @@ class Template:
         """`example` for a prompt and a completion that are ids already."""
         labels = [*completion, self.stop_id] if ends else completion
         return Example(ids=prompt + labels, loss_mask=[0] * len(prompt) + [1] * len(labels))
+
+
+def _form_ids(tokenizer: StoryTokenizer) -> dict[str, int]:
+    """The ids of the control tokens of a request, by form, and that of `TEXT`; none unless all are there."""
+    names: dict[str, str] = {**{str(form): token for form, token in FORM_TOKENS.items()}, TEXT: TEXT}
+    found = {key: index for key, token in names.items() if (index := tokenizer.id_of(token)) is not None}
+    return found if len(found) == len(names) else {}
 
 
 def _beginning(request: Request) -> str:

@@ -81,6 +81,11 @@ class StoryTokenizer:
         """The ids of each text, by the library's own threads."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def encode_places(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """The ids of each text, and the place of each in the text as (start, end) in characters."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [(encoding.ids, encoding.offsets) for encoding in encodings]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; special tokens give nothing."""
         text: str = self._tokenizer.decode([i for i in ids if i not in self._special], skip_special_tokens=True)

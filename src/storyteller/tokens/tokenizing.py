@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +21,7 @@ from storyteller.recipe.models import DataRecipe
 from storyteller.runs.console import progress, say
 from storyteller.runs.files import file_sha256, replacing_folder, write_json
 from storyteller.tokens.conditions import Conditions
+from storyteller.tokens.documents import Chunk, Documents, DocumentSettings
 from storyteller.tokens.examples import Examples, StoryExample
 from storyteller.tokens.request import Task
 from storyteller.tokens.shards import INDEX, META_FILE, Shards, content_hash, token_type
@@ -44,15 +47,19 @@ def tokenize(
     *,
     template: Template | None = None,
     splits: Sequence[str] = ("train", "dev"),
+    documents: DocumentSettings | None = None,
 ) -> Shards:
     """The shards of a prepared corpus, made if they are not there.
 
-    `out` is by default `<corpus>/shards/<hash>`, the hash being that of the corpus's files, the tokenizer, the
-    template and the settings; a folder whose hash is another is made again. Raises `DataError` when the corpus is
-    missing or gives no example at all, and warns when over 1 % of its stories lose a part.
+    With `documents` the stories are read as pretraining reads them, else as requests and answers. `out` is by default
+    `<corpus>/shards/<hash>`, the hash being that of the corpus's files, the tokenizer, the template and the settings; a
+    folder whose hash is another is made again. Raises `DataError` when the corpus is missing or gives no example at
+    all, and warns when over 1 % of its stories lose a part.
     """
     template = template or Template.for_tokenizer(tokenizer)
     identity = _identity(Path(folder), tokenizer, settings, template, splits)
+    if documents is not None:
+        identity["documents"] = asdict(documents)
     made_by = content_hash(identity)
     out = Path(out) if out else Path(folder) / "shards" / made_by[:12]
     if (out / META_FILE).is_file():
@@ -70,10 +77,15 @@ def tokenize(
             frequencies = frequencies or Frequencies.of(
                 itertools.islice(_chosen(Path(folder), split, chosen), 0, None, max(1, chosen.sum() // _COUNTED))
             )
-            examples = Examples(template, Conditions(frequencies, settings.keep_condition), settings)
+            conditions = Conditions(frequencies, settings.keep_condition)
+            examples: Examples | Documents = (
+                Examples(template, conditions, settings)
+                if documents is None
+                else Documents(template, conditions, settings, documents)
+            )
             with progress(int(chosen.sum()), f"tokenize {split}") as advance:
                 handfuls = _handfuls(_chosen(Path(folder), split, chosen), advance)
-                made = itertools.chain.from_iterable(map(examples.of, handfuls))
+                made = (example for handful in handfuls for example in examples.of(handful))
                 meta["splits"][split] = _write(temporary, split, made, kind) | _shares(examples.counts)
         meta["seconds"] = round(time.monotonic() - started, 3)
         _warn(Path(folder), meta)
@@ -125,15 +137,20 @@ def _handfuls(stories: Iterator[Story], advance: Callable[..., None]) -> Iterato
         advance(len(handful))
 
 
-def _write(folder: Path, split: str, examples: Iterator[StoryExample], kind: np.dtype[Any]) -> dict[str, Any]:
+def _write(folder: Path, split: str, examples: Iterator[StoryExample | Chunk], kind: np.dtype[Any]) -> dict[str, Any]:
     """Write the arrays of a split; the counts and quantiles for the report."""
     records: list[NDArray[Any]] = []
     pending: list[tuple[int, ...]] = []
     offset = 0
-    with (folder / f"{split}.tokens.bin").open("wb") as file:
+    with contextlib.ExitStack() as files:
+        file = files.enter_context((folder / f"{split}.tokens.bin").open("wb"))
+        words = None
         for example in examples:
             file.write(np.array(example.ids, dtype=kind).tobytes())
-            request, size = example.request, len(example.completion.encode())
+            if example.starts is not None:
+                words = words or files.enter_context((folder / f"{split}.words.bin").open("wb"))
+                words.write(example.starts.tobytes())
+            request, size = example.request, example.bytes
             codes = (TASKS.index(request.task), FORMS.index(request.form), LANGUAGES.index(request.language))
             pending.append((offset, len(example.ids), example.targets, size, *codes))
             offset += len(example.ids)

@@ -82,7 +82,8 @@ def _attention(
                     values,
                     attn_mask=mask,
                     dropout_p=dropout,
-                    is_causal=mask is None and keys.shape[2] == end - start,
+                    # A masked model looks both ways; its layers say so.
+                    is_causal=mask is None and keys.shape[2] == end - start and getattr(module, "is_causal", True),
                     scale=scaling,
                     enable_gqa=grouped,
                 )

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from storyteller.corpus import read_split
-from storyteller.errors import CheckpointError, TrainingError
+from storyteller.errors import CheckpointError, RecipeError, TrainingError
 from storyteller.models import Located, adapt, count_parameters, load_model, load_weights, locate, save_model
 from storyteller.models.adapters.adalora import Allocation
 from storyteller.models.adapters.own import MERGEABLE, adapter_kind
@@ -39,7 +39,7 @@ from storyteller.train.loop import Plan, fit
 from storyteller.train.objectives import CausalObjective
 from storyteller.train.precision import resolve_precision
 
-__all__ = ["dry_run", "finetune", "same_recipe"]
+__all__ = ["corpus_licences", "dry_run", "finetune", "same_recipe"]
 
 _ALLOCATION = "allocation.safetensors"
 
@@ -117,6 +117,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
 
 
 def _prepare(recipe: Recipe) -> _Prepared:
+    if recipe.pretrain is not None:
+        raise RecipeError(f"the recipe {recipe.name!r} makes a new model: storyteller pretrain, not finetune.")
     require_sinks(recipe.train.sinks)
     # A corpus that is not there is told before a model is fetched.
     read_split(recipe.data.path, "train")
@@ -288,7 +290,7 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
         run.final,
         prepared.recipe,
         languages=sorted(train["languages"]),
-        licences=_licences(prepared.recipe.data.path),
+        licences=corpus_licences(prepared.recipe.data.path),
         figures=_figures(run, state),
         data={"stories": train["stories"], "examples": train["examples"], "shards": prepared.shards.meta["hash"]},
         notes=() if improved else ("**It did not improve on its base by held-out loss.**",),
@@ -312,7 +314,7 @@ def _figures(run: Run, state: State) -> dict[str, Any]:
     }
 
 
-def _licences(corpus: Path) -> dict[str, int]:
+def corpus_licences(corpus: Path) -> dict[str, int]:
     """Stories by licence as the corpus's own report counts them; none when the folder has no report."""
     with contextlib.suppress(OSError, json.JSONDecodeError):
         counts = read_json(corpus / "manifest.json").get("licences", {})

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from storyteller.train.attention import segment_bounds, use_packed_attention
 
-__all__ = ["CausalObjective", "linear_cross_entropy", "packed_attention_mask"]
+__all__ = ["CausalObjective", "MaskedObjective", "linear_cross_entropy", "packed_attention_mask"]
 
 CHUNK = 512
 """Rows of logits alive at once: 512 x 49,152 float32 are 100 MB, and larger chunks were not faster on two cores."""
@@ -52,6 +52,37 @@ class CausalObjective(nn.Module):
         chosen = labels.ne(-100)
         head = causal.get_output_embeddings()
         return linear_cross_entropy(hidden[chosen], head.weight, labels[chosen])
+
+
+class MaskedObjective(nn.Module):
+    """Cross-entropy of the hidden tokens under a transformers masked model (ModernBERT's classes) on packed rows.
+
+    `forward` takes the tensors of a batch as `CausalObjective` does, but a label stands at its own token's place. It
+    returns the summed loss in nats, a float32 scalar.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._packed = use_packed_attention(model)
+
+    def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
+        """The summed loss of the batch."""
+        model: Any = self.model
+        if self._packed and segment_ids.device.type == "cpu":
+            more: dict[str, Any] = {"segments": segment_bounds(segment_ids)}
+            mask = segment_ids.new_ones(1, 1, 1, 1, dtype=torch.bool)
+        else:
+            more, mask = {}, segment_ids.unsqueeze(2).eq(segment_ids.unsqueeze(1)).unsqueeze(1)
+        hidden = model.model(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            # ModernBERT has two kinds of layers; ours are all of the first.
+            attention_mask={"full_attention": mask, "sliding_attention": mask},
+            **more,
+        ).last_hidden_state
+        chosen = labels.ne(-100)
+        return linear_cross_entropy(model.head(hidden[chosen]), model.decoder.weight, labels[chosen])
 
 
 def packed_attention_mask(segment_ids: Tensor) -> Tensor:

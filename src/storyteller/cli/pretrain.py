@@ -1,0 +1,40 @@
+"""`storyteller pretrain RECIPE [a.b=c ...]`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storyteller.errors import RecipeError
+
+__all__ = ["pretrain"]
+
+
+def pretrain(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe file, or the name of a bundled recipe.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes, such as train.lr=1e-4.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; default: runs/NAME.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and what it costs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a new model from nothing on prepared stories; `model.size` sets all that a recipe leaves out."""
+    from storyteller.cli.output import print_dry_run
+    from storyteller.recipe import Recipe, load_recipe
+
+    if recipe is None and resume is None:
+        raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
+    loaded = load_recipe(recipe, overrides or []) if recipe is not None else Recipe()
+    # The heavy import comes after the recipe was read: a typo in a key is told at once.
+    from storyteller.train.pretrain import dry_run as plan
+    from storyteller.train.pretrain import pretrain as run
+
+    if dry_run:
+        print_dry_run(plan(loaded), as_json=as_json)
+        return
+    done = run(loaded, resume or out or Path("runs") / loaded.name, resume=resume is not None)
+    if as_json:
+        print(json.dumps({"run": str(done.folder), "final": str(done.final)}))

@@ -1,0 +1,154 @@
+"""Masked models: loading one, and filling the blanks of a text with it.
+
+A masked model sees both sides of a gap. It cannot tell a story, but it says what belongs into a hole, and its hidden states
+represent a text for a critic or a scorer (`features.Reader` reads with it, `likelihoods=False`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from storyteller.errors import DataError, ModelError
+from storyteller.models.load import Precision, is_masked
+from storyteller.models.quiet import quiet
+from storyteller.tokens.controls import mask_id_of
+
+if TYPE_CHECKING:
+    from storyteller.models.location import Located
+    from storyteller.tokens import StoryTokenizer
+
+__all__ = ["BLANK", "Fill", "Filler", "load_masked"]
+
+#: What marks a blank, with the space before it: `[blank]`, `[MASK]`, `[空]`, three underscores or more, `＿＿`, `（ ）`.
+BLANK = re.compile(r" ?(?:\[(?:blank|mask|空)\]|_{3,}|＿{2,}|（\s+）)", re.IGNORECASE)
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What may stand in a blank: a word, and its probability among the words of as many tokens."""
+
+    text: str
+    probability: float
+
+
+def load_masked(located: Located, *, dtype: Precision = "float32") -> Any:
+    """The masked model on the CPU, in evaluation mode; `ModelError` for any other model, and for files that do not fit."""
+    from transformers import AutoModelForMaskedLM
+
+    if located.ensemble is not None or not is_masked(located.folder):
+        raise ModelError(
+            f"{located.name} is no masked model: it continues texts and fills no blanks. Make one with: "
+            "storyteller pretrain masked"
+        )
+    with quiet():
+        try:
+            model = AutoModelForMaskedLM.from_pretrained(
+                located.folder,
+                dtype=getattr(torch, dtype),
+                attn_implementation="sdpa",
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+            )
+        except Exception as error:  # transformers and safetensors have no common error
+            raise ModelError(f"{located.name}: the model in {located.folder} cannot be loaded ({error}).") from error
+    model.name_or_path = located.base
+    return model.eval()
+
+
+class Filler:
+    """Fills blanks with a masked model, each with whole words of one to `longest` tokens."""
+
+    def __init__(self, model: Any, tokenizer: StoryTokenizer, longest: int = 3) -> None:
+        self._model, self._tokenizer, self.longest = model, tokenizer, longest
+        self._mask = mask_id_of(tokenizer)
+        self._end = next(iter(tokenizer.stop_ids), 0)
+        spelled = [tokenizer.token_bytes(index) for index in range(tokenizer.vocabulary_size)]
+        word = [bool(text) and all(b >= 0x80 or chr(b).isalnum() or b in b"'-" for b in text) for text in spelled]
+        spaced = [text[:1] == b" " and len(text) > 1 and chr(text[1]).isalnum() for text in spelled]
+        # What may stand first after a space, and what may stand anywhere else in a word.
+        self._spaced, self._inner = torch.tensor(spaced), torch.tensor(word)
+
+    @classmethod
+    def open(cls, located: Located) -> Filler:
+        """Load a located masked model in float32, on the first GPU if there is one."""
+        from storyteller.tokens import StoryTokenizer
+
+        model = load_masked(located)
+        return cls(model.to("cuda") if torch.cuda.is_available() else model, StoryTokenizer.load(located.folder))
+
+    def fill(self, text: str, top: int = 5) -> list[list[Fill]]:
+        """For each blank of `text` (see `BLANK`) the `top` words that fit best, the likeliest first.
+
+        Each blank is filled while the others stay open. Raises `DataError` for a text without a blank.
+        """
+        marks = [match.group() for match in BLANK.finditer(text)]
+        if not marks:
+            raise DataError("there is no blank to fill: write [blank] or ___ where a word is missing.")
+        parts = [self._tokenizer.encode(part) for part in BLANK.split(text)]
+        return [self._candidates(parts, place, marks[place][0] == " ", top) for place in range(len(marks))]
+
+    def best(self, text: str) -> str:
+        """The text with its likeliest words put in, in bold; a blank stays where nothing fits."""
+        fills = iter(self.fill(text, top=1))
+
+        def put(match: re.Match[str]) -> str:
+            found = next(fills)
+            return (" " if match.group()[0] == " " else "") + (f"**{found[0].text}**" if found else "[blank]")
+
+        return BLANK.sub(put, text)
+
+    @torch.inference_mode()
+    def _candidates(self, parts: Sequence[list[int]], place: int, spaced: bool, top: int) -> list[Fill]:
+        training = self._model.training
+        self._model.eval()
+        before = [index for part in parts[: place + 1] for index in (*part, self._mask)][:-1]
+        after = [index for part in parts[place + 1 :] for index in (*part, self._mask)][:-1]
+        found: dict[str, float] = {}
+        for tokens in range(1, self.longest + 1):
+            for word, probability in self._words(before, after, tokens, spaced, 4 * top):
+                found[word] = max(found.get(word, 0.0), probability)
+        self._model.train(training)
+        ordered = sorted(found, key=lambda word: (-found[word], word))
+        return [Fill(word, found[word]) for word in ordered[:top]]
+
+    def _words(
+        self, before: list[int], after: list[int], tokens: int, spaced: bool, beams: int
+    ) -> list[tuple[str, float]]:
+        """Words of so many tokens with their probabilities, filled from the left by beam search."""
+        room = (self._model.config.max_position_embeddings - 2 - tokens) // 2
+        left = [self._end, *before[-max(room, 2 * room - len(after)) :]]
+        right = [*after[: max(room, 2 * room - len(before))], self._end]
+        rows: list[tuple[list[int], float]] = [([], 0.0)]
+        for done in range(tokens):
+            ids = [[*left, *chosen, *[self._mask] * (tokens - done), *right] for chosen, _ in rows]
+            logs = self._log_probabilities(ids, len(left) + done)
+            allowed = self._spaced if spaced and done == 0 else self._inner
+            logs = logs.masked_fill(~allowed[: logs.shape[1]], -torch.inf) + torch.tensor([[s] for _, s in rows])
+            values, flat = logs.flatten().topk(min(beams, logs.numel()))
+            width = logs.shape[1]
+            rows = [
+                ([*rows[index // width][0], index % width], value)
+                for index, value in zip(flat.tolist(), values.tolist(), strict=True)
+                if np.isfinite(value)
+            ]
+        words = ((self._tokenizer.decode(chosen).strip(), float(np.exp(score))) for chosen, score in rows)
+        return [(word, probability) for word, probability in words if _WORD.fullmatch(word)]
+
+    def _log_probabilities(self, rows: list[list[int]], place: int) -> Tensor:
+        """Of every id at `place` of each row, [rows, vocabulary] on the CPU."""
+        found = []
+        for start in range(0, len(rows), _ROWS):
+            ids = torch.tensor(rows[start : start + _ROWS], device=self._model.device)
+            found.append(self._model(input_ids=ids).logits[:, place].float().log_softmax(-1).cpu())
+        return torch.cat(found)
