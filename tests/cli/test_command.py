@@ -123,7 +123,14 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
 def test_recipes(tmp_path: Path) -> None:
     listed = run("recipes")
     assert listed.exit_code == 0
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["full", "own-stories", "refine", "tales"]
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == [
+        "full",
+        "masked",
+        "own-stories",
+        "pretrain",
+        "refine",
+        "tales",
+    ]
     assert run("recipes", "full").stdout.startswith("# Full fine-tuning")
     assert '"title": "Recipe"' in run("recipes", "--schema").stdout
     wrong = run("recipes", "tails")

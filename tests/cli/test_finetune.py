@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from storyteller.cli import app
 from storyteller.corpus import prepare
-from storyteller.recipe.load import bundled_recipes
+from storyteller.recipe.load import bundled_recipes, load_recipe
 
 _STORIES = Path(__file__).parents[2] / "examples" / "stories"
 
@@ -48,11 +48,15 @@ def run(*arguments: str) -> Result:
 
 @pytest.mark.parametrize("name", bundled_recipes())
 def test_every_recipe_runs_in_miniature(tiny_llama: Path, stories: Path, tmp_path: Path, name: str) -> None:
-    result = run("finetune", name, *miniature(tiny_llama, stories), "--out", str(tmp_path / "run"), "--json")
+    new = load_recipe(name).pretrain is not None
+    shrunk = ["model.shape={layers: 1, width: 32, heads: 2}", "pretrain.tokenizer.vocabulary=400"] if new else []
+    command = "pretrain" if new else "finetune"
+    options = [*miniature(tiny_llama, stories), *shrunk]
+    result = run(command, name, *options, "--out", str(tmp_path / "run"), "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert Path(told["final"]).joinpath("README.md").is_file()
-    assert "storyteller write" in result.stderr
+    assert ("storyteller fill" if name == "masked" else "storyteller write") in result.stderr
     assert "CC0-1.0" in Path(told["final"]).joinpath("README.md").read_text("utf-8")
 
 

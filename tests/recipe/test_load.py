@@ -249,3 +249,38 @@ def test_a_length_on_top_takes_the_place_of_the_one_below(tmp_path: Path) -> Non
     assert (asked.steps, asked.minutes, asked.lr) == (None, 3, 1e-3)
     with pytest.raises(RecipeError, match="give one of"):
         load_recipe(tmp_path / "base.yaml", ["train.minutes=3", "train.epochs=1"])
+
+
+def test_a_size_sets_what_the_recipe_leaves_out() -> None:
+    recipe = load_recipe(None, ["model.size=1m"])
+    assert recipe.model.shape is not None
+    assert recipe.pretrain is not None
+    assert (recipe.model.shape.width, recipe.pretrain.tokenizer.vocabulary, recipe.data.context) == (128, 2048, 256)
+    assert (recipe.train.steps, recipe.train.lr, recipe.model.method) == (10_000, 3e-3, "full")
+    changed = load_recipe(None, ["model.size=1m", "train.minutes=5", "train.lr=1e-4", "model.shape.layers=2"])
+    assert changed.model.shape is not None
+    assert (changed.model.shape.layers, changed.model.shape.width) == (2, 128)
+    assert (changed.train.steps, changed.train.minutes, changed.train.lr, changed.train.rows) == (None, 5, 1e-4, 8)
+
+
+@pytest.mark.parametrize("size", ["1m", "5m", "15m", "42m", "110m"])
+def test_a_size_survives_being_written_and_has_its_parameters(tmp_path: Path, size: str) -> None:
+    recipe = load_recipe(None, [f"model.size={size}", "train.rows=3"])
+    path = tmp_path / "r.yaml"
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(path) == recipe
+    shape = recipe.model.shape
+    assert shape is not None
+    assert recipe.pretrain is not None
+    block = 4 * shape.width**2 + 3 * shape.width * shape.inner
+    parameters = shape.layers * block + recipe.pretrain.tokenizer.vocabulary * shape.width
+    assert parameters == pytest.approx(float(size[:-1]) * 1e6, rel=0.08)
+
+
+def test_an_unknown_size_names_the_sizes() -> None:
+    with pytest.raises(
+        RecipeError, match=r"model\.size: Input should be '1m', '5m', '15m', '42m' or '110m' \(got '7m'\)"
+    ):
+        load_recipe(None, ["model.size=7m"])
+    with pytest.raises(RecipeError, match="3 heads do not divide a width of 32"):
+        load_recipe(None, ["model.shape={width: 32, heads: 3}"])
