@@ -11,8 +11,9 @@ from tests.tiny import tiny_model
 from storyteller.ensemble.likelihood import MixtureModel
 from storyteller.errors import ModelError
 from storyteller.generate.mixture import MixtureEngine, open_mixture
-from storyteller.models import locate
+from storyteller.models import adapt, load_model, locate, save_model
 from storyteller.models.ensemble_file import Ensemble, Member, Rule, write_ensemble
+from storyteller.recipe import ModelRecipe
 
 IDS = [1, 45, 87, 9, 200, 14, 33]
 
@@ -61,3 +62,24 @@ def test_whole_models_are_read_side_by_side(tmp_path: Path) -> None:
 def test_what_is_no_ensemble_is_refused(tiny_llama: Path) -> None:
     with pytest.raises(ModelError, match="no ensemble"):
         MixtureModel(locate(tiny_llama))
+
+
+def test_members_of_any_method_over_one_base(tiny_llama: Path, tmp_path: Path) -> None:
+    """A prefix, bottlenecks and LoRA over the same base: only factors can share a pass, so each reads by itself."""
+    for method in ("prefix", "bottleneck", "lora"):
+        model = adapt(load_model(locate(tiny_llama)), ModelRecipe(method=method), 1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter += 0.1
+        save_model(model, tmp_path / method, tokenizer_from=tiny_llama, check=False)
+    members = (Member(model="prefix"), Member(model="bottleneck"), Member(model="lora"))
+    write_ensemble(tmp_path, Ensemble(members=members))
+    expected = in_writing(open_mixture(locate(tmp_path), "torch"), first=1)
+    found = MixtureModel(locate(tmp_path)).log_probabilities(torch.tensor(IDS), 1)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    alone = [load_model(locate(tmp_path / member.model), merge=True) for member in members]
+    with torch.inference_mode():
+        chances = [model(input_ids=torch.tensor([IDS])).logits[0].softmax(-1) for model in alone]
+    mixed = [float(sum(chance[at - 1, IDS[at]] for chance in chances) / 3) for at in range(1, len(IDS))]
+    np.testing.assert_allclose(np.exp(found), mixed, atol=1e-4)

@@ -17,7 +17,7 @@ from storyteller.train import finetune
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "full", "adalora", "prompt"])
 def test_one_process_and_two_agree(small: MakeRecipe, tmp_path: Path, method: str) -> None:
     recipe = small(
         f"model.method={method}",

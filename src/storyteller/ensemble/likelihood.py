@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from storyteller.errors import ModelError
 from storyteller.generate.mixture import Mixer
 from storyteller.models import Located, load_model
-from storyteller.models.adapters.factors import read_factors
+from storyteller.models.adapters.factors import is_plain_lora, read_factors
 from storyteller.models.adapters.rows import AdapterRows
 
 __all__ = ["MixtureModel"]
@@ -28,7 +28,8 @@ class MixtureModel(nn.Module):
         if located.ensemble is None:
             raise ModelError(f"{located.name} is no ensemble.")
         ensemble, members = located.ensemble, located.members
-        if len({member.folder for member in members}) == 1:
+        plain = all(is_plain_lora(member.adapter) for member in members)
+        if plain and len({member.folder for member in members}) == 1:
             model = load_model(replace(members[0], adapter=None))
             AdapterRows(model, [read_factors(member.adapter) if member.adapter else {} for member in members])
             self.models = nn.ModuleList([model])

@@ -338,8 +338,10 @@ def open_mixture(located: Located, engine: str = "auto", context: int | None = N
 
 def _open_groups(located: Located, engine: str, context: int | None, *, apart: bool) -> list[Group]:
     members = located.members
+    from storyteller.models.adapters.factors import is_plain_lora
+
     one_base = len({member.folder for member in members}) == 1 and len(members) > 1
-    if not one_base:
+    if not one_base or not all(is_plain_lora(member.adapter) for member in members):
         return [Single(open_engine(member, engine, context)) for member in members]
     if engine != "torch":
         try:

@@ -14,7 +14,7 @@ from storyteller.runs.files import read_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Factors", "adapter_scale", "read_factors"]
+__all__ = ["Factors", "adapter_scale", "is_plain_lora", "read_factors"]
 
 Factors = dict[str, "tuple[Tensor, Tensor]"]
 """Layer name to (down `[rank, in]`, up `[out, rank]`), with the scale in `up`: the layer's delta is `up @ down`."""
@@ -55,8 +55,23 @@ def adapter_scale(config: dict[str, Any], rank: int) -> float:
     return float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
+def is_plain_lora(folder: Path | None) -> bool:
+    """Whether the factors say all that the adapter does; no adapter at all is plain, too."""
+    if folder is None:
+        return True
+    try:
+        config = read_json(folder / "adapter_config.json")
+    except (OSError, json.JSONDecodeError):
+        return False
+    return config.get("peft_type") == "LORA" and config.get("bias", "none") == "none" and not _more(config)
+
+
+def _more(config: dict[str, Any]) -> list[str]:
+    return [key for key in ("use_dora", "modules_to_save", "alpha_pattern", "lora_bias") if config.get(key)]
+
+
 def _refuse_more_than_lora(config: dict[str, Any], folder: Path) -> None:
-    more = [key for key in ("use_dora", "modules_to_save", "alpha_pattern", "lora_bias") if config.get(key)]
+    more = _more(config)
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or more:
         kind = ", ".join(more) or f"{config.get('peft_type')}, bias {config.get('bias', 'none')}"
         advice = (

@@ -83,6 +83,7 @@ def lay_own(model: Any, folder: Path) -> bool:
         if {name: value.shape for name, value in tensors.items()} != expected:
             raise ValueError("its weights have other names or shapes")
         adapter.load(tensors)
+        model.requires_grad_(False)  # as PEFT does with what it loads
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ModelError(

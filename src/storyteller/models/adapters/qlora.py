@@ -17,7 +17,7 @@ def four_bits(recipe: QloraRecipe) -> dict[str, Any]:
     import torch
 
     missing = [] if torch.cuda.is_available() else ["a GPU"]
-    missing += [] if importlib.util.find_spec("bitsandbytes") else ["bitsandbytes (pip install bitsandbytes)"]
+    missing += [] if importlib.util.find_spec("bitsandbytes") else ["bitsandbytes (pip install 'storyteller[qlora]')"]
     if missing:
         raise ModelError(
             f"model.method=qlora needs {' and '.join(missing)}, not found here. model.method=lora trains the same adapter "

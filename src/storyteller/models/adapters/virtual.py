@@ -92,10 +92,12 @@ class VirtualTokens(nn.Module):
         if torch.is_grad_enabled() and self.weight.requires_grad:
             self._pairs, self._kept = self._make(), None
             return
-        if self._kept is None or not torch.equal(self._kept[0], self.weight):
-            with torch.no_grad():
-                self._kept = self.weight.detach().clone(), self._make()
-        self._pairs = self._kept[1]
+        kept = self._kept
+        if kept is None or not _same(kept[0], self.weight):
+            # As ordinary tensors, also when an engine asks, since somebody else may train with them.
+            with torch.inference_mode(False), torch.no_grad():
+                kept = self._kept = self.weight.detach().clone(), self._make()
+        self._pairs = kept[1]
 
     def of(self, layer: int, rows: int) -> tuple[Tensor, Tensor] | None:
         """Keys and values [rows, heads, tokens, size] of a layer; None while the model reads the virtual tokens."""
@@ -191,6 +193,10 @@ def with_virtual_tokens(
         seen = mask.new_ones if mask.dtype == torch.bool else mask.new_zeros
         mask = torch.cat([seen(*mask.shape[:3], before), mask], dim=3)
     return torch.cat([pair[0].to(key.dtype), key], dim=2), torch.cat([pair[1].to(value.dtype), value], dim=2), mask
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.device == other.device and one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _shift(virtual: VirtualTokens) -> Any:
