@@ -10,10 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cosine_similarity, cross_entropy
 
 from storyteller.models import apply_lora, load_model, locate
 from storyteller.recipe import LoraRecipe
+from storyteller.recipe.robustness import ContrastiveRecipe
+from storyteller.train.contrastive import contrastive_loss
 from storyteller.train.objectives import CausalObjective, linear_cross_entropy, packed_attention_mask
 
 _LENGTHS = (5, 21, 1, 13)
@@ -21,22 +23,26 @@ _CONTEXT = 48
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 40), st.integers(1, 9), st.integers(2, 30), st.integers(1, 50), st.booleans(), st.integers(0, 99))
+@given(
+    st.integers(0, 40), st.integers(1, 9), st.integers(2, 30), st.integers(1, 50), st.booleans(),
+    st.sampled_from([0.0, 0.1, 0.7]), st.integers(0, 99),
+)  # fmt: skip
 def test_linear_cross_entropy_is_cross_entropy(
-    n: int, width: int, vocabulary: int, chunk: int, frozen: bool, seed: int
+    n: int, width: int, vocabulary: int, chunk: int, frozen: bool, smoothing: float, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randn(n, width, generator=generator).requires_grad_()
     weight = torch.randn(vocabulary, width, generator=generator).requires_grad_(not frozen)
     labels = torch.randint(vocabulary, (n,), generator=generator)
-    expected = cross_entropy(hidden @ weight.T, labels, reduction="sum")
+    expected = cross_entropy(hidden @ weight.T, labels, reduction="sum", label_smoothing=smoothing)
     wanted = torch.autograd.grad(3 * expected, [hidden] if frozen else [hidden, weight])
-    loss = linear_cross_entropy(hidden, weight, labels, chunk)
+    loss = linear_cross_entropy(hidden, weight, labels, chunk, smoothing)
     given = torch.autograd.grad(3 * loss, [hidden] if frozen else [hidden, weight])
     assert torch.allclose(loss, expected, atol=1e-4, rtol=1e-5)
     assert all(torch.allclose(a, b, atol=1e-5, rtol=1e-4) for a, b in zip(given, wanted, strict=True))
     with torch.no_grad():
-        assert torch.allclose(linear_cross_entropy(hidden, weight, labels, chunk), expected, atol=1e-4, rtol=1e-5)
+        loss = linear_cross_entropy(hidden, weight, labels, chunk, smoothing)
+        assert torch.allclose(loss, expected, atol=1e-4, rtol=1e-5)
 
 
 def test_large_logits_do_not_overflow() -> None:
@@ -186,3 +192,41 @@ def test_a_batch_without_a_label_has_no_loss_and_no_gradient(tiny_llama: Path) -
 def test_the_mask_keeps_segments_apart() -> None:
     mask = packed_attention_mask(torch.tensor([[1, 1, 2, 0, 0]]))[0, 0].int()
     assert mask.tolist() == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]]
+
+
+def test_only_training_is_smoothed_and_contrasted(model: Any) -> None:
+    tensors = batch(_LENGTHS, _CONTEXT)
+    plain = CausalObjective(model)
+    changed = CausalObjective(model, smoothing=0.2, contrastive=ContrastiveRecipe(weight=0.5))
+    with torch.inference_mode():
+        assert float(plain.eval()(**tensors)) == float(changed.eval()(**tensors))
+        assert float(plain.train()(**tensors)) != float(changed.train()(**tensors))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), st.floats(0.1, 1.5))
+def test_the_contrastive_loss_is_that_of_its_formula(seed: int, margin: float) -> None:
+    torch.manual_seed(seed)
+    tensors, hidden = batch(_LENGTHS, _CONTEXT, seed), torch.randn(1, _CONTEXT, 3)
+    expected = 0.0
+    for number in range(1, len(_LENGTHS) + 1):
+        places = torch.nonzero(tensors["segment_ids"][0] == number).flatten().tolist()
+        for i in places:
+            if int(tensors["labels"][0, i]) >= 0 and len(places) > 1:
+                alike = [float(cosine_similarity(hidden[0, i], hidden[0, j], dim=0)) for j in places if j != i]
+                expected += sum(max(0.0, margin - 1 + one) for one in alike) / len(alike)
+    loss = contrastive_loss(hidden, tensors["labels"], tensors["segment_ids"], margin)
+    assert float(loss) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_the_contrastive_loss_pushes_states_apart() -> None:
+    tensors = batch((8,), 8)
+    torch.manual_seed(0)
+    hidden = (torch.ones(1, 8, 4) + 0.1 * torch.randn(1, 8, 4)).requires_grad_()
+    losses = []
+    for _ in range(20):
+        loss = contrastive_loss(hidden, tensors["labels"], tensors["segment_ids"], 0.5)
+        (slope,) = torch.autograd.grad(loss, hidden)
+        losses.append(float(loss.detach()))
+        hidden = (hidden - slope).detach().requires_grad_()
+    assert losses[-1] < losses[0] / 2

@@ -13,12 +13,14 @@ import typer
 from typer.core import TyperGroup
 
 from storyteller import __version__
+from storyteller.cli.augment import augment
 from storyteller.cli.doctor import doctor
 from storyteller.cli.ensemble import app as ensemble
 from storyteller.cli.evaluate import app as evaluate
 from storyteller.cli.fill import fill
 from storyteller.cli.finetune import finetune
 from storyteller.cli.inspect import inspect
+from storyteller.cli.label import label
 from storyteller.cli.models import app as models
 from storyteller.cli.prepare import prepare
 from storyteller.cli.pretrain import pretrain
@@ -70,7 +72,10 @@ app.add_typer(
     ensemble, name="ensemble", help="Mix models at each token, merge their weights, choose among their drafts."
 )
 app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
-for _function in (write, fill, studio, serve, prepare, tokenize, inspect, pretrain, finetune, refine, recipes, doctor):
+_COMMANDS = (
+    write, fill, studio, serve, prepare, augment, label, tokenize, inspect, pretrain, finetune, refine, recipes, doctor,
+)  # fmt: skip
+for _function in _COMMANDS:
     app.command()(_function)
 
 

@@ -19,7 +19,8 @@ class Story:
     """One cleaned story, chapter, scene or lesson.
 
     `words` counts words in English and 字 in Chinese. `work` names the book that the piece is from (pieces of one
-    work never fall into two splits). `prompt` is the request that the source gives for it, if it gives one.
+    work never fall into two splits). `prompt` is the request that the source gives for it, if it gives one. `augmented`
+    says how a variant was made of another story; it is null for what somebody wrote.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Story:
     source: str | None = None
     licence: str | None = None
     prompt: str | None = None
+    augmented: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object without the keys that are null."""

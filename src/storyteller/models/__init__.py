@@ -16,11 +16,11 @@ The cache is `$STORYTELLER_HOME/models` (`~/.storyteller/models`) and may be del
 
 from __future__ import annotations
 
-from storyteller.models.adapters import adapt, apply_lora
+from storyteller.models.adapters import adapt, apply_lora, stack_adapters
 from storyteller.models.entries import DEFAULT_BASE, Entry, catalogue
 from storyteller.models.load import count_parameters, load_model, load_weights
 from storyteller.models.location import Located, locate, pull
-from storyteller.models.save import save_model
+from storyteller.models.save import reload_difference, save_model
 
 __all__ = [
     "DEFAULT_BASE",
@@ -34,5 +34,7 @@ __all__ = [
     "load_weights",
     "locate",
     "pull",
+    "reload_difference",
     "save_model",
+    "stack_adapters",
 ]

@@ -14,7 +14,7 @@ from storyteller.models.location import locate
 from storyteller.models.quiet import quiet
 from storyteller.runs.files import read_json, write_json
 
-__all__ = ["TOLERANCE", "save_model"]
+__all__ = ["TOLERANCE", "reload_difference", "save_model"]
 
 #: The largest difference in logits between a model and its reloaded copy. Equal weights give 0 in one process.
 TOLERANCE = 1e-3
@@ -57,7 +57,7 @@ def save_model(model: Any, folder: Path, *, tokenizer_from: Path, check: bool = 
     for name in _TOKENIZER_FILES:
         if (tokenizer_from / name).is_file() and tokenizer_from.resolve() != folder.resolve():
             shutil.copyfile(tokenizer_from / name, folder / name)
-    return _reload_difference(model, folder) if check else None
+    return reload_difference(model, folder) if check else None
 
 
 def _name_base(folder: Path, base: str) -> None:
@@ -65,7 +65,8 @@ def _name_base(folder: Path, base: str) -> None:
     write_json(path, read_json(path) | {"base_model_name_or_path": base})
 
 
-def _reload_difference(model: Any, folder: Path) -> float:
+def reload_difference(model: Any, folder: Path) -> float:
+    """The largest difference in logits between `model` and what `folder` loads to; `ModelError` over `TOLERANCE`."""
     import torch
     from tokenizers import Tokenizer
 

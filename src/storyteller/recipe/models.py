@@ -20,6 +20,13 @@ from storyteller.recipe.methods import (
 )
 from storyteller.recipe.pretraining import PretrainRecipe, ShapeRecipe, Size, under_size
 from storyteller.recipe.rates import RATES
+from storyteller.recipe.robustness import (
+    AugmentRecipe,
+    ContinualRecipe,
+    ContrastiveRecipe,
+    DistilRecipe,
+    PerturbRecipe,
+)
 from storyteller.recipe.section import Section as _Section
 
 __all__ = [
@@ -74,7 +81,8 @@ class DataRecipe(_Section):
     max_share_form: dict[str, float] = Field(
         default_factory=dict, description="cap of a form's share of the stories, for example chapter: 0.2"
     )
-    seed: int = Field(1, description="seed of the conditions and cuts")
+    augment: AugmentRecipe | None = Field(None, description="variants of the training stories; null: none")
+    seed: int = Field(1, description="seed of the conditions, cuts and variants")
 
     @model_validator(mode="after")
     def _tasks_have_weight(self) -> Self:
@@ -99,6 +107,10 @@ class TrainRecipe(_Section):
     decay_share: float = Field(0.2, gt=0, le=1, description="wsd: share of the steps in which the rate decays")
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's moment decay rates")
     weight_decay: float = Field(0.01, ge=0, description="decoupled decay, on matrices only")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention and on what each layer adds")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all tokens")
+    perturb: PerturbRecipe | None = Field(None, description="noise or adversarial steps on embeddings; null: none")
+    contrastive: ContrastiveRecipe | None = Field(None, description="keep a story's states apart; null: no such loss")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: what a measurement of this machine finds fastest and safe"
@@ -239,6 +251,8 @@ class Recipe(_Section):
     train: TrainRecipe = TrainRecipe()
     samples: SamplesRecipe = SamplesRecipe()
     pretrain: PretrainRecipe | None = None
+    continual: ContinualRecipe | None = None
+    distil: DistilRecipe | None = None
     refine: RefineRecipe | None = None
 
     @model_validator(mode="before")

@@ -15,6 +15,7 @@ from storyteller.tokens.request import Character, Request, Task
 
 if TYPE_CHECKING:
     from storyteller.tokens.batches import NO_LABEL, Batch
+    from storyteller.tokens.replay import ReplayShards
     from storyteller.tokens.shards import Shards
     from storyteller.tokens.template import TEMPLATE_FILE, Example, Template
     from storyteller.tokens.tokenizer import StoryTokenizer
@@ -28,6 +29,7 @@ __all__ = [
     "Batch",
     "Character",
     "Example",
+    "ReplayShards",
     "Request",
     "Shards",
     "StoryTokenizer",
@@ -47,6 +49,7 @@ __getattr__ = late(
         "TEMPLATE_FILE": "template",
         "Batch": "batches",
         "Example": "template",
+        "ReplayShards": "replay",
         "Shards": "shards",
         "StoryTokenizer": "tokenizer",
         "Template": "template",

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -18,8 +18,10 @@ from storyteller.corpus import read_split
 from storyteller.corpus.story import FORMS, LANGUAGES, Story
 from storyteller.errors import DataError
 from storyteller.recipe.models import DataRecipe
+from storyteller.recipe.robustness import AugmentRecipe
 from storyteller.runs.console import progress, say
 from storyteller.runs.files import file_sha256, replacing_folder, write_json
+from storyteller.tokens.augment import variants
 from storyteller.tokens.conditions import Conditions
 from storyteller.tokens.documents import Chunk, Documents, DocumentSettings
 from storyteller.tokens.examples import Examples, StoryExample
@@ -83,8 +85,12 @@ def tokenize(
                 if documents is None
                 else Documents(template, conditions, settings, documents)
             )
+            told: Iterable[Story] = _chosen(Path(folder), split, chosen)
+            # Only what is trained on is varied: dev and test must stay what people wrote.
+            if split == "train" and settings.augment is not None:
+                told = _varied(told, settings.augment, settings.seed, examples.counts)
             with progress(int(chosen.sum()), f"tokenize {split}") as advance:
-                handfuls = _handfuls(_chosen(Path(folder), split, chosen), advance)
+                handfuls = _handfuls(iter(told), advance)
                 made = (example for handful in handfuls for example in examples.of(handful))
                 meta["splits"][split] = _write(temporary, split, made, kind) | _shares(examples.counts)
         meta["seconds"] = round(time.monotonic() - started, 3)
@@ -106,7 +112,10 @@ def _identity(
         "corpus": {split: file_sha256(path) for split, path in paths.items()},
         "tokenizer": tokenizer.sha256,
         "template": {"kind": template.kind, "version": template.version},
-        "settings": settings.model_dump(mode="json", exclude={"path"}),
+        # Without variants, the shards are those of a recipe that never heard of them.
+        "settings": settings.model_dump(
+            mode="json", exclude={"path"} | ({"augment"} if settings.augment is None else set())
+        ),
     }
 
 
@@ -134,7 +143,16 @@ def _chosen(folder: Path, split: str, chosen: NDArray[np.bool_]) -> Iterator[Sto
 def _handfuls(stories: Iterator[Story], advance: Callable[..., None]) -> Iterator[list[Story]]:
     while handful := list(itertools.islice(stories, _HANDFUL)):
         yield handful
-        advance(len(handful))
+        advance(sum(story.augmented is None for story in handful))
+
+
+def _varied(stories: Iterable[Story], recipe: AugmentRecipe, seed: int, counts: Counter[str]) -> Iterator[Story]:
+    """Each story, and behind it its variants."""
+    for story in stories:
+        yield story
+        for variant in variants(story, recipe, seed):
+            counts["augmented"] += 1
+            yield variant
 
 
 def _write(folder: Path, split: str, examples: Iterator[StoryExample | Chunk], kind: np.dtype[Any]) -> dict[str, Any]:
@@ -181,7 +199,8 @@ def _shares(counts: Counter[str]) -> dict[str, Any]:
     shares = {
         f"share_{name}": round(counts[name] / stories, 6) for name in ("cut", "capped", "truncated", "without_target")
     }
-    return {"stories": counts["stories"], **shares}
+    augmented = {"augmented": counts["augmented"]} if counts["augmented"] else {}
+    return {"stories": counts["stories"], **augmented, **shares}
 
 
 def _warn(folder: Path, meta: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from storyteller.tokens import Shards
 from storyteller.train.loop import batch_tensors
 from storyteller.train.memory import advising_on_memory, peak_memory
 from storyteller.train.optim import trainable
+from storyteller.train.perturb import passes_in_step
 
 __all__ = ["Estimate", "measure_cost", "resolve_steps"]
 
@@ -62,7 +63,9 @@ def measure_cost(
             times.append(time.perf_counter() - began)
     objective.zero_grad(set_to_none=True)
     moments = 8 * sum(parameter.numel() for parameter in trainable(objective).values())
-    seconds = torch.tensor(min(times[1:]) * recipe.accumulate, device=accelerator.device)
+    seconds = torch.tensor(
+        min(times[1:]) * recipe.accumulate * passes_in_step(recipe.perturb), device=accelerator.device
+    )
     return float(accelerator.reduce(seconds, "mean")), peak_memory(accelerator.device) + moments
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
@@ -20,40 +19,37 @@ from torch import nn
 
 from storyteller.corpus import read_split
 from storyteller.errors import CheckpointError, RecipeError, TrainingError
-from storyteller.models import Located, adapt, count_parameters, load_model, load_weights, locate, save_model
+from storyteller.models import (
+    Located,
+    count_parameters,
+    load_weights,
+    locate,
+    reload_difference,
+    save_model,
+    stack_adapters,
+)
 from storyteller.models.adapters.adalora import Allocation
-from storyteller.models.adapters.own import MERGEABLE, adapter_kind
-from storyteller.models.adapters.qlora import four_bits
-from storyteller.recipe import LoraRecipe, ModelRecipe, Recipe
+from storyteller.recipe import Recipe
 from storyteller.recipe.rates import rate_warning
 from storyteller.runs import Run, read_json, replacing_folder, write_json
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.plot import plot_losses
 from storyteller.runs.sinks import require_sinks
-from storyteller.tokens import Shards, StoryTokenizer, Template, tokenize
+from storyteller.tokens import ReplayShards, Shards, StoryTokenizer, Template, tokenize
+from storyteller.train.adapting import adapted_model
 from storyteller.train.checkpoint import State
+from storyteller.train.continual import anchor_of, score_old
+from storyteller.train.distil import build_objective
 from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
-from storyteller.train.objectives import CausalObjective
+from storyteller.train.perturb import Perturbation
 from storyteller.train.precision import resolve_precision
 
 __all__ = ["corpus_licences", "dry_run", "finetune", "same_recipe"]
 
 _ALLOCATION = "allocation.safetensors"
-
-#: What PEFT calls the adapters of our methods.
-_KINDS = {
-    "lora": "LORA",
-    "dora": "DORA",
-    "qlora": "LORA",
-    "adalora": "ADALORA",
-    "bottleneck": "BOTTLENECK",
-    "prompt": "PROMPT_TUNING",
-    "prefix": "PREFIX_TUNING",
-    "ia3": "IA3",
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,9 @@ class _Prepared:
     tokenizer: StoryTokenizer
     template: Template
     shards: Shards
+    old: Shards | None
     model: nn.Module
+    objective: nn.Module
     accelerator: Accelerator
     estimate: Estimate
     allocation: Allocation | None = None
@@ -90,8 +88,9 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
     if prepared.accelerator.is_main_process:
         say(str(prepared.estimate))
         write_json(run.folder / "estimate.json", asdict(prepared.estimate))
+    _score_old(prepared, run, "before")
     try:
-        state = fit(CausalObjective(prepared.model), _plan(prepared, run), prepared.accelerator, resume=resume)
+        state = fit(prepared.objective, _plan(prepared, run), prepared.accelerator, resume=resume)
     except Interrupted as stop:
         raise Interrupted(f"{stop}. Go on with: storyteller finetune --resume {folder}") from None
     if prepared.accelerator.is_main_process:
@@ -132,11 +131,15 @@ def _prepare(recipe: Recipe) -> _Prepared:
         tokenizer = StoryTokenizer.load(located.folder)
         template = Template.for_tokenizer(tokenizer)
         shards = _shards(recipe, tokenizer, template)
+        old = _old_shards(recipe, tokenizer, template)
+    if recipe.continual is not None and old is not None and recipe.continual.replay:
+        shards = ReplayShards(shards, old, recipe.continual.replay)
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
-    model = _adapted(recipe, located)
+    model = adapted_model(recipe, located)
+    objective = build_objective(recipe, model, tokenizer)
     context = recipe.data.context
-    seconds, memory = measure_cost(CausalObjective(model), shards, recipe.train, context, accelerator)
+    seconds, memory = measure_cost(objective, shards, recipe.train, context, accelerator)
     steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
     resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(model)
@@ -149,7 +152,9 @@ def _prepare(recipe: Recipe) -> _Prepared:
         tokenizer,
         template,
         shards,
+        old,
         model,
+        objective,
         accelerator,
         Estimate(total, trained, memory, steps, steps * seconds),
         Allocation(model, recipe.model.adalora, steps) if method == "adalora" else None,
@@ -165,69 +170,18 @@ def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Sh
     return shards
 
 
-def _adapted(recipe: Recipe, located: Located) -> nn.Module:
-    torch.manual_seed(recipe.train.seed)
-    # Full fine-tuning goes on from the model that an adapter makes; there is nothing left of the adapter then.
-    full = recipe.model.method == "full"
-    # An adapter goes on from the one that the base has; merged, it would need a base that nobody else has.
-    before = None if full else located.adapter
-    if full and located.adapter is not None and adapter_kind(located.adapter) not in MERGEABLE:
+def _old_shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Shards | None:
+    """What the base knew before, if the recipe names it: read as it is, without variants."""
+    if recipe.continual is None:
+        return None
+    settings = recipe.data.model_copy(update={"augment": None})
+    shards = tokenize(recipe.continual.old, None, tokenizer, settings, template=template)
+    if len(shards.splits["dev"]) == 0:
         raise TrainingError(
-            f"{located.name} has an adapter that cannot be merged into its base, so not every weight can be trained. Name its "
-            "base as model.base."
+            f"continual.old: {recipe.continual.old} has no dev split, so forgetting cannot be measured; prepare it with "
+            "more works."
         )
-    bits = four_bits(recipe.model.qlora) if recipe.model.method == "qlora" else {}
-    model: nn.Module = load_model(
-        located if full else replace(located, adapter=None), dtype="float32", merge=full, **bits
-    )
-    longest = getattr(model.config, "max_position_embeddings", None) or recipe.data.context
-    virtual = {"prompt": recipe.model.prompt.tokens, "prefix": recipe.model.prefix.tokens}.get(recipe.model.method, 0)
-    if recipe.data.context + virtual > longest:
-        raise TrainingError(
-            f"data.context is {recipe.data.context}{f' and {virtual} virtual tokens come before it' if virtual else ''}, but "
-            f"{located.name} reads {longest} tokens at most."
-        )
-    if recipe.train.gradient_checkpointing:
-        if recipe.model.method in ("prompt", "prefix"):
-            raise TrainingError(
-                f"train.gradient_checkpointing does not go with model.method={recipe.model.method}: what comes before the text "
-                "would have to be made again in every layer. Set it to false; train.rows=1 saves memory, too."
-            )
-        model.gradient_checkpointing_enable(  # type: ignore[operator]
-            gradient_checkpointing_kwargs={"use_reentrant": False}
-        )
-    adapted: nn.Module = adapt(model, recipe.model, recipe.train.seed, _first_ids(recipe, located))
-    if before is not None:
-        _go_on_from(adapted, before, recipe.model)
-    return adapted
-
-
-def _first_ids(recipe: Recipe, located: Located) -> list[int]:
-    """The ids of the text that virtual tokens begin as."""
-    method = recipe.model.method
-    text = recipe.model.prompt.text if method == "prompt" else recipe.model.prefix.text if method == "prefix" else None
-    return StoryTokenizer.load(located.folder).encode(text) if text else []
-
-
-def _go_on_from(adapted: nn.Module, adapter: Path, asked: ModelRecipe) -> None:
-    """Begin with the weights of an adapter that has the same form and scale as the one that is trained."""
-    config = read_json(adapter / "adapter_config.json")
-    kind = "DORA" if config.get("use_dora") else config["peft_type"]
-    if kind != _KINDS[asked.method]:
-        raise TrainingError(
-            f"the base's own adapter ({adapter}) is of the kind {kind}, which model.method={asked.method} cannot go on from. "
-            "Name its base as model.base, or train with its own method."
-        )
-    if asked.method in ("lora", "dora", "qlora"):
-        lora: LoraRecipe = getattr(asked, asked.method)
-        old = config["r"], float(config["lora_alpha"]), bool(config.get("use_rslora"))
-        if old != (lora.rank, lora.alpha, lora.rank_stabilised):
-            raise TrainingError(
-                f"the base's own adapter ({adapter}) has rank {old[0]}, alpha {old[1]:g} and rank_stabilised "
-                f"{str(old[2]).lower()}; set model.{asked.method} to the same to go on from it, or name its base as "
-                "model.base."
-            )
-    load_weights(adapted, adapter)
+    return shards
 
 
 def _plan(prepared: _Prepared, run: Run) -> Plan:
@@ -244,15 +198,28 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
         samples=_sampler(prepared) if recipe.samples.prompts else None,
         sample_every=recipe.samples.every,
         allocation=prepared.allocation,
+        perturbation=Perturbation(prepared.model, recipe.train.perturb) if recipe.train.perturb else None,
+        anchor=anchor_of(recipe, prepared.model, prepared.old, run, prepared.accelerator),
     )
 
 
+def _score_old(prepared: _Prepared, run: Run, when: str) -> dict[str, Any]:
+    return score_old(prepared.recipe, prepared.objective, prepared.old, run, prepared.accelerator, when)
+
+
 def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None]:
+    continual, below = prepared.recipe.continual, prepared.located.adapter
+    stacked = continual is not None and continual.stack and prepared.recipe.model.method != "full"
+
     def save(folder: Path) -> None:
         # Reloading to compare takes longer than saving, so it is done once, for what is handed on.
         # A base in four bits is not what is reloaded, so that there is nothing to compare.
         check_now = check and prepared.recipe.model.method != "qlora"
-        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check_now)
+        last = check and stacked and below is not None
+        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check_now and not last)
+        if last and below is not None:
+            stack_adapters(below, folder)
+            reload_difference(prepared.model, folder)
         prepared.template.save(folder)
         if prepared.allocation is not None and not check:
             save_file(prepared.allocation.tensors(), folder / _ALLOCATION)
@@ -281,6 +248,7 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     with replacing_folder(run.final) as part:
         _saver(prepared, check=True)(part)
     train = prepared.shards.meta["splits"]["train"]
+    remembered = _score_old(prepared, run, "after")
     improved = state.best_loss is None or state.best_step > 0
     if not improved:
         say(
@@ -291,7 +259,7 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
         prepared.recipe,
         languages=sorted(train["languages"]),
         licences=corpus_licences(prepared.recipe.data.path),
-        figures=_figures(run, state),
+        figures=_figures(run, state) | remembered,
         data={"stories": train["stories"], "examples": train["examples"], "shards": prepared.shards.meta["hash"]},
         notes=() if improved else ("**It did not improve on its base by held-out loss.**",),
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from storyteller.models.adapters.adalora import Allocation
 from storyteller.recipe import TrainRecipe
@@ -31,15 +31,16 @@ from storyteller.train.checkpoint import (
     rotate,
     save_checkpoint,
 )
+from storyteller.train.continual import Anchor
 from storyteller.train.divergence import check_loss
 from storyteller.train.drive import drive
+from storyteller.train.measure import LN2, batch_tensors, mean_loss
 from storyteller.train.memory import peak_memory
 from storyteller.train.optim import build_optimizer
+from storyteller.train.perturb import Perturbation
 from storyteller.train.schedule import learning_rate
 
 __all__ = ["Plan", "batch_tensors", "fit", "mean_loss", "mix"]
-
-LN2 = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Plan:
 
     The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills
     it from one, `samples` tells stories with the model as it is and returns them as Markdown. `steps` is the length of
-    the whole run, `context` the tokens in a row, `allocation` what moves AdaLoRA's ranks.
+    the whole run, `context` the tokens in a row. `allocation` moves AdaLoRA's ranks, `perturbation` the input embeddings,
+    and `anchor` holds the weights back.
     """
 
     recipe: TrainRecipe
@@ -62,6 +64,8 @@ class Plan:
     sample_every: int | None = None
     allocation: Allocation | None = None
     rates: Callable[[int], float] | None = None
+    perturbation: Perturbation | None = None
+    anchor: Anchor | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of optimizer step `step` (from 0): `rates` where it is given, else the recipe's schedule."""
@@ -149,26 +153,6 @@ class _Fitting:
         return late, stop
 
 
-def mean_loss(
-    objective: nn.Module, data: Shards, rows: int, context: int, limit: int | None, accelerator: Accelerator
-) -> tuple[float, float]:
-    """Loss in nats a target token, and in bits a byte, over (at most `limit` rows of) `data` in its fixed order."""
-    device = accelerator.device
-    # Apple GPUs have no float64.
-    totals = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
-    objective.eval()
-    with torch.no_grad(), accelerator.autocast():
-        for number, batch in enumerate(data.rows(context=context, rows=rows)):
-            if limit is not None and number * rows >= limit:
-                break
-            if number % accelerator.num_processes == accelerator.process_index:
-                loss = objective(**batch_tensors(batch, device)).to(totals.dtype)
-                totals += torch.stack([loss, totals.new_tensor(batch.targets), totals.new_tensor(batch.target_bytes)])
-    objective.train()
-    loss, targets, target_bytes = accelerator.reduce(totals, "sum").tolist()
-    return loss / max(1, targets), loss / LN2 / max(1, target_bytes)
-
-
 def _train_step(
     wrapped: nn.Module, optimizer: Any, state: State, plan: Plan, accelerator: Accelerator
 ) -> tuple[Batch, float, float]:
@@ -185,15 +169,21 @@ def _train_step(
     wrapped.train()
     for number in range(recipe.accumulate):
         start = (number * world + accelerator.process_index) * recipe.rows
-        final = number == recipe.accumulate - 1
-        with contextlib.nullcontext() if final else accelerator.no_sync(wrapped), accelerator.autocast():
-            loss = wrapped(**batch_tensors(batch, accelerator.device, slice(start, start + recipe.rows)))
-        # Distributed data parallel averages over processes; the loss is a sum over all of them.
-        with contextlib.nullcontext() if final else accelerator.no_sync(wrapped):
-            accelerator.backward(loss * (world / max(1, batch.targets)))
-        total += loss.detach()
+        tensors = batch_tensors(batch, accelerator.device, slice(start, start + recipe.rows))
+        # One pass as a rule; adversarial training goes over the same rows several times.
+        for share, last in plan.perturbation.passes(tensors["segment_ids"]) if plan.perturbation else [(1.0, True)]:
+            final = last and number == recipe.accumulate - 1
+            with contextlib.nullcontext() if final else accelerator.no_sync(wrapped), accelerator.autocast():
+                loss = wrapped(**tensors)
+            # Distributed data parallel averages over processes; the loss is a sum over all of them.
+            with contextlib.nullcontext() if final else accelerator.no_sync(wrapped):
+                accelerator.backward(loss * (share * world / max(1, batch.targets)))
+            total += share * loss.detach()
+    scale = accelerator.scaler.get_scale() if accelerator.scaler else 1.0
     if plan.allocation is not None:
-        plan.allocation.add_penalty_gradient(accelerator.scaler.get_scale() if accelerator.scaler else 1.0)
+        plan.allocation.add_penalty_gradient(scale)
+    if plan.anchor is not None:
+        plan.anchor.pull(scale)
     norm = accelerator.clip_grad_norm_(wrapped.parameters(), recipe.clip or math.inf)
     mean = (accelerator.reduce(total, "sum") / max(1, batch.targets)).item()
     # In float16 a gradient that is too large is part of the method: the step is left out and the scale lowered.
@@ -274,12 +264,6 @@ def _agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
 
 def _exhausted(state: State, recipe: TrainRecipe) -> bool:
     return recipe.patience is not None and state.worse >= recipe.patience
-
-
-def batch_tensors(batch: Batch, device: torch.device, rows: slice = slice(None)) -> dict[str, Tensor]:
-    """The four arrays of (some rows of) a batch as tensors on `device`, by the names that objectives take."""
-    names = ("input_ids", "labels", "position_ids", "segment_ids")
-    return {name: torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names}
 
 
 def mix(*parts: int) -> int:

@@ -6,14 +6,22 @@ micro-batches of two rows give the gradients of one batch of eight, whatever the
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from storyteller.recipe.robustness import ContrastiveRecipe
 from storyteller.train.attention import segment_bounds, use_packed_attention
+from storyteller.train.contrastive import contrastive_loss
 
-__all__ = ["CausalObjective", "MaskedObjective", "linear_cross_entropy", "packed_attention_mask"]
+__all__ = ["CausalObjective", "MaskedObjective", "linear_cross_entropy", "linear_loss", "packed_attention_mask"]
+
+Judge = Callable[[Tensor, slice, bool], tuple[Tensor, Tensor | None]]
+"""From logits [chunk, vocabulary] float32 (which it may write over) and their rows to the summed loss and, when it is
+wanted, the loss's gradient by the logits."""
 
 CHUNK = 512
 """Rows of logits alive at once: 512 x 49,152 float32 are 100 MB, and larger chunks were not faster on two cores."""
@@ -24,23 +32,47 @@ class CausalObjective(nn.Module):
 
     `forward` takes the tensors of a batch, each [rows, context] int64: `input_ids`, `labels` (the token to be predicted
     from this position; -100 where there is no loss), `position_ids` (restart in each segment), `segment_ids` (0 is
-    padding). It returns the summed loss in nats, a float32 scalar.
+    padding). It returns the summed loss in nats, a float32 scalar. In training mode, and only there, targets are smoothed by
+    `smoothing` and the `contrastive` loss is added, so that what is measured stays the likelihood.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, smoothing: float = 0.0, contrastive: ContrastiveRecipe | None = None) -> None:
         super().__init__()
         self.model = model
+        self.smoothing, self.contrastive = smoothing, contrastive
         self._packed = use_packed_attention(model)
 
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""
+        hidden = self.states(input_ids, position_ids, segment_ids)
+        # The output layer is a fifth of a 135M model's work: only positions that have a target pay for it.
+        chosen = labels.ne(-100)
+        smoothing = self.smoothing if self.training else 0.0
+        loss = linear_cross_entropy(hidden[chosen], self.head, labels[chosen], smoothing=smoothing)
+        if self.training and self.contrastive is not None:
+            apart = contrastive_loss(hidden, labels, segment_ids, self.contrastive.margin)
+            loss = loss + self.contrastive.weight * apart
+        return loss
+
+    @property
+    def head(self) -> Tensor:
+        """The output layer's weights [vocabulary, width]."""
+        weight: Tensor = self._causal.get_output_embeddings().weight
+        return weight
+
+    @property
+    def _causal(self) -> Any:
         model: Any = self.model
-        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def states(self, input_ids: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
+        """The last hidden state of each position, [rows, context, width]."""
+        causal = self._causal
         body = getattr(causal, causal.base_model_prefix)
         if self._packed and segment_ids.device.type == "cpu":
             # A mask of four dimensions is taken as it is; this one is never read.
             mask, segments = segment_ids.new_ones(1, 1, 1, 1, dtype=torch.bool), segment_bounds(segment_ids)
-            hidden = body(
+            hidden: Tensor = body(
                 input_ids=input_ids, position_ids=position_ids, attention_mask=mask, segments=segments, use_cache=False
             ).last_hidden_state
         else:
@@ -48,10 +80,7 @@ class CausalObjective(nn.Module):
             hidden = body(
                 input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False
             ).last_hidden_state
-        # The output layer is a fifth of a 135M model's work: only positions that have a target pay for it.
-        chosen = labels.ne(-100)
-        head = causal.get_output_embeddings()
-        return linear_cross_entropy(hidden[chosen], head.weight, labels[chosen])
+        return hidden
 
 
 class MaskedObjective(nn.Module):
@@ -94,19 +123,48 @@ def packed_attention_mask(segment_ids: Tensor) -> Tensor:
     return same.tril().unsqueeze(1)
 
 
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CHUNK) -> Tensor:
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CHUNK, smoothing: float = 0.0
+) -> Tensor:
     """The summed cross-entropy of `hidden @ weight.T` against `labels`, without ever holding all logits.
 
     Shapes: `hidden` [n, width], `weight` [vocabulary, width], `labels` [n]. The gradient of each chunk is made while its
     logits are there (the trick of Liger kernels, Hsu et al. 2024, arXiv 2410.10989), so the backward pass costs nothing.
+    `smoothing` spreads that share of each target evenly over the vocabulary (Szegedy et al. 2016, arXiv 1512.00567).
     """
-    result: Tensor = _LinearCrossEntropy.apply(hidden, weight, labels, chunk)  # type: ignore[no-untyped-call]
+    cross_entropy = functools.partial(_cross_entropy, labels, smoothing)
+    result: Tensor = _LinearLoss.apply(hidden, weight, cross_entropy, chunk)  # type: ignore[no-untyped-call]
     return result
 
 
-class _LinearCrossEntropy(torch.autograd.Function):
+def linear_loss(hidden: Tensor, weight: Tensor, judge: Judge, chunk: int = CHUNK) -> Tensor:
+    """The summed loss that `judge` finds in `hidden @ weight.T`, chunk by chunk as in `linear_cross_entropy`."""
+    result: Tensor = _LinearLoss.apply(hidden, weight, judge, chunk)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _cross_entropy(
+    labels: Tensor, smoothing: float, logits: Tensor, rows: slice, wants_slope: bool
+) -> tuple[Tensor, Tensor | None]:
+    target = labels[rows].unsqueeze(1)
+    peak = logits.logsumexp(1, keepdim=True)
+    told = logits.gather(1, target)
+    if smoothing:
+        told = (1 - smoothing) * told + smoothing * logits.mean(1, keepdim=True)
+    loss = (peak - told).sum()
+    if not wants_slope:
+        return loss, None
+    # d loss / d logits = softmax - one-hot (smoothed), written over the logits.
+    slope = logits.sub_(peak).exp_()
+    if smoothing:
+        slope -= smoothing / slope.shape[1]
+    slope.scatter_add_(1, target, torch.full_like(target, smoothing - 1.0, dtype=slope.dtype))
+    return loss, slope
+
+
+class _LinearLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, judge: Judge, chunk: int) -> Tensor:
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         wants_hidden, wants_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
@@ -115,17 +173,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
         with torch.autocast(device, enabled=False):
-            for start in range(0, labels.numel(), chunk):
+            for start in range(0, hidden.shape[0], chunk):
                 rows = slice(start, start + chunk)
-                logits = (inputs[rows] @ matrix.T).float()
-                target = labels[rows].unsqueeze(1)
-                peak = logits.logsumexp(1, keepdim=True)
-                loss += (peak - logits.gather(1, target)).sum()
-                if not (wants_hidden or wants_weight):
+                part, slope = judge((inputs[rows] @ matrix.T).float(), rows, wants_hidden or wants_weight)
+                loss += part
+                if slope is None:
                     continue
-                # d loss / d logits = softmax - one-hot, written over the logits.
-                slope = logits.sub_(peak).exp_()
-                slope.scatter_add_(1, target, torch.full_like(target, -1.0, dtype=slope.dtype))
                 slope = slope.to(dtype)
                 if grad_hidden is not None:
                     grad_hidden[rows] = (slope @ matrix).to(hidden.dtype)

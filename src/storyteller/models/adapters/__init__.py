@@ -10,5 +10,6 @@ from __future__ import annotations
 
 from storyteller.models.adapters.adapt import adapt
 from storyteller.models.adapters.lora import apply_lora
+from storyteller.models.adapters.stacking import stack_adapters
 
-__all__ = ["adapt", "apply_lora"]
+__all__ = ["adapt", "apply_lora", "stack_adapters"]
