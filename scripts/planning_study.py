@@ -1,6 +1,6 @@
 """Planned drafting against plain writing: prints a Markdown table, and keeps every text.
 
-    python scripts/planning_study.py OUT [--model default] [--words 1200] [--prompts 24] [--seeds 1] [--arms a,b]
+    python scripts/planning_study.py OUT [--model default] [--words 1200] [--prompts 24] [--seeds 1] [--arms "a;b"]
         [--measure-only]
 
 The same premises are told by each arm: `plain` is what `write` does (one story in a rolling window), `plain, fresh` the

@@ -46,6 +46,7 @@ export interface WriterSettings {
 export interface ProjectSummary {
   id: Id;
   title: string;
+  idea: string;
   language: Language;
   form: string;
   words: number;
@@ -92,7 +93,6 @@ export interface ProjectSettings {
 }
 
 export interface Project extends ProjectSummary {
-  idea: string;
   theme: string;
   plot: string;
   age: number | null;
@@ -372,7 +372,8 @@ export interface Preset {
 }
 
 export interface Quality {
-  kept: { model: string; share: number; low: number; high: number; n: number }[];
+  /** `low` and `high` are null where one passage says nothing about the next. */
+  kept: { model: string; share: number; low: number | null; high: number | null; n: number }[];
   provenance: Record<Source, number>;
   disclosure: string;
   measures: Figure[];

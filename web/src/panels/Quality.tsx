@@ -57,14 +57,20 @@ function Kept({ kept }: { kept: Figures["kept"] }) {
           <p className="kept-share figure">{percent(one.share)}</p>
           <div className="kept-about">
             <p>{one.model}</p>
-            <Interval low={one.low} high={one.high} at={one.share} />
-            <p className="quiet-text figure">
-              {t("quality.interval", {
-                low: percent(one.low),
-                high: percent(one.high),
-                passages: t("count.passages", { n: one.n }),
-              })}
-            </p>
+            {one.low !== null && one.high !== null ? (
+              <>
+                <Interval low={one.low} high={one.high} at={one.share} />
+                <p className="quiet-text figure">
+                  {t("quality.interval", {
+                    low: percent(one.low),
+                    high: percent(one.high),
+                    passages: t("count.passages", { n: one.n }),
+                  })}
+                </p>
+              </>
+            ) : (
+              <p className="quiet-text figure">{t("quality.few", { passages: t("count.passages", { n: one.n }) })}</p>
+            )}
           </div>
         </div>
       ))}

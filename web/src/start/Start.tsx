@@ -66,7 +66,7 @@ export function Start() {
 
 function Work({ work, onChange }: { work: ProjectSummary; onChange: () => Promise<void> }) {
   const t = useT();
-  const title = work.title || t("tree.untitled");
+  const title = work.title || work.idea || t("tree.untitled");
   const bring = async () => {
     await attempt(api.projects.restore(work.id));
     await attempt(onChange());

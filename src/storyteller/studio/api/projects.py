@@ -46,6 +46,7 @@ class ProjectLine(Answer):
 
     id: str
     title: str = Field(examples=["The Seal of Cape Wrath"])
+    idea: str = Field("", description="What it is about, in the writer's words.")
     language: Language
     form: str = Field(examples=["story"])
     words: int = Field(description="How many are written.")

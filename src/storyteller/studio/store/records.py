@@ -71,6 +71,7 @@ class ProjectLine(TypedDict):
 
     id: str
     title: str
+    idea: str
     language: str
     form: str
     words: int
