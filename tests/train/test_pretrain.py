@@ -209,7 +209,10 @@ def test_packed_rows_cost_what_their_parts_do(runs: dict[str, Run], objective: s
             for rows in (slice(0, 10), slice(10, 24))
         ]
         logits = model(input_ids=ids[:, :10]).logits[0]
+        loss._packed = False  # as on a GPU: one call under a mask
+        under_mask = loss(ids, labels, positions, segments)
     assert packed == pytest.approx(float(sum(parts)), abs=1e-4)
+    assert under_mask == pytest.approx(float(packed), abs=1e-4)
     chosen = labels[0, :10] >= 0
     alone = torch.nn.functional.cross_entropy(logits[chosen], labels[0, :10][chosen], reduction="sum")
     assert float(parts[0]) == pytest.approx(float(alone), abs=1e-4)

@@ -6,6 +6,7 @@ segments alone it takes a quarter of that. On a GPU one masked call is faster th
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -68,8 +69,11 @@ def _attention(
         return result
     grouped = key.shape[1] != query.shape[1]
     rows = []
-    for row, bounds in enumerate(segments):
-        q, k, v = query[row : row + 1], key[row : row + 1], value[row : row + 1]
+    # Neighbours of one layout, such as the full rows of pretraining, are one product.
+    for bounds, alike in itertools.groupby(range(len(segments)), key=segments.__getitem__):
+        together = list(alike)
+        part = slice(together[0], together[-1] + 1)
+        q, k, v = query[part], key[part], value[part]
         parts = []
         for start, end in bounds:
             own = slice(start, end)
