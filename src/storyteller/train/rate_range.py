@@ -23,6 +23,7 @@ from storyteller.runs.plot import plot_rates
 from storyteller.train.checkpoint import State
 from storyteller.train.drive import drive
 from storyteller.train.finetune import _prepare
+from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, _train_step, batch_tensors
 from storyteller.train.objectives import CausalObjective
 from storyteller.train.optim import build_optimizer
@@ -85,7 +86,10 @@ def find_rate(recipe: Recipe, folder: Path, steps: int | None = None) -> RateRan
     before = _untouched(objective, plan, prepared.accelerator)
     say(f"testing {steps} rates from {rates[0]:.1e} to {rates[-1]:.1e}; no run is started and nothing is kept")
     stage = _RangeTest(objective, plan, prepared.accelerator)
-    drive(stage)
+    try:
+        drive(stage)
+    except Interrupted:
+        raise Interrupted(f"stopped at rate {stage.at} of {steps}; a range test keeps nothing") from None
     changes = [loss - base for loss, base in zip(stage.losses, before, strict=False)]
     diverged = rates[len(changes)] if len(changes) < steps else None
     if not changes:
