@@ -62,8 +62,11 @@ def ensemble(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return tiny_ensemble(tiny_llama, tmp_path_factory.mktemp("ensemble"))
 
 
-@pytest.mark.parametrize("rule", ["arithmetic", "geometric"])
-def test_rows_of_one_batch_are_three_models(ensemble: Path, rule: str) -> None:
+@pytest.mark.parametrize(("rule", "turned"), [("arithmetic", True), ("geometric", False)])
+def test_rows_of_one_batch_are_three_models(
+    ensemble: Path, rule: str, turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyteller.models.adapters.rows.turning_pays", lambda: turned)
     located = locate(ensemble)
     engine = open_mixture(located, "torch")
     engine.mixer.rule = rule  # type: ignore[assignment]
