@@ -11,7 +11,11 @@ __all__ = ["RATES", "Rates", "rate_warning"]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The peak rate that is taken when none is asked for, and the highest that is asked for without a warning."""
+    """The peak rate that is taken when none is asked for, and the highest that is asked for without a warning.
+
+    The second is ten times what the source goes up to, or what it names as its highest; which rate a model really survives
+    `find_rate` measures.
+    """
 
     usual: float
     most: float
@@ -21,8 +25,8 @@ class Rates:
 RATES: dict[Method, Rates] = {
     "full": Rates(1e-5, 1e-4, "Devlin et al. 2019 fine-tune with 2e-5 to 5e-5, PEFT's benchmark with 1e-5"),
     "lora": Rates(2e-4, 2e-3, "ten times that of full fine-tuning: Schulman et al. 2025, LoRA Without Regret"),
-    "dora": Rates(2e-4, 2e-3, "Liu et al. 2024 train DoRA with LoRA's rates, 1e-4 to 4e-4"),
-    "adalora": Rates(1e-3, 1e-2, "Zhang et al. 2023, appendix: 5e-4 to 8e-3"),
+    "dora": Rates(2e-4, 2e-3, "Liu et al. 2024: 1e-4 to 3e-4, as for LoRA"),
+    "adalora": Rates(1e-3, 1e-2, "Zhang et al. 2023, appendix: 5e-4 to 2.2e-3"),
     "qlora": Rates(2e-4, 2e-3, "Dettmers et al. 2023: 1e-4 to 2e-4"),
     "bottleneck": Rates(5e-4, 5e-3, "Houlsby et al. 2019 sweep 3e-5 to 3e-3; Pfeiffer et al. 2021 take 1e-4"),
     "prompt": Rates(1e-2, 3e-1, "Lester et al. 2021: 0.3 with Adafactor; PEFT's benchmark with Adam: 1e-3"),
@@ -36,7 +40,7 @@ def rate_warning(method: Method, rate: float) -> str | None:
     rates = RATES[method]
     if rate > rates.most:
         return (
-            f"train.lr is {rate:g}, over the {rates.most:g} that {method} fine-tuning survives ({rates.source}); "
+            f"train.lr is {rate:g}, over {rates.most:g}, beyond which {method} fine-tuning seldom goes well ({rates.source}); "
             f"it may diverge. The usual is {rates.usual:g}; storyteller finetune RECIPE --find-lr measures yours."
         )
     if rate < rates.usual / 20:
