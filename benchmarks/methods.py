@@ -117,7 +117,9 @@ def measure(options: argparse.Namespace, name: str) -> dict[str, Any]:
 def table(options: argparse.Namespace, results: dict[str, dict[str, Any]]) -> Iterator[str]:
     """What was done, and a line for each method in the order of the difference."""
     # A collection is one work, and a corpus of tales has few of them: the story is what is drawn again.
-    rows = {name: [StoryLoss(**row | {"work": row["id"]}) for row in result["losses"]] for name, result in results.items()}
+    rows = {
+        name: [StoryLoss(**row | {"work": row["id"]}) for row in result["losses"]] for name, result in results.items()
+    }
     base = rows[BASE]
     methods = [name for name in results if name != BASE]
     targets = {results[name]["targets"] for name in methods}
