@@ -29,7 +29,8 @@ def read(folders: Sequence[Path]) -> Losses:
     for folder in folders:
         for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            found[row.pop("model")][row["id"]] = StoryLoss(**row)
+            model = row.pop("model")
+            found[model][row["id"]] = StoryLoss(**row)
     stories = [set(losses) for losses in found.values()]
     if any(other != stories[0] for other in stories):
         raise ValueError(
