@@ -261,6 +261,17 @@ class Recipe(_Section):
         return under_size(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> Self:
+        stage = "refine" if self.refine is not None else "pretrain" if self.pretrain is not None else None
+        if stage is not None:
+            asked = {"continual": self.continual, "distil": self.distil}
+            names = ("dropout", "label_smoothing", "perturb", "contrastive")
+            asked |= {f"train.{name}": getattr(self.train, name) for name in names}
+            if idle := [name for name, value in asked.items() if value]:
+                raise ValueError(f"{', '.join(idle)} would do nothing in {stage}, only in finetune; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _method_s_own_rate(self) -> Self:
         if "lr" not in self.train.model_fields_set and self.train.lr != RATES[self.model.method].usual:
             train = self.train.model_copy(update={"lr": RATES[self.model.method].usual})
