@@ -116,7 +116,11 @@ class Filler:
         after = [index for part in parts[place + 1 :] for index in (*part, self._mask)][:-1]
         found: dict[str, float] = {}
         for tokens in range(1, self.longest + 1):
-            for word, probability in self._words(before, after, tokens, spaced, 4 * top):
+            words = dict(self._words(before, after, tokens, spaced, 4 * top))
+            # What a longer word continues with at least half the probability is a piece of it that fewer masks had room for.
+            for piece in [piece for piece in found if any(_continues(word, piece, words, found) for word in words)]:
+                del found[piece]
+            for word, probability in words.items():
                 found[word] = max(found.get(word, 0.0), probability)
         self._model.train(training)
         ordered = sorted(found, key=lambda word: (-found[word], word))
@@ -152,3 +156,7 @@ class Filler:
             ids = torch.tensor(rows[start : start + _ROWS], device=self._model.device)
             found.append(self._model(input_ids=ids).logits[:, place].float().log_softmax(-1).cpu())
         return torch.cat(found)
+
+
+def _continues(word: str, piece: str, words: dict[str, float], found: dict[str, float]) -> bool:
+    return word != piece and word.startswith(piece) and 2 * words[word] >= found[piece]
