@@ -198,6 +198,39 @@ def test_grey_words_are_taken_by_tab_and_vanish_by_typing(page: Any, address: st
     page.wait_for_timeout(300)
 
 
+PASTE = """text => {
+    const data = new DataTransfer();
+    data.setData('text/plain', text);
+    data.setData('text/html', '<b>' + text.slice(0, 99) + '</b>');
+    const event = new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true});
+    document.querySelector('.ProseMirror').dispatchEvent(event);
+}"""
+
+
+def test_what_is_pasted_is_plain_text_of_the_writers_own(page: Any, address: str) -> None:
+    start(page, address)
+    typed(page, "Before. ")
+    page.evaluate(PASTE, "One <b>line</b>.\r\nAnother. 雨。")
+    written(page, "Another. 雨。")
+    scene = saved(page)
+    assert scene["text"] == "Before. One <b>line</b>.\nAnother. 雨。"
+    assert {span[1] for span in scene["provenance"]} == {"person"}
+
+
+@pytest.mark.slow  # the browser lays out a thousand pages
+def test_five_million_characters_are_pasted_and_kept(page: Any, address: str) -> None:
+    page.set_default_timeout(300_000)
+    start(page, address)
+    page.click(".ProseMirror")
+    line = "The keeper put down his lamp and the sea went on with its work, as it does. " * 8
+    page.evaluate(PASTE, "\n".join([line] * (5_000_000 // len(line) + 1)))
+    page.wait_for_selector(".status :text('Saved')")
+    scene = saved(page)
+    assert len(scene["text"]) > 5_000_000
+    page.keyboard.insert_text("And one word more.")
+    assert saved(page)["text"].endswith("And one word more.")
+
+
 def test_a_second_window_overwrites_nothing(browser: Any, address: str) -> None:
     with watched(browser) as first, contextlib.suppress(AssertionError), watched(browser) as second:
         start(first, address)

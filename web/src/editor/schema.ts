@@ -63,18 +63,21 @@ const Writing = Extension.create({
   name: "writing",
   addProseMirrorPlugins() {
     const { schema } = this.editor;
+    const slice = (text: string): Slice => new Slice(Fragment.from(linesOf(schema, plain(text), null)), 1, 1);
     return [
       history({ depth: 1000, newGroupDelay: 800 }),
       keymap({ ...baseKeymap, "Shift-Enter": baseKeymap.Enter! }),
       new Plugin({
         props: {
           clipboardTextSerializer: (slice) => slice.content.textBetween(0, slice.content.size, "\n"),
-          clipboardTextParser: (text) => new Slice(Fragment.from(linesOf(schema, plain(text), null)), 1, 1),
+          clipboardTextParser: slice,
           handlePaste(view, event) {
             const data = event.clipboardData;
             const text = data?.getData("text/plain");
             if (!text || data?.getData("text/html").includes("data-pm-slice")) return false;
-            view.pasteText(text, event); // other programs' formatting is not part of a manuscript
+            // Other programs' formatting is not part of a manuscript. (`view.pasteText` would ask here again, without end.)
+            const tr = view.state.tr.replaceSelection(slice(text)).scrollIntoView();
+            view.dispatch(tr.setMeta("paste", true).setMeta("uiEvent", "paste"));
             return true;
           },
         },

@@ -64,9 +64,13 @@ export function Start() {
   }
 }
 
+/** What the studio calls a work that has no title yet; what it is about says more. */
+const UNTITLED: ReadonlySet<string> = new Set(["", "Untitled", "无题"]);
+
 function Work({ work, onChange }: { work: ProjectSummary; onChange: () => Promise<void> }) {
   const t = useT();
-  const title = work.title || work.idea || t("tree.untitled");
+  const given = UNTITLED.has(work.title) ? work.idea : work.title;
+  const title = given || t("tree.untitled");
   const bring = async () => {
     await attempt(api.projects.restore(work.id));
     await attempt(onChange());

@@ -52,7 +52,7 @@ class Projects(Room):
                 {
                     "id": row.id,
                     "title": row.title,
-                    "idea": row.idea,
+                    "idea": str(row.data.get("idea") or ""),
                     "language": row.language,
                     "form": row.form,
                     "words": _written(_tree(trees[row.id])),
