@@ -26,8 +26,11 @@ from storyteller.cli.prepare import prepare
 from storyteller.cli.pretrain import pretrain
 from storyteller.cli.recipes import recipes
 from storyteller.cli.refine import refine
+from storyteller.cli.run import run
+from storyteller.cli.runs import app as runs
 from storyteller.cli.serve import serve
 from storyteller.cli.studio import studio
+from storyteller.cli.sweep import sweep
 from storyteller.cli.tokenize import tokenize
 from storyteller.cli.write import write
 from storyteller.errors import StorytellerError
@@ -72,8 +75,10 @@ app.add_typer(
     ensemble, name="ensemble", help="Mix models at each token, merge their weights, choose among their drafts."
 )
 app.add_typer(evaluate, name="evaluate", help="Measure models on held-out stories; let people or a judge compare.")
+app.add_typer(runs, name="runs", help="List, compare and plot runs.")
 _COMMANDS = (
-    write, fill, studio, serve, prepare, augment, label, tokenize, inspect, pretrain, finetune, refine, recipes, doctor,
+    write, fill, studio, serve, prepare, augment, label, tokenize, inspect, pretrain, finetune, refine, sweep, run, recipes,
+    doctor,
 )  # fmt: skip
 for _function in _COMMANDS:
     app.command()(_function)

@@ -15,7 +15,19 @@ from storyteller.errors import RecipeError
 from storyteller.recipe.aliases import meant_key
 from storyteller.recipe.models import Recipe
 
-__all__ = ["bundled_recipes", "dump_recipe", "find_recipe", "load_recipe", "merge", "recipe_schema"]
+__all__ = [
+    "bundled_recipes",
+    "change_values",
+    "differences",
+    "dump_recipe",
+    "find_recipe",
+    "load_recipe",
+    "merge",
+    "override_values",
+    "read_values",
+    "recipe_of",
+    "recipe_schema",
+]
 
 _LENGTHS = ("steps", "epochs", "minutes")
 
@@ -25,15 +37,44 @@ def load_recipe(source: Path | str | None = None, overrides: Sequence[str] = ())
 
     Raises `RecipeError` for a file that cannot be read, an unknown key, a value of the wrong kind.
     """
+    return recipe_of(read_values(source, overrides), source)
+
+
+def read_values(source: Path | str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What `load_recipe` reads, as it was written and not yet checked: only the keys that somebody has given."""
     values = _read(find_recipe(source), extends=True) if source is not None else {}
+    return override_values(values, overrides)
+
+
+def override_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`values` with overrides of the command line (`a.b=value`) laid over them."""
     asked: dict[str, Any] = {}
     for override in overrides:
         asked = merge(asked, _parse_override(override))
-    values = _overlay(values, asked)
+    return _overlay(dict(values), asked)
+
+
+def recipe_of(values: Mapping[str, Any], source: Path | str | None = None) -> Recipe:
+    """The recipe that `values` describe; `RecipeError` names `source` and the nearest keys."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(_explain(error, source)) from None
+
+
+def change_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with those of dotted keys laid over them, as overrides on the command line are."""
+    asked: dict[str, Any] = {}
+    for dotted, value in changes.items():
+        asked = merge(asked, _nested(dotted.split("."), value))
+    return _overlay(dict(values), asked)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys whose values differ, with both; None where one side has no such key."""
+    before, after = _dotted(old), _dotted(new)
+    keys = [*before, *(key for key in after if key not in before)]
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -118,11 +159,18 @@ def _parse_override(override: str) -> dict[str, Any]:
         value = yaml.safe_load(text) if text.strip() else None
     except yaml.YAMLError as error:
         raise RecipeError(f"the value in {override!r} is not valid YAML: {error}") from None
-    nested: Any = value
-    for key in reversed(keys):
-        nested = {key: nested}
-    assert isinstance(nested, dict)
-    return nested
+    return _nested(keys, value)
+
+
+def _nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
+    return {keys[0]: _nested(keys[1:], value) if len(keys) > 1 else value}
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
 
 
 def _explain(error: ValidationError, source: Path | str | None) -> str:

@@ -28,6 +28,7 @@ from storyteller.recipe.robustness import (
     PerturbRecipe,
 )
 from storyteller.recipe.section import Section as _Section
+from storyteller.recipe.several import StageRecipe, SweepRecipe
 
 __all__ = [
     "CriticRecipe",
@@ -254,6 +255,8 @@ class Recipe(_Section):
     continual: ContinualRecipe | None = None
     distil: DistilRecipe | None = None
     refine: RefineRecipe | None = None
+    sweep: SweepRecipe | None = None
+    pipeline: list[StageRecipe] | None = Field(None, min_length=1, description="stages, one after the other")
 
     @model_validator(mode="before")
     @classmethod

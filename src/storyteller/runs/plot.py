@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from storyteller.runs.figures import new_figure, save_figure
 from storyteller.runs.run import Run
 
 __all__ = ["plot_losses", "plot_rates"]
@@ -12,11 +13,6 @@ __all__ = ["plot_losses", "plot_rates"]
 
 def plot_losses(run: Run) -> Path | None:
     """Draw bits per byte over optimizer steps, training and dev, to `loss.svg`; None when nothing was measured yet."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for line in run.metrics():
         if line.get("bits_per_byte") is not None:
@@ -25,19 +21,15 @@ def plot_losses(run: Run) -> Path | None:
             values.append(line["bits_per_byte"])
     if not curves:
         return None
-    # Text stays text in the SVG: whoever looks at it has the letters, of whatever script a run's name is.
-    pyplot.rcParams["svg.fonttype"] = "none"
-    figure, axes = pyplot.subplots(figsize=(7, 4))
+    figure, axes = new_figure(7, 4)
     for split, (steps, values) in sorted(curves.items()):
         axes.plot(steps, values, label=split, marker="o" if split == "dev" else None, linewidth=1.5, markersize=4)
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("bits per byte of target text")
     axes.set_title(run.recipe().name)
-    axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     path = run.folder / "loss.svg"
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-    pyplot.close(figure)
+    save_figure(figure, path)
     return path
 
 

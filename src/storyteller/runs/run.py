@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from storyteller.runs.files import read_json, write_atomic, write_json
 __all__ = ["Run", "environment"]
 
 _PACKAGES = ("storyteller", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy")
+_FINISHED = re.compile(r"\S+ \S+ finished\b")
 
 
 class Run:
@@ -85,17 +87,28 @@ class Run:
         """The recipe that the run was made with."""
         return load_recipe(self.recipe_path)
 
+    @property
+    def finished(self) -> bool:
+        """Whether it has come to its end, so that what came out of it can be used."""
+        events = self.folder / "events.log"
+        if not events.is_file() or not self.final.is_dir():
+            return False
+        last = events.read_text("utf-8", "replace").rstrip().rpartition("\n")[2]
+        return _FINISHED.match(last) is not None
+
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """Every line of `metrics.jsonl`; a line cut by a kill is left out."""
+        """Every line of `metrics.jsonl`; what a kill or a bad disk has left of a line is left out."""
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
-                    yield json.loads(line)
+                    values = json.loads(line)
                 except json.JSONDecodeError:
                     continue
+                if isinstance(values, dict) and isinstance(values.get("step"), int) and "split" in values:
+                    yield values
 
     def point(self, which: str, checkpoint: Path, **values: Any) -> None:
         """Let `best.json` or `last.json` (`which` = "best" or "last") point to `checkpoint`."""

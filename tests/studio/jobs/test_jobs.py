@@ -20,9 +20,9 @@ from storyteller.errors import RecipeError
 from storyteller.models import locate
 from storyteller.recipe import load_recipe
 from storyteller.runs import Run
+from storyteller.runs.children import find_child
 from storyteller.studio.errors import NotFoundError, StudioError
 from storyteller.studio.jobs import Jobs, supervisor
-from storyteller.studio.jobs.children import find_child
 from storyteller.train import finetune
 
 MakeJobs = Callable[..., Jobs]

@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+from storyteller.runs.children import Child
 from storyteller.studio.errors import NotFoundError
-from storyteller.studio.jobs.children import Child
 from storyteller.studio.jobs.queue import Queue
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from storyteller.runs.children import Child
 from storyteller.studio.jobs import supervisor
-from storyteller.studio.jobs.children import Child
 from storyteller.studio.jobs.queue import Job, Queue
 from storyteller.studio.jobs.supervisor import Supervisor
 from storyteller.studio.jobs.training import Training, Wish

@@ -13,8 +13,8 @@ import psutil
 from sqlalchemy import CursorResult, and_, delete, exists, select, update
 from sqlalchemy.orm import aliased
 
+from storyteller.runs.children import Child
 from storyteller.studio.errors import NotFoundError
-from storyteller.studio.jobs.children import Child
 from storyteller.studio.jobs.table import JobRow
 from storyteller.studio.store.database import Database
 

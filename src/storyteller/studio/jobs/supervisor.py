@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 
 from storyteller.errors import StorytellerError
+from storyteller.runs.children import Child, find_child, start_child
 from storyteller.runs.console import say
-from storyteller.studio.jobs.children import Child, find_child, start_child
 from storyteller.studio.jobs.queue import Job, Queue
 from storyteller.studio.jobs.training import Training
 

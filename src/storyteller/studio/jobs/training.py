@@ -16,10 +16,11 @@ from typing import Any
 
 from storyteller.corpus.read import is_prepared
 from storyteller.errors import CheckpointError
+from storyteller.runs.children import Ending, read_ending
 from storyteller.runs.files import read_json
 from storyteller.runs.run import Run
 
-__all__ = ["Ending", "Training", "Wish"]
+__all__ = ["Training", "Wish"]
 
 DEFAULT_MINUTES = 6.0
 _SETTING_UP = 1.0  # minutes that loading, measuring, samples and saving take beside the steps, on two cores
@@ -56,14 +57,6 @@ class Wish:
         return cls(**values)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a command ended by what it said last: "ready", "failed" with the reason, or "gone" without a word."""
-
-    how: str
-    why: str = ""
-
-
 class Training:
     """One training: its wish, the job's own `folder` and the folder of its `run`."""
 
@@ -83,8 +76,7 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether the run has come to its end and its model can be used."""
-        events = self.run / "events.log"
-        return events.is_file() and events.read_text("utf-8").rstrip().endswith("finished") and self.final.is_dir()
+        return Run(self.run).finished
 
     @property
     def final(self) -> Path:
@@ -137,15 +129,7 @@ class Training:
 
     def ending(self, attempt: int) -> Ending:
         """How the last command of an attempt ended, now that it has."""
-        path = self.log(attempt)
-        lines = [line.strip() for line in (path.read_text("utf-8", "replace") if path.is_file() else "").splitlines()]
-        last = next((line for line in reversed(lines) if line), "")
-        start = next((number for number in range(len(lines) - 1, -1, -1) if lines[number].startswith("error: ")), None)
-        if start is not None:
-            return Ending("failed", " ".join(lines[start:]).removeprefix("error: "))
-        if any(line.startswith("Traceback") for line in lines):
-            return Ending("failed", f"an error that nobody foresaw: {last}. The whole of it: {path}")
-        return Ending("gone", last)
+        return read_ending(self.log(attempt))
 
     def report_file(self) -> dict[str, Any]:
         """The data report as `prepare` wrote it; empty before it did."""
