@@ -54,6 +54,8 @@ _OTHER_NAMES = {
     "continual.old": "replay_dataset",
     "distil.teachers": "teacher teacher_model",
     "train.precision": "bf16 fp16 bfloat16 float16 dtype torch_dtype mixed_precision",
+    "train.compile": "torch_compile compile_model",
+    "train.parallel": "fsdp strategy sharding",
     "train.gradient_checkpointing": "activation_checkpointing use_gradient_checkpointing",
     "train.evaluate_every": "eval_steps eval_every eval_interval",
     "train.patience": "early_stopping early_stopping_patience",

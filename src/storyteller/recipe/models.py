@@ -116,6 +116,12 @@ class TrainRecipe(_Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: what a measurement of this machine finds fastest and safe"
     )
+    compile: bool = Field(
+        False, description="compile the layers (torch.compile): some minutes first, then often faster"
+    )
+    parallel: Literal["data", "sharded"] = Field(
+        "data", description="several processes: each has the whole model, or a share of weights, gradients and moments"
+    )
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, about 30 % slower")
     evaluate_every: int | None = Field(None, ge=1, description="steps between evaluations; null: ten in a run")
     evaluate_rows: int = Field(64, ge=1, description="packed dev rows in one evaluation")
@@ -124,7 +130,9 @@ class TrainRecipe(_Section):
     save_minutes: float = Field(10.0, gt=0, description="a checkpoint is also due after so many minutes")
     keep: int = Field(2, ge=1, description="checkpoints kept besides the best")
     log_every: int = Field(10, ge=1, description="steps between log lines")
-    sinks: list[Literal["tensorboard", "wandb"]] = Field([], description="where metrics go besides metrics.jsonl")
+    sinks: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
+        [], description="where metrics go besides metrics.jsonl"
+    )
     seed: int = Field(1, description="seed of initial weights, batch order and dropout")
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from storyteller.errors import TrainingError
+from storyteller.runs.home import home
 from storyteller.runs.run import Run
 
 __all__ = ["Metrics", "require_sinks"]
@@ -27,7 +28,8 @@ class Metrics:
         self._closers: list[Callable[[], None]] = [self._file.close]
         self._sinks: list[Sink] = []
         for name in sinks:
-            self._sinks.append({"tensorboard": self._tensorboard, "wandb": self._wandb}[name](run))
+            begin = {"tensorboard": self._tensorboard, "wandb": self._wandb, "trackio": self._trackio}[name]
+            self._sinks.append(begin(run, upto_step is not None and upto_step >= 0))
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """One line: step, split ("train", "dev", ...), seconds since the start, and the values (NaN is written null)."""
@@ -42,7 +44,7 @@ class Metrics:
         for close in reversed(self._closers):
             close()
 
-    def _tensorboard(self, run: Run) -> Sink:
+    def _tensorboard(self, run: Run, resumed: bool) -> Sink:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(run.folder / "tensorboard"))
@@ -54,7 +56,7 @@ class Metrics:
 
         return sink
 
-    def _wandb(self, run: Run) -> Sink:
+    def _wandb(self, run: Run, resumed: bool) -> Sink:
         # Its error reports go to a third party as soon as it is imported; off unless the user has asked for them.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
@@ -68,6 +70,29 @@ class Metrics:
             dir=str(run.folder),
             config=recipe.model_dump(mode="json"),
             mode=mode,
+        )
+        self._closers.append(session.finish)
+
+        def sink(step: int, split: str, values: Mapping[str, float]) -> None:
+            session.log({f"{split}/{key}": value for key, value in values.items()}, step=step)
+
+        return sink
+
+    def _trackio(self, run: Run, resumed: bool) -> Sink:
+        # One database for all runs, so that its page (`trackio show`) compares them; it is read when trackio is imported.
+        os.environ.setdefault("TRACKIO_DIR", str(home() / "trackio"))
+        import trackio
+
+        recipe = run.recipe()
+        # A file on this machine, unless the user has named a server or a Space by trackio's own variables.
+        session = trackio.init(
+            project="storyteller",
+            name=recipe.name,
+            config=recipe.model_dump(mode="json"),
+            resume="allow" if resumed else "never",
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
         )
         self._closers.append(session.finish)
 

@@ -246,7 +246,7 @@ def _same_settings(stage: Stage, noted: Mapping[str, Any] | None, folder: Path) 
             )
         return
     old = {key: noted.get(key) for key in stage.settings}
-    if old != stage.settings:
+    if old != stage.settings and stage.folder.exists():
         changed = differences(_comparable(old), _comparable(stage.settings))
         told = "\n".join(f"  {key.removeprefix('recipe.')}: {a}  ->  {b}" for key, (a, b) in changed.items())
         raise CheckpointError(
