@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import types
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Session:
         self.logged.append((dict(values), step))
 
     def finish(self) -> None:
+        print("goodbye")
         self.finished = True
 
 
@@ -43,6 +45,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
     made: list[Session] = []
 
     def begin(**options: Any) -> Session:
+        print("welcome")
         made.append(Session(**options))
         return made[-1]
 
@@ -76,8 +79,6 @@ def test_values_go_out_under_the_split_s_name(run: Run, sessions: list[Session],
 def test_weights_and_biases_stays_offline_unless_asked(
     run: Run, sessions: list[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     Metrics(run, ["wandb"]).close()
     assert sessions[0].options["mode"] == "offline"
     assert sessions[0].options["dir"] == str(run.folder)
@@ -88,16 +89,15 @@ def test_weights_and_biases_stays_offline_unless_asked(
 
 
 def test_trackio_keeps_all_runs_in_one_place_and_knows_a_resumed_one(
-    run: Run, sessions: list[Session], monkeypatch: pytest.MonkeyPatch
+    run: Run, sessions: list[Session], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import os
-
     Metrics(run, ["trackio"], -1).close()
     assert os.environ["TRACKIO_DIR"] == str(home() / "trackio")
     assert "space_id" not in sessions[0].options
     assert "server_url" not in sessions[0].options
     Metrics(run, ["trackio"], 20).close()
     assert [session.options["resume"] for session in sessions] == ["never", "allow"]
+    assert capsys.readouterr() == ("", "welcome\ngoodbye\n" * 2)  # standard output is for results
 
 
 def test_tensorboard_writes_what_its_own_reader_reads(run: Run) -> None:

@@ -132,7 +132,7 @@ def test_another_recipe_is_refused_and_the_difference_shown(
         ({"sweep.space": {"train.rows": [2, 2]}}, "twice"),
         ({"sweep.space": {"name": ["a", "b"]}}, "no setting|not a setting"),
         ({"sweep.space": {}}, "at least one key"),
-        ({"sweep": None}, "no sweep block"),
+        ({"sweep": None}, "has no sweep block"),
     ],
 )
 def test_spaces_that_cannot_be_searched(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

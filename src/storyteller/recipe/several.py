@@ -62,7 +62,8 @@ class SweepRecipe(Section):
 
     stage: Literal["finetune", "pretrain"] = Field("finetune", description="the command that each trial runs")
     space: dict[str, list[Any] | RangeRecipe] = Field(
-        description="what is searched: a dotted key, and a list of values or a range such as log_uniform: [1.0e-5, 1.0e-3]"
+        {},
+        description="what is searched: a dotted key, and a list of values or a range such as log_uniform: [1.0e-5, 1.0e-3]",
     )
     objective: Literal["bits_per_byte", "loss"] = Field(
         "bits_per_byte", description="what is made small: its lowest value on dev after step 0"
@@ -83,9 +84,7 @@ class SweepRecipe(Section):
 
     @field_validator("space")
     @classmethod
-    def _something_to_search(cls, space: dict[str, list[Any] | RangeRecipe]) -> dict[str, list[Any] | RangeRecipe]:
-        if not space:
-            raise ValueError("name at least one key")
+    def _values_to_search(cls, space: dict[str, list[Any] | RangeRecipe]) -> dict[str, list[Any] | RangeRecipe]:
         for key, values in space.items():
             if isinstance(values, list) and len(values) != len({repr(value) for value in values}):
                 raise ValueError(f"{key}: a value stands there twice")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -85,16 +87,23 @@ class Metrics:
 
         recipe = run.recipe()
         # A file on this machine, unless the user has named a server or a Space by trackio's own variables.
-        session = trackio.init(
-            project="storyteller",
-            name=recipe.name,
-            config=recipe.model_dump(mode="json"),
-            resume="allow" if resumed else "never",
-            embed=False,
-            auto_log_gpu=False,
-            auto_log_cpu=False,
-        )
-        self._closers.append(session.finish)
+        # It talks on standard output, which is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            session = trackio.init(
+                project="storyteller",
+                name=recipe.name,
+                config=recipe.model_dump(mode="json"),
+                resume="allow" if resumed else "never",
+                embed=False,
+                auto_log_gpu=False,
+                auto_log_cpu=False,
+            )
+
+        def finish() -> None:
+            with contextlib.redirect_stdout(sys.stderr):
+                session.finish()
+
+        self._closers.append(finish)
 
         def sink(step: int, split: str, values: Mapping[str, float]) -> None:
             session.log({f"{split}/{key}": value for key, value in values.items()}, step=step)

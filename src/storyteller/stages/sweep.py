@@ -94,9 +94,9 @@ def plan_sweep(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sweep_of(recipe: Recipe) -> SweepRecipe:
-    if recipe.sweep is None:
+    if recipe.sweep is None or not recipe.sweep.space:
         raise RecipeError(
-            f"the recipe {recipe.name!r} has no sweep block; add one, for example\n"
+            f"the recipe {recipe.name!r} has no sweep block that names at least one key to search; add one, for example\n"
             "sweep:\n  trials: 12\n  space:\n    train.lr: {log_uniform: [5.0e-5, 2.0e-3]}"
         )
     return recipe.sweep

@@ -86,7 +86,7 @@ def _watch(
             now = metrics.stat().st_size if metrics.is_file() else -1
             if now == size:
                 continue
-            size, began = now, time.monotonic()
+            size, began = now, time.thread_time()
             for number, (step, value) in enumerate(held_out(run, sweep.objective), 1):
                 if step in told:
                     continue
@@ -94,7 +94,7 @@ def _watch(
                 if is_hopeless(number, value) and alive:
                     child.stop()
                     return not Run(run).finished
-            pause = max(_ROUND, _SHARE * (time.monotonic() - began))
+            pause = max(_ROUND, _SHARE * (time.thread_time() - began))
     except KeyboardInterrupt:
         child.stop()
         raise

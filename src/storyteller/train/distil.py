@@ -25,7 +25,9 @@ __all__ = ["DistilObjective", "build_objective", "linear_distillation", "load_te
 
 def build_objective(recipe: Recipe, model: nn.Module, tokenizer: StoryTokenizer) -> nn.Module:
     """What a recipe minimises on `model`: likelihood, with a teacher when it names one."""
-    student = CausalObjective(model, recipe.train.label_smoothing, recipe.train.contrastive)
+    train = recipe.train
+    # Segments of other lengths in each batch could not be compiled once.
+    student = CausalObjective(model, train.label_smoothing, train.contrastive, packed=not train.compile)
     if recipe.distil is None:
         return student
     return DistilObjective(student, load_teachers(recipe.distil.teachers, tokenizer), recipe.distil)

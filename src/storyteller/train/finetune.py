@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -39,6 +41,7 @@ from storyteller.runs.sinks import require_sinks
 from storyteller.tokens import ReplayShards, Shards, StoryTokenizer, Template, tokenize
 from storyteller.train.adapting import adapted_model
 from storyteller.train.checkpoint import State
+from storyteller.train.compiling import compile_layers
 from storyteller.train.continual import anchor_of, score_old
 from storyteller.train.distil import build_objective
 from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
@@ -46,6 +49,8 @@ from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
 from storyteller.train.perturb import Perturbation
 from storyteller.train.precision import resolve_precision
+from storyteller.train.processes import TIMEOUT
+from storyteller.train.sharding import Sharding, check_sharding
 
 __all__ = ["corpus_licences", "dry_run", "finetune", "same_recipe"]
 
@@ -67,6 +72,7 @@ class _Prepared:
     accelerator: Accelerator
     estimate: Estimate
     allocation: Allocation | None = None
+    sharding: Sharding | None = None
 
 
 def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
@@ -90,7 +96,13 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
         write_json(run.folder / "estimate.json", asdict(prepared.estimate))
     _score_old(prepared, run, "before")
     try:
-        state = fit(prepared.objective, _plan(prepared, run), prepared.accelerator, resume=resume)
+        state = fit(
+            prepared.objective,
+            _plan(prepared, run),
+            prepared.accelerator,
+            resume=resume,
+            sharding=prepared.sharding,
+        )
     except Interrupted as stop:
         raise Interrupted(f"{stop}. Go on with: storyteller finetune --resume {folder}") from None
     if prepared.accelerator.is_main_process:
@@ -124,7 +136,11 @@ def _prepare(recipe: Recipe) -> _Prepared:
     precision, why = resolve_precision(recipe.train.precision)
     # Accelerate holds one precision a process; an earlier run's must not bind this one.
     AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision])
+    accelerator = Accelerator(
+        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
+    )
+    sharded = check_sharding(recipe, accelerator)
     # What is fetched and tokenized is so once; the other processes find it there.
     with accelerator.main_process_first():
         located = locate(recipe.model.base)
@@ -137,9 +153,13 @@ def _prepare(recipe: Recipe) -> _Prepared:
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
     model = adapted_model(recipe, located)
+    if recipe.train.compile:
+        compile_layers(model)
     objective = build_objective(recipe, model, tokenizer)
+    sharding = Sharding(objective, accelerator) if sharded else None
     context = recipe.data.context
-    seconds, memory = measure_cost(objective, shards, recipe.train, context, accelerator)
+    measured = sharding.objective if sharding else objective
+    seconds, memory = measure_cost(measured, shards, recipe.train, context, accelerator)
     steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
     resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(model)
@@ -158,6 +178,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         accelerator,
         Estimate(total, trained, memory, steps, steps * seconds),
         Allocation(model, recipe.model.adalora, steps) if method == "adalora" else None,
+        sharding,
     )
 
 
@@ -237,7 +258,13 @@ def _sampler(prepared: _Prepared) -> Callable[[], str]:
     from storyteller.train.samples import tell_samples
 
     recipe = prepared.recipe
-    return lambda: tell_samples(prepared.model, prepared.template, recipe.samples, recipe.train.seed)
+
+    def tell() -> str:
+        # Each new token makes a longer text: compiled layers would be compiled again for it.
+        with torch.compiler.set_stance("force_eager"):
+            return tell_samples(prepared.model, prepared.template, recipe.samples, recipe.train.seed)
+
+    return tell
 
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:

@@ -38,7 +38,9 @@ from storyteller.train.measure import LN2, batch_tensors, mean_loss
 from storyteller.train.memory import peak_memory
 from storyteller.train.optim import build_optimizer
 from storyteller.train.perturb import Perturbation
+from storyteller.train.processes import telling_lost_processes
 from storyteller.train.schedule import learning_rate
+from storyteller.train.sharding import Sharding, whole
 
 __all__ = ["Plan", "batch_tensors", "fit", "mean_loss", "mix"]
 
@@ -82,22 +84,34 @@ class Plan:
         return self.recipe.evaluate_every or max(1, math.ceil(self.steps / 10))
 
 
-def fit(objective: nn.Module, plan: Plan, accelerator: Accelerator, *, resume: bool = False) -> State:
+def fit(
+    objective: nn.Module,
+    plan: Plan,
+    accelerator: Accelerator,
+    *,
+    resume: bool = False,
+    sharding: Sharding | None = None,
+) -> State:
     """Train until `plan.steps`, early stopping or Ctrl-C; return the state at the end.
 
-    Raises `Interrupted` when the user stopped it (everything is saved), `TrainingError` when the loss is no number (the
+    With `sharding` its objective is trained, and `objective` is filled from it when it is saved. Raises `Interrupted` when
+    the user stopped it (everything is saved), `TrainingError` when the loss is no number or another process is gone (the
     last good checkpoint is kept).
     """
     recipe, run = plan.recipe, plan.run
     optimizer = build_optimizer(objective, recipe)
     state = _resumed(objective, optimizer, plan, accelerator) if resume else State()
-    wrapped, stepper = accelerator.prepare(objective, optimizer)
+    if sharding is None:
+        wrapped, stepper = accelerator.prepare(objective, optimizer)
+    else:
+        wrapped, stepper = sharding.objective, sharding.begin(recipe, optimizer)
     # Only the main process writes files; the others compute.
     metrics = Metrics(run, recipe.sinks, state.step or -1) if accelerator.is_main_process else None
     log = _Log(metrics, plan, accelerator)
-    stage = _Fitting(objective, wrapped, optimizer, stepper, state, plan, accelerator, log)
+    stage = _Fitting(objective, wrapped, optimizer, stepper, state, plan, accelerator, log, sharding)
     try:
-        drive(stage)
+        with telling_lost_processes(accelerator.num_processes):
+            drive(stage)
         if _exhausted(state, recipe):
             log.say(
                 f"stopped early: {state.worse} evaluations without improvement, the best was at step {state.best_step}"
@@ -121,7 +135,9 @@ class _Fitting:
         plan: Plan,
         accelerator: Accelerator,
         log: _Log,
+        sharding: Sharding | None = None,
     ) -> None:
+        self._sharding = sharding
         self._objective, self._wrapped, self._optimizer, self._stepper = objective, wrapped, optimizer, stepper
         self._state, self._plan, self._accelerator, self._log = state, plan, accelerator, log
         self.steps, self.evaluate_every = plan.steps, plan.evaluate_every
@@ -140,13 +156,22 @@ class _Fitting:
         self._log.step(self._state, *done)
 
     def evaluate(self) -> bool:
-        return _evaluate(self._objective, self._state, self._plan, self._accelerator, self._log)
+        # What is spread over the processes is measured where it is.
+        measured = self._objective if self._sharding is None else self._wrapped
+        return _evaluate(measured, self._state, self._plan, self._accelerator, self._log)
 
     def save(self, *, best: bool) -> None:
+        self._gather()
         _save(self._objective, self._optimizer, self._state, self._plan, self._accelerator, best=best)
 
     def sample(self) -> None:
-        _sample(self._objective, self._state, self._plan, self._accelerator)
+        if _sample_is_due(self._state, self._plan):
+            self._gather()
+            _sample(self._objective, self._state, self._plan, self._accelerator)
+
+    def _gather(self) -> None:
+        if self._sharding is not None:
+            self._sharding.pull(self._optimizer, self._stepper, keep=self._accelerator.is_main_process)
 
     def agree(self, late: bool, stop: bool) -> tuple[bool, bool]:
         late, stop = _agreed(self._accelerator, late, stop)
@@ -184,7 +209,7 @@ def _train_step(
         plan.allocation.add_penalty_gradient(scale)
     if plan.anchor is not None:
         plan.anchor.pull(scale)
-    norm = accelerator.clip_grad_norm_(wrapped.parameters(), recipe.clip or math.inf)
+    norm = whole(accelerator.clip_grad_norm_(wrapped.parameters(), recipe.clip or math.inf))
     mean = (accelerator.reduce(total, "sum") / max(1, batch.targets)).item()
     # In float16 a gradient that is too large is part of the method: the step is left out and the scale lowered.
     check_loss(state, mean, float(norm), scaled=accelerator.scaler is not None)
@@ -213,10 +238,14 @@ def _evaluate(objective: nn.Module, state: State, plan: Plan, accelerator: Accel
     return better
 
 
-def _sample(objective: nn.Module, state: State, plan: Plan, accelerator: Accelerator) -> None:
-    """Tell the samples when they are due: at the start, at the end, and every so many steps between."""
+def _sample_is_due(state: State, plan: Plan) -> bool:
+    """At the start, at the end, and every so many steps between."""
     due = state.step % (plan.sample_every or max(1, plan.steps // 2)) == 0 or state.step == plan.steps
-    if plan.samples is None or not due or not accelerator.is_main_process:
+    return plan.samples is not None and due
+
+
+def _sample(objective: nn.Module, state: State, plan: Plan, accelerator: Accelerator) -> None:
+    if plan.samples is None or not accelerator.is_main_process:
         return
     objective.eval()
     write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -51,11 +52,16 @@ def _losses(
     totals = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
     objective.eval()
     with torch.no_grad(), accelerator.autocast():
-        for number, batch in enumerate(data.rows(context=context, rows=rows)):
-            if limit is not None and number * rows >= limit:
-                break
-            if number % share[1] == share[0]:
-                loss = objective(**batch_tensors(batch, device)).to(totals.dtype)
+        batches = data.rows(context=context, rows=rows)
+        if limit is not None:
+            batches = itertools.islice(batches, math.ceil(limit / rows))
+        mine, processes = share
+        while turn := list(itertools.islice(batches, processes)):
+            # Where there are fewer batches than processes in the last turn, the others compute too: a model that is spread
+            # over all of them needs all of them.
+            batch = turn[min(mine, len(turn) - 1)]
+            loss = objective(**batch_tensors(batch, device)).to(totals.dtype)
+            if mine < len(turn):
                 totals += torch.stack([loss, totals.new_tensor(batch.targets), totals.new_tensor(batch.target_bytes)])
     objective.train()
     return totals

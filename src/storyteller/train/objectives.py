@@ -33,14 +33,22 @@ class CausalObjective(nn.Module):
     `forward` takes the tensors of a batch, each [rows, context] int64: `input_ids`, `labels` (the token to be predicted
     from this position; -100 where there is no loss), `position_ids` (restart in each segment), `segment_ids` (0 is
     padding). It returns the summed loss in nats, a float32 scalar. In training mode, and only there, targets are smoothed by
-    `smoothing` and the `contrastive` loss is added, so that what is measured stays the likelihood.
+    `smoothing` and the `contrastive` loss is added, so that what is measured stays the likelihood. Without `packed`,
+    attention is one masked call on every device: segments of other lengths in each batch could not be compiled once.
     """
 
-    def __init__(self, model: nn.Module, smoothing: float = 0.0, contrastive: ContrastiveRecipe | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        smoothing: float = 0.0,
+        contrastive: ContrastiveRecipe | None = None,
+        *,
+        packed: bool = True,
+    ) -> None:
         super().__init__()
         self.model = model
         self.smoothing, self.contrastive = smoothing, contrastive
-        self._packed = use_packed_attention(model)
+        self._packed = packed and use_packed_attention(model)
 
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""
@@ -90,10 +98,10 @@ class MaskedObjective(nn.Module):
     returns the summed loss in nats, a float32 scalar.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, packed: bool = True) -> None:
         super().__init__()
         self.model = model
-        self._packed = use_packed_attention(model)
+        self._packed = packed and use_packed_attention(model)
 
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""

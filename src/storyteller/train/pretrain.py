@@ -12,6 +12,7 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 from torch import nn
 
 from storyteller.corpus import read_split
@@ -30,12 +31,15 @@ from storyteller.tokens.documents import DocumentSettings
 from storyteller.tokens.fresh import train_tokenizer
 from storyteller.tokens.masking import MaskedShards, Masking
 from storyteller.train.checkpoint import State
+from storyteller.train.compiling import compile_layers
 from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
 from storyteller.train.finetune import corpus_licences, same_recipe
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
 from storyteller.train.objectives import CausalObjective, MaskedObjective
 from storyteller.train.precision import resolve_precision
+from storyteller.train.processes import TIMEOUT
+from storyteller.train.sharding import Sharding, check_sharding
 
 __all__ = ["dry_run", "pretrain"]
 
@@ -51,6 +55,7 @@ class _Prepared:
     objective: nn.Module
     accelerator: Accelerator
     estimate: Estimate
+    sharding: Sharding | None = None
 
     @property
     def model(self) -> Any:
@@ -77,7 +82,13 @@ def pretrain(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
         say(str(prepared.estimate))
         write_json(run.folder / "estimate.json", asdict(prepared.estimate))
     try:
-        state = fit(prepared.objective, _plan(prepared, run), prepared.accelerator, resume=resume)
+        state = fit(
+            prepared.objective,
+            _plan(prepared, run),
+            prepared.accelerator,
+            resume=resume,
+            sharding=prepared.sharding,
+        )
     except Interrupted as stop:
         raise Interrupted(f"{stop}. Go on with: storyteller pretrain --resume {folder}") from None
     if prepared.accelerator.is_main_process:
@@ -109,7 +120,11 @@ def _prepare(recipe: Recipe) -> _Prepared:
     precision, why = resolve_precision(recipe.train.precision)
     # Accelerate holds one precision a process; an earlier run's must not bind this one.
     AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision])
+    accelerator = Accelerator(
+        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
+    )
+    sharded = check_sharding(recipe.model_copy(update={"pretrain": new}), accelerator)
     # What is trained and tokenized is so once; the other processes find it there.
     with accelerator.main_process_first():
         folder = _tokenizer(recipe, new)
@@ -121,7 +136,9 @@ def _prepare(recipe: Recipe) -> _Prepared:
     objective = _objective(recipe, new, tokenizer)
     context = recipe.data.context
     _refuse_too_little(shards, recipe, accelerator.num_processes)
-    seconds, memory = measure_cost(objective, shards, recipe.train, context, accelerator)
+    sharding = Sharding(objective, accelerator) if sharded else None
+    measured = sharding.objective if sharding else objective
+    seconds, memory = measure_cost(measured, shards, recipe.train, context, accelerator)
     steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
     resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(objective)
@@ -133,6 +150,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         objective,
         accelerator,
         Estimate(total, trained, memory, steps, steps * seconds),
+        sharding,
     )
 
 
@@ -171,7 +189,10 @@ def _objective(recipe: Recipe, new: PretrainRecipe, tokenizer: StoryTokenizer) -
     model = make(recipe.model.shape, tokenizer, recipe.data.context, recipe.train.seed)
     if recipe.train.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return MaskedObjective(model) if new.objective == "masked" else CausalObjective(model)
+    if recipe.train.compile:
+        compile_layers(model)
+    packed = not recipe.train.compile
+    return MaskedObjective(model, packed=packed) if new.objective == "masked" else CausalObjective(model, packed=packed)
 
 
 def _refuse_too_little(shards: Shards, recipe: Recipe, processes: int) -> None:

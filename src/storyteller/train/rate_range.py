@@ -82,7 +82,7 @@ def find_rate(recipe: Recipe, folder: Path, steps: int | None = None) -> RateRan
         load_model=lambda _: None,
         rates=lambda step: rates[step],
     )
-    objective = CausalObjective(prepared.model)
+    objective = CausalObjective(prepared.model, packed=not recipe.train.compile)
     before = _untouched(objective, plan, prepared.accelerator)
     say(f"testing {steps} rates from {rates[0]:.1e} to {rates[-1]:.1e}; no run is started and nothing is kept")
     stage = _RangeTest(objective, plan, prepared.accelerator)

@@ -1,0 +1,48 @@
+"""Several processes as one run: what happens when one of them is gone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+from storyteller.errors import TrainingError
+
+__all__ = ["TIMEOUT", "telling_lost_processes"]
+
+#: How long a process waits for the others before it gives up: tokenizing a large corpus is done by one while all wait.
+TIMEOUT = timedelta(minutes=30)
+
+_LOST = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "broken pipe",
+    "timed out",
+    "socket",
+    "remote process",
+)
+
+
+@contextlib.contextmanager
+def telling_lost_processes(processes: int) -> Iterator[None]:
+    """Turn the failure of a collective operation into a `TrainingError` that says what to do.
+
+    A process that is killed closes its connections, so the others notice at once; one that hangs is noticed after `TIMEOUT`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if processes == 1 or not (_distributed(error) or any(word in text.lower() for word in _LOST)):
+            raise
+        raise TrainingError(
+            f"one of the {processes} processes of this run is gone or no longer answers ({text.splitlines()[0][:200]}). The "
+            "last checkpoint is kept; go on with the same command and --resume FOLDER. Why it ended stands above, or in the "
+            "log of its machine; most often memory ran out."
+        ) from error
+
+
+def _distributed(error: RuntimeError) -> bool:
+    from torch import distributed
+
+    return isinstance(error, distributed.DistError)
