@@ -11,7 +11,10 @@ __all__ = ["check_loss", "smoothed"]
 
 _MEMORY = 0.9
 _EXPLODED = 1.5
-"""Over runs at sane rates the smoothed loss never stood 10 % over its lowest; one that diverges passes 50 % in few steps."""
+"""How many times its lowest the smoothed loss may be. A run that explodes passes this within a few steps."""
+
+_MARGIN = 0.5
+"""Nats by which it must have risen besides: near zero, half as much again is nothing."""
 
 
 def smoothed(before: float | None, loss: float) -> float:
@@ -23,14 +26,14 @@ def check_loss(state: State, loss: float, norm: float, *, scaled: bool) -> None:
     """Take one more step's mean loss into the state; `TrainingError` when training has come to nothing.
 
     It has when the loss is no number, when the gradient's norm is none (but `scaled` gradients may overflow: that step is
-    left out), and when the smoothed loss stands half as high again as at its lowest.
+    left out), and when the smoothed loss stands half as high again as at its lowest, and half a nat over it.
     """
     step = state.step + 1
     if not math.isfinite(loss) or (not scaled and not math.isfinite(norm)):
         raise TrainingError(f"step {step}: the loss is {loss} and the gradient norm {norm}. {_advice(state)}")
     state.smoothed = smoothed(state.smoothed, loss)
     state.lowest = min(state.smoothed, state.smoothed if state.lowest is None else state.lowest)
-    if state.smoothed > _EXPLODED * state.lowest:
+    if state.smoothed > max(_EXPLODED * state.lowest, state.lowest + _MARGIN):
         raise TrainingError(
             f"step {step}: training diverges: the loss, smoothed, has risen from {state.lowest:.3f} at its lowest to "
             f"{state.smoothed:.3f}. {_advice(state)}"
