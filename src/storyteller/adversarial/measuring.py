@@ -15,7 +15,7 @@ from storyteller.adversarial.policy import Policy, Weights
 from storyteller.adversarial.prompts import Prompt
 from storyteller.adversarial.reading import Group, read_groups
 from storyteller.adversarial.rewards import Rules
-from storyteller.adversarial.rollouts import sample
+from storyteller.adversarial.rollouts import drawing_dtype, sample
 from storyteller.adversarial.update import Lesson, batches, k3
 from storyteller.corpus.story import Language
 from storyteller.errors import DataError, TrainingError
@@ -57,7 +57,7 @@ def measure(
     """
     each = max(1, math.ceil(recipe.dev_prompts / len(prompts)))
     with policy.wearing(weights):
-        with policy.merged():
+        with policy.merged(drawing_dtype(recipe)):
             stories = sample(
                 policy, [prompt.ids for prompt in prompts], each, new_tokens=recipe.new_tokens,
                 temperature=recipe.temperature, ends=end_ids(template, policy), seed=seed,

@@ -59,22 +59,29 @@ class Policy:
             yield
 
     @contextlib.contextmanager
-    def merged(self) -> Iterator[None]:
+    def merged(self, dtype: torch.dtype | None = None) -> Iterator[None]:
         """Within this block the adapter is part of the weights: what sampling runs on, two products fewer a layer.
 
-        The weights themselves are put back afterwards, not computed back, so that nothing drifts.
+        With `dtype` all weights are rounded to it as well: reading them is most of a token's time, and where the processor
+        has bfloat16 units the products are faster, too. The weights themselves are put back afterwards, not computed back,
+        so that nothing drifts.
         """
         layers = [module for module in self.model.modules() if hasattr(module, "get_delta_weight")]
-        kept = [layer.get_base_layer().weight.data for layer in layers]
+        parameters = list(self.model.parameters())
+        kept = [parameter.data for parameter in parameters]
         with torch.no_grad():
-            for layer, weight in zip(layers, kept, strict=True):
-                layer.get_base_layer().weight.data = weight + layer.get_delta_weight("default").to(weight.dtype)
+            for layer in layers:
+                base = layer.get_base_layer().weight
+                base.data = base.data + layer.get_delta_weight("default").to(base.dtype)
+            if dtype is not None:
+                for parameter in parameters:
+                    parameter.data = parameter.data.to(dtype)
         try:
             with self.reference():
                 yield
         finally:
-            for layer, weight in zip(layers, kept, strict=True):
-                layer.get_base_layer().weight.data = weight
+            for parameter, data in zip(parameters, kept, strict=True):
+                parameter.data = data
 
     @contextlib.contextmanager
     def wearing(self, weights: Weights | None) -> Iterator[None]:

@@ -22,7 +22,7 @@ from storyteller.adversarial.policy import Policy, Weights
 from storyteller.adversarial.prompts import Prompt, PromptSets, draw
 from storyteller.adversarial.reading import Group, read_groups
 from storyteller.adversarial.rewards import Rules, Scale, flat
-from storyteller.adversarial.rollouts import sample
+from storyteller.adversarial.rollouts import drawing_dtype, sample
 from storyteller.adversarial.update import Lesson, Loss, batches, take_step
 from storyteller.recipe import Recipe
 from storyteller.recipe.models import RefineRecipe
@@ -137,7 +137,7 @@ class Refinement:
     def tell(self, prompts: Sequence[Prompt], each: int, seed: int, weights: Weights | None = None) -> list[Group]:
         """Stories drawn with the adapter `weights` (None: as it is), read by the reference and the critic's projections."""
         rollout = self.refine.rollout
-        with self.policy.wearing(weights), self.policy.merged():
+        with self.policy.wearing(weights), self.policy.merged(drawing_dtype(rollout)):
             stories = sample(
                 self.policy, [prompt.ids for prompt in prompts], each, new_tokens=rollout.new_tokens,
                 temperature=rollout.temperature, ends=end_ids(self.template, self.policy), seed=seed,

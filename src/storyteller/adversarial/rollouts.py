@@ -6,6 +6,7 @@ those of the drawing. A control token that is drawn ends the story, whichever it
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 
 import torch
@@ -13,11 +14,23 @@ from torch import Tensor
 
 from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.policy import Policy
+from storyteller.recipe.models import RolloutRecipe
+from storyteller.train.precision import resolve_precision
 
-__all__ = ["sample"]
+__all__ = ["drawing_dtype", "sample"]
 
 _COMPACT = 0.75
 """The batch is cut to the stories still being told when they are under this share of it: a cut copies the cache."""
+
+
+def drawing_dtype(recipe: RolloutRecipe) -> torch.dtype | None:
+    """What the weights are rounded to while stories are drawn; None: nothing."""
+    return torch.bfloat16 if _precision(recipe.precision) == "bfloat16" else None
+
+
+@functools.cache
+def _precision(asked: str) -> str:
+    return resolve_precision(asked)[0]  # a measurement: once a process, so that all of its draws are alike
 
 
 def sample(

@@ -20,7 +20,7 @@ from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.marks import sentence_marks
 from storyteller.adversarial.measuring import end_ids
 from storyteller.adversarial.policy import Policy
-from storyteller.adversarial.rollouts import sample
+from storyteller.adversarial.rollouts import drawing_dtype, sample
 from storyteller.corpus.story import Language
 from storyteller.errors import CheckpointError, DataError
 from storyteller.models import apply_lora, load_model, load_weights, locate
@@ -129,7 +129,7 @@ class StoryCritic:
         step = 0
         while alive and step < tokens:
             grown: list[tuple[float, int, list[int]]] = []
-            with self.policy.merged():
+            with self.policy.merged(drawing_dtype(self.recipe.rollout)):
                 told = sample(
                     self.policy, [[*prompt, *story] for _, _, story in alive], drafts,
                     new_tokens=self.recipe.rollout.new_tokens, temperature=self.recipe.rollout.temperature,

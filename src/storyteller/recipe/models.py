@@ -166,6 +166,9 @@ class RolloutRecipe(_Section):
     prompt_tokens: int = Field(192, ge=8, description="longest prompt in tokens")
     temperature: float = Field(0.9, gt=0, description="temperature of rollouts, over the full vocabulary")
     prefix_share: float = Field(0.5, ge=0, le=1, description="share of prompts that show a human beginning to continue")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "float32", description="of the weights while drawing; bfloat16 is faster, its log-probabilities a little off"
+    )
     prompts: int = Field(4000, ge=4, description="prompts kept for training, drawn by work")
     dev_prompts: int = Field(64, ge=2, description="fixed prompts of a monitor's evaluation; as many more for the gate")
 
