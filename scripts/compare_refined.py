@@ -5,13 +5,15 @@
 
 `plan` writes the hashes of the prompts, the rule and its power before anything is judged; no text is in it. `judge` refuses
 texts on other prompts. A system stands at one point of the quality-diversity plane for each temperature; a candidate is
-compared with a baseline at the baseline's own distinct-2, by a straight line between the candidate's points, and where
-its points do not reach there, with the nearest of them, which the verdict says. Judges see words without punctuation.
+compared with a baseline at the baseline's own distinct-2, by a straight line between the candidate's points (or at its own
+one on the baseline's line); where they do not reach, the nearest points are compared, and the verdict says so. Judges see
+words without punctuation.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import math
@@ -223,15 +225,16 @@ def gain_over(
     name: str, other: str, family: Family,
     spots: dict[tuple[str, float], Spot], areas: dict[tuple[tuple[str, float], Family], Resampled],
 ) -> tuple[Resampled, bool]:  # fmt: skip
-    """By how much AUC `name` is lower than `other` at `other`'s diversity, over its temperatures; and was it matched?"""
+    """By how much AUC `name` is lower than `other` at equal distinct-2, over all points that reach; and was it matched?"""
     own = [Point(spots[point].distinct_2, areas[point, family]) for point in spots if point[0] == name]
     theirs = [Point(spots[point].distinct_2, areas[point, family]) for point in spots if point[0] == other]
     gains = []
-    for point in theirs:
-        try:
+    for point in theirs if len(own) > 1 else []:
+        with contextlib.suppress(DataError):
             gains.append(point.quality - at_diversity(own, point.diversity))
-        except DataError:
-            continue
+    for point in own if not gains else []:  # a single point is held against the baseline's line
+        with contextlib.suppress(DataError):
+            gains.append(at_diversity(theirs, point.diversity) - point.quality)
     if gains:
         total = gains[0]
         for gain in gains[1:]:
