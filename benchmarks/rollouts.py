@@ -53,7 +53,8 @@ def main() -> None:
     policy = Policy(apply_lora(load_model(located, merge=True), LoraRecipe(rank=16, alpha=32), seed=1))
     optimizer = torch.optim.AdamW([p for p in policy.model.parameters() if p.requires_grad], lr=3e-5)
     recipe = CriticRecipe()
-    adversary = Adversary(Critic(policy.width, len(depths_of(policy.depth)), recipe, 1), recipe, 1)
+    layers = depths_of(policy.depth)
+    adversary = Adversary(Critic(policy.width, len(layers), recipe, 1, layers), recipe, 1)
     prompts = make_prompts(template, asked.prompts, asked.tokens)
     print(f"{asked.prompts} x {asked.group} stories of {asked.tokens} tokens, prompts of "
           f"{statistics.mean(len(p.ids) for p in prompts):.0f}, {torch.get_num_threads()} threads")  # fmt: skip

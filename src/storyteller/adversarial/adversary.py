@@ -15,6 +15,7 @@ from storyteller.errors import DataError, TrainingError
 from storyteller.recipe.models import CriticRecipe
 from storyteller.train.checkpoint import moments, restore_moments
 from storyteller.train.loop import mix
+from storyteller.train.optim import trainable
 
 __all__ = ["Adversary", "Memory"]
 
@@ -55,7 +56,7 @@ class Adversary:
 
     def __init__(self, critic: Critic, recipe: CriticRecipe, seed: int) -> None:
         self.critic, self.recipe, self.seed = critic.eval(), recipe, seed
-        self.optimizer = torch.optim.Adam(critic.parameters(), lr=recipe.lr, betas=recipe.betas, foreach=False)
+        self.optimizer = torch.optim.Adam(trainable(critic).values(), lr=recipe.lr, betas=recipe.betas, foreach=False)
         self.memory = Memory()
         self.accuracy: float | None = None
         self.steps = 0
@@ -168,6 +169,9 @@ def pairs_to_tensors(pairs: Iterable[Pair]) -> dict[str, Tensor]:
             if read is not None:
                 found[f"pairs/{number:06d}/{kind}/states"] = read.states
                 found[f"pairs/{number:06d}/{kind}/ends"] = torch.tensor(read.ends, dtype=torch.int32)
+                if read.ids:
+                    found[f"pairs/{number:06d}/{kind}/prompt"] = torch.tensor(read.prompt, dtype=torch.int32)
+                    found[f"pairs/{number:06d}/{kind}/ids"] = torch.tensor(read.ids, dtype=torch.int32)
     return found
 
 
@@ -175,8 +179,14 @@ def tensors_to_pairs(tensors: dict[str, Tensor]) -> list[Pair]:
     """The pairs that `pairs_to_tensors` wrote, in their order."""
 
     def read(number: str, kind: str) -> Read | None:
-        states = tensors.get(f"pairs/{number}/{kind}/states")
-        return None if states is None else Read(states, tuple(tensors[f"pairs/{number}/{kind}/ends"].tolist()))
+        stem = f"pairs/{number}/{kind}"
+        if f"{stem}/states" not in tensors:
+            return None
+        ends, prompt, ids = (
+            tuple(tensors[f"{stem}/{name}"].tolist()) if f"{stem}/{name}" in tensors else ()
+            for name in ("ends", "prompt", "ids")
+        )
+        return Read(tensors[f"{stem}/states"], ends, prompt, ids)
 
     pairs = []
     for number in sorted({name.split("/")[1] for name in tensors if name.startswith("pairs/")}):

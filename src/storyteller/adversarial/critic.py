@@ -10,7 +10,7 @@ arXiv 1802.05957) and R1 (Mescheder et al. 2018, arXiv 1801.04406) keep them fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.rnn import pad_sequence
 
+from storyteller.adversarial.marks import Marks
 from storyteller.recipe.models import CriticRecipe
 
-__all__ = ["Critic", "Opinion", "Pair", "Read", "critic_loss", "depths_of", "generator_loss"]
+__all__ = ["Critic", "Opinion", "Pair", "Read", "critic_loss", "depths_of", "generator_loss", "padded"]
 
 QUERIES = 4
 """Places that the attention of one head looks at."""
@@ -28,10 +29,21 @@ QUERIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A story as the critic reads it: projected states [depths, tokens, width] in float16, and its sentence ends."""
+    """A story as the critic reads it: projected states [depths, tokens, width] in float16, and its sentence ends.
+
+    A critic that makes its own states has none here: it reads the `ids` after those of the `prompt`.
+    """
 
     states: Tensor
     ends: tuple[int, ...]
+    prompt: tuple[int, ...] = ()
+    ids: tuple[int, ...] = ()
+
+    def cut(self, ends: Sequence[int]) -> Read:
+        """The story up to the last of `ends`, which are some of its own."""
+        if self.ends == tuple(ends):
+            return self
+        return Read(self.states[:, : ends[-1]], tuple(ends), self.prompt, self.ids[: ends[-1]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +99,19 @@ class Head(nn.Module):
 
 
 class Critic(nn.Module):
-    """Heads for realism and coherence at each of `depths` layers of a model of width `features`."""
+    """Heads for realism and coherence at each of `depths` layers of a model of width `features`.
+
+    `layers` are the reference's hidden states that it reads, none of them by default: `make_critic` says which. Other
+    critics (`critics`) differ in `reads` and in `_states`: where a story's states come from.
+    """
 
     projection: Tensor
 
-    def __init__(self, features: int, depths: int, recipe: CriticRecipe, seed: int) -> None:
+    def __init__(
+        self, features: int, depths: int, recipe: CriticRecipe, seed: int, layers: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
+        self.layers = layers
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             projection = torch.randn(depths, features, recipe.width) / features**0.5
@@ -108,13 +127,26 @@ class Critic(nn.Module):
         unit = stacked * stacked.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
         return (unit @ self.projection).half()
 
+    def reads(
+        self, prompt: Sequence[int], stories: Sequence[Sequence[int]], marks: Sequence[Marks], states: Sequence[Tensor]
+    ) -> list[Read | None]:
+        """Each story up to its last sentence end, None for one without a word; `states` are those of its `layers`."""
+        return [
+            Read(state[:, : mark.ends[-1]].clone(), mark.ends) if mark.ends else None
+            for state, mark in zip(states, marks, strict=True)
+        ]
+
     def forward(self, reads: Sequence[Read]) -> list[Opinion]:
         """The opinion on each story; gradients reach the heads."""
-        states, ends = _padded(reads, self.projection.device)
+        states, ends = self._states(reads)
         realism = self._logits(self.realism, states, ends)
         coherence = self._logits(self.coherence, states, ends)
         counts = [len(read.ends) for read in reads]
         return [Opinion(realism[:, i, :n], coherence[:, i, :n]) for i, n in enumerate(counts)]
+
+    def _states(self, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
+        """States [stories, depths, tokens, width] and sentence ends [stories, ends] of a batch."""
+        return padded(reads, self.projection.device)
 
     def _logits(self, heads: nn.ModuleList, states: Tensor, ends: Tensor) -> Tensor:
         logits = [head.judge(head.pool(states[:, depth], ends)) for depth, head in enumerate(heads)]  # type: ignore[operator]
@@ -122,7 +154,7 @@ class Critic(nn.Module):
 
     def penalty(self, reads: Sequence[Read]) -> Tensor:
         """The mean squared gradient of the realism logits with respect to the pooled features of `reads` (R1)."""
-        states, ends = _padded([Read(read.states, read.ends[-1:]) for read in reads], self.projection.device)
+        states, ends = self._states([replace(read, ends=read.ends[-1:]) for read in reads])
         total = states.new_zeros(())
         for depth, head in enumerate(self.realism):
             pooled = head.pool(states[:, depth], ends)  # type: ignore[operator]
@@ -174,7 +206,7 @@ def depths_of(layers: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(layers * share / 3)) for share in (1, 2, 3)}))
 
 
-def _padded(reads: Sequence[Read], device: torch.device) -> tuple[Tensor, Tensor]:
+def padded(reads: Sequence[Read], device: torch.device) -> tuple[Tensor, Tensor]:
     """States [stories, depths, tokens, width] in float32 and ends [stories, ends]; padding repeats the last end."""
     longest = max(read.ends[-1] for read in reads)
     rows = [read.states[:, :longest].transpose(0, 1) for read in reads]

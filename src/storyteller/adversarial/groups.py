@@ -40,6 +40,12 @@ class Rows:
         """Per-token values [n, ...] cut into one tensor for each story."""
         return list(torch.split(tokens, self.lengths))
 
+    def split_states(self, states: Tensor | None) -> list[Tensor]:
+        """States [depths, n, width] cut into one tensor for each story, on the CPU; of None, tensors that hold nothing."""
+        if states is None:
+            return [torch.zeros(0, length, 0, dtype=torch.float16) for length in self.lengths]
+        return [part.cpu() for part in torch.split(states, self.lengths, dim=1)]
+
 
 def lay_out(
     prompts: Sequence[Ids], stories: Sequence[Sequence[Ids]], pad_id: int, device: torch.device | str = "cpu"

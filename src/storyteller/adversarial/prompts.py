@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from storyteller.adversarial.marks import sentence_marks
 from storyteller.corpus import Story, read_split, split_sentences
 from storyteller.corpus.corruption import FAULTS, corrupt
 from storyteller.corpus.story import Language
-from storyteller.errors import DataError
+from storyteller.errors import DataError, RecipeError
 from storyteller.recipe import DataRecipe
 from storyteller.recipe.models import RolloutRecipe
 from storyteller.runs.console import say
@@ -127,6 +128,10 @@ def _answered(
     data: DataRecipe, split: str, examples: Examples, rollout: RolloutRecipe, seed: int, most: int
 ) -> list[Prompt]:
     stories = list(read_split(data.path, split))
+    if rollout.only and split == "train":  # the dev prompts stay the same for all members
+        stories = [story for story in stories if _found(rollout.only, story)]
+        if not stories:
+            raise DataError(f"{data.path}: no story of train has {rollout.only!r} in form, source, author or title.")
     random.Random(f"{seed}/{split}").shuffle(stories)
     prompts: list[Prompt] = []
     dropped, leaking = 0, 0
@@ -148,6 +153,14 @@ def _answered(
     if dropped or leaking:
         say(f"{split}: {dropped} stories give no prompt that fits, {leaking} are given away by their prompt")
     return prompts
+
+
+def _found(pattern: str, story: Story) -> bool:
+    said = "\n".join(filter(None, (story.form, story.source, story.author, story.title)))
+    try:
+        return re.search(pattern, said, re.IGNORECASE | re.MULTILINE) is not None
+    except re.error as error:
+        raise RecipeError(f"refine.rollout.only={pattern!r} is no regular expression: {error}.") from error
 
 
 def _prompt(story: Story, examples: Examples, rollout: RolloutRecipe, chance: random.Random) -> Prompt | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from storyteller.adversarial.critic import Critic, Pair, Read, depths_of
+from storyteller.adversarial.critic import Critic, Pair, Read
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.marks import Marks, matched, sentence_marks
 from storyteller.adversarial.policy import Policy
@@ -49,14 +48,8 @@ class Group:
                 _, ends = matched(human, faulty.ends)
                 # Up to its fault the story is as sound as the human one.
                 seen = ends[-1] > self.fault_at
-                faulty = Read(faulty.states[:, : ends[-1]], tuple(ends)) if seen else None
-            pairs.append(
-                Pair(
-                    Read(self.human.states[:, : human[-1]], tuple(human)),
-                    Read(read.states[:, : drawn[-1]], tuple(drawn)),
-                    faulty,
-                )
-            )
+                faulty = faulty.cut(ends) if seen else None
+            pairs.append(Pair(self.human.cut(human), read.cut(drawn), faulty))
         return pairs
 
 
@@ -107,15 +100,15 @@ def _read(
     ]
     layout = lay_out([prompt.ids for prompt in prompts], branches, template.tokenizer.pad_id, policy.device)
     with policy.reference():
-        hidden, states = policy.read(layout, layers=depths_of(policy.depth))
+        hidden, states = policy.read(layout, layers=critic.layers)
         values = policy.tokens(hidden, layout.labels, temperature)
     logprobs, entropies = layout.split(values.logprob.cpu()), layout.split(values.entropy.cpu())
-    projected = [each.cpu() for each in torch.split(critic.project(states), layout.lengths, dim=1)]
+    projected = layout.split_states(critic.project(states) if states else None)
     groups, place = [], 0
     for prompt, drawn, branch in zip(prompts, stories, branches, strict=True):
         mine = slice(place, place + len(branch))
         marks = [sentence_marks(ids, template.tokenizer, prompt.language) for ids in branch]
-        reads = [_shown(states, mark) for states, mark in zip(projected[mine], marks, strict=True)]
+        reads = critic.reads(prompt.ids, branch, marks, projected[mine])
         human = reads[len(drawn)]
         assert human is not None, "a prompt's human story has a sentence"
         groups.append(
@@ -138,8 +131,3 @@ def _read(
 def _first_difference(one: Sequence[int], other: Sequence[int]) -> int:
     same = [first == second for first, second in zip(one, other, strict=False)]
     return same.index(False) if False in same else len(same)
-
-
-def _shown(states: Tensor, marks: Marks) -> Read | None:
-    """What the critic reads of a story: its states up to the last sentence end."""
-    return Read(states[:, : marks.ends[-1]].clone(), marks.ends) if marks.ends else None

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from storyteller.adversarial.adversary import Adversary, pairs_to_tensors, tensors_to_pairs
-from storyteller.adversarial.critic import Critic, depths_of
+from storyteller.adversarial.critics import make_critic
 from storyteller.adversarial.final import Decision, decide, join_adapters
 from storyteller.adversarial.measuring import Score
 from storyteller.adversarial.policy import Policy
@@ -40,6 +40,7 @@ from storyteller.train.drive import drive
 from storyteller.train.finetune import same_recipe
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import mix
+from storyteller.train.optim import trainable
 
 __all__ = ["dry_run", "refine"]
 
@@ -89,7 +90,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     prepared = _prepare(recipe)
     refine, train = prepared.recipe.refine or RefineRecipe(), prepared.recipe.train
     stories = train.rows * train.accumulate * refine.rollout.group
-    heads = sum(parameter.numel() for parameter in prepared.adversary.critic.parameters())
+    heads = sum(parameter.numel() for parameter in trainable(prepared.adversary.critic).values())
     return {
         "recipe": prepared.recipe.model_dump(mode="json"),
         "data": prepared.prompts.counts(),
@@ -98,7 +99,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         "critic_parameters": heads,
         "summary": (
             f"{refine.trainer}: {train.steps} steps of {stories} stories of at most {refine.rollout.new_tokens} tokens; "
-            f"a critic of {heads / 1e6:.2f} M parameters on hidden states {depths_of(prepared.policy.depth)}"
+            f"a critic of {heads / 1e6:.2f} M parameters {_reads(prepared)}"
         ),
     }
 
@@ -128,8 +129,13 @@ def _prepare(recipe: Recipe) -> _Prepared:
     if torch.cuda.is_available():
         model = model.to("cuda")
     policy = Policy(apply_lora(model, recipe.model.lora, seed=train.seed))
-    critic = Critic(policy.width, len(depths_of(policy.depth)), refine.critic, train.seed).to(policy.device)
+    critic = make_critic(refine.critic, policy, located, tokenizer, train.seed)
     return _Prepared(recipe, located, template, prompts, policy, Adversary(critic, refine.critic, train.seed))
+
+
+def _reads(prepared: _Prepared) -> str:
+    layers = prepared.adversary.critic.layers
+    return f"on hidden states {layers} of the reference" if layers else "with states of its own"
 
 
 def _check_vocabulary(model: Any, tokenizer: StoryTokenizer, located: Located) -> None:

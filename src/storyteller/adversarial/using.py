@@ -15,9 +15,10 @@ from pathlib import Path
 
 import torch
 
-from storyteller.adversarial.critic import Critic, Opinion, Read, depths_of
+from storyteller.adversarial.critic import Critic, Opinion
+from storyteller.adversarial.critics import make_critic
 from storyteller.adversarial.groups import lay_out
-from storyteller.adversarial.marks import sentence_marks
+from storyteller.adversarial.marks import Marks, sentence_marks
 from storyteller.adversarial.measuring import end_ids
 from storyteller.adversarial.policy import Policy
 from storyteller.adversarial.rollouts import drawing_dtype, sample
@@ -71,11 +72,11 @@ class StoryCritic:
         told = folder / "refinement.json"
         policy.load(policy.scaled(policy.weights(), float(read_json(told)["scale"]) if told.is_file() else 1.0))
         tensors = load_file(best[0] / "adversary.safetensors")
-        critic = Critic(policy.width, len(depths_of(policy.depth)), recipe.refine.critic, recipe.train.seed)
+        tokenizer = StoryTokenizer.load(located.folder)
+        critic = make_critic(recipe.refine.critic, policy, located, tokenizer, recipe.train.seed)
         critic.load_state_dict(
             {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith("critic/")}
         )
-        tokenizer = StoryTokenizer.load(located.folder)
         return cls(policy, critic, Template.load(located.adapter or located.folder, tokenizer), recipe.refine)
 
     def judge(self, request: Request, texts: Sequence[str]) -> list[Judgement]:
@@ -111,9 +112,11 @@ class StoryCritic:
         """The opinions on several stories that answer one prompt, given as ids with their sentence ends."""
         rows = lay_out([prompt], [stories], self.template.tokenizer.pad_id, self.policy.device)
         with self.policy.reference():
-            _, states = self.policy.read(rows, layers=depths_of(self.policy.depth))
-        parts = torch.split(self.critic.project(states), rows.lengths, dim=1)
-        return self.critic([Read(part, tuple(end)) for part, end in zip(parts, ends, strict=True)])  # type: ignore[no-any-return]
+            states = self.policy.read(rows, layers=self.critic.layers)[1] if self.critic.layers else []
+        parts = rows.split_states(self.critic.project(states) if states else None)
+        marks = [Marks("", tuple(end), True) for end in ends]
+        reads = self.critic.reads(prompt, stories, marks, parts)
+        return self.critic([read for read in reads if read is not None])  # type: ignore[no-any-return]
 
     def beam(
         self, request: Request, *, tokens: int, seed: int, drafts: int = 4, keep: int = 2, sentences: int = 2

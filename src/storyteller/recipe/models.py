@@ -170,12 +170,25 @@ class RolloutRecipe(_Section):
         "float32", description="of the weights while drawing; bfloat16 is faster, its log-probabilities a little off"
     )
     prompts: int = Field(4000, ge=4, description="prompts kept for training, drawn by work")
+    only: str | None = Field(
+        None, description="train on stories whose form, source, author or title this regular expression finds"
+    )
     dev_prompts: int = Field(64, ge=2, description="fixed prompts of a monitor's evaluation; as many more for the gate")
 
 
 class CriticRecipe(_Section):
     """The critic: heads on frozen features, and how it learns."""
 
+    reads: Literal["reference", "adapter", "encoder"] = Field(
+        "reference", description="whose hidden states: the frozen reference's, a second LoRA's on it, an encoder's"
+    )
+    layers: list[int] | None = Field(
+        None, min_length=1, description="hidden states to read; null: at a third, two thirds and all of the layers"
+    )
+    rank: int = Field(8, ge=1, description="adapter: rank of the critic's own LoRA")
+    encoder: str | None = Field(
+        None, description="encoder: a model with hidden states, such as a masked one: its folder"
+    )
     width: int = Field(128, ge=4, description="width of the random projection of hidden states")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout on pooled features")
     lr: float = Field(3e-4, gt=0, description="learning rate of the heads")

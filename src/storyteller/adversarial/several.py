@@ -1,0 +1,77 @@
+"""Several generators: the same refinement against other critics, from other seeds, or on other kinds of stories.
+
+Each member is a run of its own, over one base, so that members can be drawn from in turn, mixed or merged by `storyteller
+ensemble`. They differ in what they were taught to be real: by `seed` in the critic's projections and heads, the prompts'
+order and the stories drawn; by `critic` in the one depth of the reference that their critic reads (as discriminators on
+other features see other faults: Kumari et al. 2022, arXiv 2112.09130); by slice in the stories that they learn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from storyteller.adversarial.critic import depths_of
+from storyteller.adversarial.measuring import Score
+from storyteller.adversarial.stage import refine
+from storyteller.errors import RecipeError
+from storyteller.models import locate
+from storyteller.recipe import Recipe
+from storyteller.recipe.models import RefineRecipe
+from storyteller.runs import Run, read_json
+from storyteller.runs.console import say
+
+__all__ = ["Apart", "members", "refine_several"]
+
+Apart = Literal["seed", "critic"]
+
+
+def members(recipe: Recipe, count: int, apart: Apart = "seed", slices: Sequence[str] = ()) -> list[Recipe]:
+    """The recipe of each member; with `slices` (patterns, see `refine.rollout.only`) one for each of them.
+
+    Raises `RecipeError` for fewer than two members, and for more critics than the reference has depths to read.
+    """
+    if (len(slices) or count) < 2:
+        raise RecipeError("several generators are two or more; give --members 2, or --slice twice.")
+    base = recipe.refine or RefineRecipe()
+    made = []
+    for number in range(len(slices) or count):
+        refined, train = base, recipe.train
+        if slices:
+            refined = base.model_copy(update={"rollout": base.rollout.model_copy(update={"only": slices[number]})})
+        elif apart == "critic":
+            layers = _depths(recipe, base, count)
+            refined = base.model_copy(update={"critic": base.critic.model_copy(update={"layers": [layers[number]]})})
+        else:
+            train = train.model_copy(update={"seed": train.seed + number})
+        made.append(
+            recipe.model_copy(update={"name": f"{recipe.name}-{number + 1}", "refine": refined, "train": train})
+        )
+    return made
+
+
+def refine_several(recipes: Sequence[Recipe], folder: Path, score: Score) -> list[Run]:
+    """Refine every member into `folder`/1, 2, ...; members that are done stay, one that was stopped goes on exactly."""
+    runs = []
+    for number, recipe in enumerate(recipes, 1):
+        own = folder / str(number)
+        if (own / "refinement.json").is_file():
+            say(f"member {number} of {len(recipes)} is done already: {own}")
+            runs.append(Run.open(own))
+            continue
+        say(f"member {number} of {len(recipes)}: {own}")
+        runs.append(refine(recipe, own, score, resume=(own / "recipe.yaml").is_file()))
+    return runs
+
+
+def _depths(recipe: Recipe, refined: RefineRecipe, count: int) -> list[int]:
+    """`count` depths for critics of one depth each: the recipe's, or spread over the model's layers."""
+    layers = refined.critic.layers
+    if layers is None:
+        depth = int(read_json(locate(recipe.model.base).folder / "config.json")["num_hidden_layers"])
+        spread = {max(1, round(depth * (number + 1) / count)) for number in range(count)}
+        layers = sorted({*spread} | ({*depths_of(depth)} if len(spread) < count else set()))
+    if len(layers) < count:
+        raise RecipeError(f"{count} critics of one depth each need as many hidden states; there are {list(layers)}.")
+    return list(layers)
