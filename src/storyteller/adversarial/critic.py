@@ -152,6 +152,14 @@ class Critic(nn.Module):
         logits = [head.judge(head.pool(states[:, depth], ends)) for depth, head in enumerate(heads)]  # type: ignore[operator]
         return torch.stack(logits).squeeze(-1)
 
+    @torch.no_grad()
+    def places(self, reads: Sequence[Read]) -> Tensor:
+        """Where each story lies among others: the mean of its states at all depths, [stories, depths * width]."""
+        states, ends = self._states(reads)
+        inside = torch.arange(states.shape[2], device=states.device) < ends[:, -1:]
+        weight = inside[:, None, :, None].float()
+        return ((states * weight).sum(2) / weight.sum(2)).flatten(1).cpu()
+
     def penalty(self, reads: Sequence[Read]) -> Tensor:
         """The mean squared gradient of the realism logits with respect to the pooled features of `reads` (R1)."""
         states, ends = self._states([replace(read, ends=read.ends[-1:]) for read in reads])

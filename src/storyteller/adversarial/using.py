@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from storyteller.adversarial.critic import Critic, Opinion
+from storyteller.adversarial.critic import Critic, Opinion, Read
 from storyteller.adversarial.critics import make_critic
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.marks import Marks, sentence_marks
@@ -41,12 +41,14 @@ class Judgement:
 
     A long text is judged in parts of the length that the critic knows, each after what stands before it; the logits are
     the parts' means. `sentences` are (sentence, change of realism), the first of a part against 0. `tokens` were read.
+    `place` is where the text lies in the critic's features, which tells whether the critic knows texts of its kind.
     """
 
     realism: float
     coherence: float
     sentences: tuple[tuple[str, float], ...]
     tokens: int
+    place: tuple[float, ...] = ()
 
 
 class StoryCritic:
@@ -89,13 +91,16 @@ class StoryCritic:
         ends = list(sentence_marks(ids, tokenizer, language).ends)
         if not ends:
             raise DataError("there is nothing to judge: the text has no word.")
-        realism, coherence, sentences = [], [], []
+        realism, coherence, sentences, places = [], [], [], []
         start = 0
         while start < ends[-1]:
             # As many whole sentences as the critic knows the length of, at least one.
             last = max(start + most, next(end for end in ends if end > start))
             part = [end - start for end in ends if start < end <= last]
-            (opinion,) = self.opinions([*prompt, *ids[:start]], [ids[start : start + part[-1]]], [part])
+            reads = self.read([*prompt, *ids[:start]], [ids[start : start + part[-1]]], [part])
+            with torch.no_grad():
+                (opinion,) = self.critic(reads)
+            places.append(self.critic.places(reads)[0])
             before, place = 0.0, 0
             for end, score in zip(part, opinion.score.tolist(), strict=True):
                 sentences.append((tokenizer.decode(ids[start + place : start + end]), score - before))
@@ -103,20 +108,30 @@ class StoryCritic:
             realism.append(before)
             coherence.append(float(opinion.coherence[:, -1].mean()))
             start += part[-1]
-        return Judgement(sum(realism) / len(realism), sum(coherence) / len(coherence), tuple(sentences), ends[-1])
+        place = tuple(torch.stack(places).mean(0).tolist())
+        return Judgement(
+            sum(realism) / len(realism), sum(coherence) / len(coherence), tuple(sentences), ends[-1], place
+        )
 
     @torch.no_grad()
     def opinions(
         self, prompt: Sequence[int], stories: Sequence[Sequence[int]], ends: Sequence[Sequence[int]]
     ) -> list[Opinion]:
         """The opinions on several stories that answer one prompt, given as ids with their sentence ends."""
+        return self.critic(self.read(prompt, stories, ends))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def read(
+        self, prompt: Sequence[int], stories: Sequence[Sequence[int]], ends: Sequence[Sequence[int]]
+    ) -> list[Read]:
+        """What the critic reads of several stories that answer one prompt."""
         rows = lay_out([prompt], [stories], self.template.tokenizer.pad_id, self.policy.device)
         with self.policy.reference():
             states = self.policy.read(rows, layers=self.critic.layers)[1] if self.critic.layers else []
         parts = rows.split_states(self.critic.project(states) if states else None)
         marks = [Marks("", tuple(end), True) for end in ends]
         reads = self.critic.reads(prompt, stories, marks, parts)
-        return self.critic([read for read in reads if read is not None])  # type: ignore[no-any-return]
+        return [read for read in reads if read is not None]
 
     def beam(
         self, request: Request, *, tokens: int, seed: int, drafts: int = 4, keep: int = 2, sentences: int = 2

@@ -1,0 +1,179 @@
+"""The two numbers that a writer is shown of a text, and when there are none.
+
+Human-likeness is a percentile among human texts of the same length, predicted coherence what people said of texts that the
+critic found as coherent. They are two numbers because they are two things, and neither is quality. A text of a kind that
+the critic has not seen gets none: it lies too far from the human texts that the numbers were calibrated on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storyteller.adversarial.using import Judgement, Likeness
+from storyteller.errors import DataError
+from storyteller.runs import read_json, write_json
+
+__all__ = ["Domain", "Isotonic", "Shown", "WriterNumbers"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of a text: `likeness` from 0 to 100, `coherence` on the raters' scale, None where nothing can be said
+    (`why`), and by how much each sentence moved the percentile of what stands before it.
+    """
+
+    likeness: float | None
+    coherence: float | None
+    sentences: tuple[tuple[str, float], ...]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """A rising step function from a score to a rating: `knots` are scores, `values` the mean ratings from there on."""
+
+    knots: Floats
+    values: Floats
+
+    @classmethod
+    def fit(cls, scores: Sequence[float], ratings: Sequence[float]) -> Isotonic:
+        """The least-squares rising fit, by pooling what falls (Ayer et al. 1955); raises `DataError` for under 20 texts."""
+        if len(scores) != len(ratings) or len(scores) < 20:
+            raise DataError(f"{len(scores)} scores and {len(ratings)} ratings: 20 rated texts are the least.")
+        order = np.argsort(np.asarray(scores, dtype=float), kind="stable")
+        blocks: list[list[float]] = []  # [sum, count, first score]
+        for place in order:
+            blocks.append([float(ratings[place]), 1.0, float(scores[place])])
+            while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
+                total, count, _ = blocks.pop()
+                blocks[-1][0] += total
+                blocks[-1][1] += count
+        return cls(np.array([first for _, _, first in blocks]), np.array([total / count for total, count, _ in blocks]))
+
+    def __call__(self, score: float) -> float:
+        """The rating that a text with this score is expected to have."""
+        return float(self.values[max(0, int(np.searchsorted(self.knots, score, side="right")) - 1)])
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where the texts lie that the critic knows: their mean, the inverse of their covariance, and how far is too far.
+
+    Mahalanobis distances in the critic's own features tell texts of another kind (Lee et al. 2018, arXiv 1807.03888).
+    """
+
+    mean: Floats
+    precision: Floats
+    limit: float
+
+    @classmethod
+    def of(cls, places: Sequence[Sequence[float]], share: float = 0.99) -> Domain:
+        """Fitted on every other place, its limit the distance that `share` of the others do not exceed.
+
+        The covariance is shrunk towards its diagonal, as far as there are few texts. Raises `DataError` for under 40.
+        """
+        if len(places) < 40:
+            raise DataError(f"{len(places)} texts do not show what the critic knows; 40 are the least.")
+        points = np.asarray(places, dtype=float)
+        fitted, others = points[::2], points[1::2]
+        mean = fitted.mean(0)
+        spread = np.cov(fitted.T)
+        shrink = min(1.0, max(0.1, fitted.shape[1] / (fitted.shape[1] + len(fitted))))
+        spread = (1 - shrink) * spread + shrink * np.diag(np.diag(spread) + 1e-9)
+        domain = cls(mean, np.linalg.inv(spread), 0.0)
+        distances = [domain.distance(place) for place in others]
+        return cls(mean, domain.precision, float(np.quantile(distances, share)))
+
+    def distance(self, place: Sequence[float]) -> float:
+        """How far a place lies from what is known, in deviations."""
+        away = np.asarray(place, dtype=float) - self.mean
+        return float(np.sqrt(max(0.0, away @ self.precision @ away)))
+
+    def knows(self, place: Sequence[float]) -> bool:
+        """Whether a text there is of a known kind."""
+        return self.distance(place) <= self.limit
+
+
+@dataclass(frozen=True)
+class WriterNumbers:
+    """Calibrated on human texts, and on rated ones where there are some."""
+
+    likeness: Likeness
+    domain: Domain
+    coherence: Isotonic | None = None
+
+    @classmethod
+    def fit(
+        cls, human: Sequence[Judgement], rated: Sequence[Judgement] = (), ratings: Sequence[float] = ()
+    ) -> WriterNumbers:
+        """Calibrate on judgements of human texts, and of `rated` texts with people's `ratings` of their coherence.
+
+        What is known are the kinds of both. Raises `DataError` for too few texts.
+        """
+        known = [one.place for one in (*human, *rated)]
+        return cls(
+            Likeness.of(human),
+            Domain.of(known),
+            Isotonic.fit([one.coherence for one in rated], ratings) if len(rated) else None,
+        )
+
+    def tell(self, judgement: Judgement) -> Shown:
+        """The numbers of a text."""
+        if not self.domain.knows(judgement.place):
+            return Shown(None, None, (), "the critic has not seen texts of this kind, and says nothing about it")
+        likeness = self.likeness.percentile(judgement)
+        why = "" if likeness is not None else "there were too few human texts of this length to compare with"
+        coherence = None if self.coherence is None else self.coherence(judgement.coherence)
+        return Shown(likeness, coherence, self._sentences(judgement), why)
+
+    def _sentences(self, judgement: Judgement) -> tuple[tuple[str, float], ...]:
+        """Each sentence's share of the way from the middle of the human texts to the text's own percentile."""
+        changes: list[tuple[str, float]] = []
+        before, reached = 50.0, 0.0
+        for sentence, change in judgement.sentences:
+            reached += change
+            now = self.likeness.percentile(
+                Judgement(reached, judgement.coherence, (), judgement.tokens, judgement.place)
+            )
+            if now is None:
+                return ()
+            changes.append((sentence, now - before))
+            before = now
+        return tuple(changes)
+
+    def save(self, path: Path) -> None:
+        """Write the calibration as JSON."""
+        told: dict[str, Any] = {
+            "bands": {str(band): values for band, values in self.likeness.bands.items()},
+            "domain": {
+                "mean": self.domain.mean.tolist(),
+                "precision": self.domain.precision.tolist(),
+                "limit": self.domain.limit,
+            },
+            "coherence": None
+            if self.coherence is None
+            else {"knots": self.coherence.knots.tolist(), "values": self.coherence.values.tolist()},
+        }
+        write_json(path, told)
+
+    @classmethod
+    def load(cls, path: Path) -> WriterNumbers:
+        """The calibration that `save` wrote; raises `DataError` when there is none."""
+        try:
+            told = read_json(path)
+            domain, curve = told["domain"], told["coherence"]
+            return cls(
+                Likeness({int(band): values for band, values in told["bands"].items()}),
+                Domain(np.array(domain["mean"]), np.array(domain["precision"]), float(domain["limit"])),
+                None if curve is None else Isotonic(np.array(curve["knots"]), np.array(curve["values"])),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} holds no calibration of the critic ({error}); fit it again.") from error
