@@ -1,6 +1,6 @@
 """One `gail` step against the same step written plainly: transformers.generate, then reference, critic and update passes.
 
-    python benchmarks/rollouts.py [--model smollm2-135m-instruct] [--prompts 8] [--group 4] [--tokens 96] [--rounds 1]
+    python benchmarks/rollouts.py [--prompts 8] [--group 4] [--tokens 96] [--rounds 1] [--draw bfloat16] [--busy]
 
 Both make the same number of stories of the same greatest length from the same prompts, with the same LoRA, in one process,
 one after the other in turns. The plain step reads the prompt once for every story and in every pass; ours reads it once a
@@ -47,7 +47,11 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--draw", choices=("float32", "bfloat16"), default="float32", help="what our step draws in")
+    parser.add_argument("--busy", action="store_true", help="count the processor's time: for a machine that others use")
     asked = parser.parse_args()
+    Clock.busy = asked.busy
+    dtype = torch.bfloat16 if asked.draw == "bfloat16" else None
     located = locate(asked.model)
     template = Template.load(located.adapter or located.folder, StoryTokenizer.load(located.folder))
     policy = Policy(apply_lora(load_model(located, merge=True), LoraRecipe(rank=16, alpha=32), seed=1))
@@ -62,7 +66,9 @@ def main() -> None:
         "plain": lambda seed: plain_step(
             policy, optimizer, adversary, template, prompts, asked.group, asked.tokens, seed
         ),
-        "ours": lambda seed: our_step(policy, optimizer, adversary, template, prompts, asked.group, asked.tokens, seed),
+        "ours": lambda seed: our_step(
+            policy, optimizer, adversary, template, prompts, asked.group, asked.tokens, seed, dtype
+        ),
     }
     times: dict[str, list[dict[str, float]]] = {name: [] for name in steps}
     for number in range(asked.rounds):
@@ -90,10 +96,10 @@ def make_prompts(template: Template, count: int, tokens: int) -> list[Prompt]:
 
 def our_step(
     policy: Policy, optimizer: torch.optim.Optimizer, adversary: Adversary, template: Template,
-    prompts: Sequence[Prompt], group: int, tokens: int, seed: int,
+    prompts: Sequence[Prompt], group: int, tokens: int, seed: int, dtype: torch.dtype | None,
 ) -> dict[str, float]:  # fmt: skip
     clock = Clock()
-    with policy.merged():
+    with policy.merged(dtype):
         # No end: a benchmark's stories are all of one length.
         stories = sample(
             policy, [p.ids for p in prompts], group, new_tokens=tokens, temperature=TEMPERATURE, ends=(), seed=seed
@@ -180,14 +186,19 @@ def slices(count: int, size: int) -> list[slice]:
 
 
 class Clock:
-    """Seconds of each part, in order."""
+    """Seconds of each part, in order; of the processor's time where `busy` is set."""
+
+    busy = False
 
     def __init__(self) -> None:
         self.times: dict[str, float] = {}
-        self._since = time.perf_counter()
+        self._since = self.now()
+
+    def now(self) -> float:
+        return time.process_time() if self.busy else time.perf_counter()
 
     def lap(self, part: str) -> None:
-        now = time.perf_counter()
+        now = self.now()
         self.times[part], self._since = now - self._since, now
 
 

@@ -122,3 +122,24 @@ def test_weights_that_are_no_numbers_are_told(policy: Policy) -> None:
 def test_a_prompt_and_a_story_have_a_token() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         lay_out([[1]], [[[]]], pad_id=0)
+
+
+def test_rounded_weights_draw_nearly_the_same_and_come_back(policy: Policy) -> None:
+    before = {name: value.clone() for name, value in policy.model.state_dict().items()}
+    ids = torch.arange(3, 40)[None]
+    with policy.merged():
+        exact = policy.body(input_ids=ids).last_hidden_state @ policy.head.T
+    with policy.merged(torch.bfloat16):
+        assert policy.head.dtype == torch.bfloat16
+        rounded = policy.body(input_ids=ids).last_hidden_state @ policy.head.T
+    drift = (exact.log_softmax(-1).exp() * (exact.log_softmax(-1) - rounded.float().log_softmax(-1))).sum(-1).mean()
+    assert 0 <= float(drift) < 1e-3
+    after = policy.model.state_dict()
+    assert all(torch.equal(value, after[name]) and value.dtype == after[name].dtype for name, value in before.items())
+
+
+def test_weights_come_back_after_a_failure(policy: Policy) -> None:
+    before = {name: value.clone() for name, value in policy.model.state_dict().items()}
+    with pytest.raises(FloatingPointError), policy.merged(torch.bfloat16):
+        raise FloatingPointError
+    assert all(torch.equal(value, policy.model.state_dict()[name]) for name, value in before.items())

@@ -86,7 +86,7 @@ class Domain:
         fitted, others = points[::2], points[1::2]
         mean = fitted.mean(0)
         spread = np.cov(fitted.T)
-        shrink = min(1.0, max(0.1, fitted.shape[1] / (fitted.shape[1] + len(fitted))))
+        shrink = max(0.1, float(fitted.shape[1]) / (fitted.shape[1] + len(fitted)))
         spread = (1 - shrink) * spread + shrink * np.diag(np.diag(spread) + 1e-9)
         domain = cls(mean, np.linalg.inv(spread), 0.0)
         distances = [domain.distance(place) for place in others]
@@ -95,7 +95,7 @@ class Domain:
     def distance(self, place: Sequence[float]) -> float:
         """How far a place lies from what is known, in deviations."""
         away = np.asarray(place, dtype=float) - self.mean
-        return float(np.sqrt(max(0.0, away @ self.precision @ away)))
+        return float(np.sqrt(max(0.0, float(away @ self.precision @ away))))
 
     def knows(self, place: Sequence[float]) -> bool:
         """Whether a text there is of a known kind."""

@@ -108,10 +108,8 @@ class StoryCritic:
             realism.append(before)
             coherence.append(float(opinion.coherence[:, -1].mean()))
             start += part[-1]
-        place = tuple(torch.stack(places).mean(0).tolist())
-        return Judgement(
-            sum(realism) / len(realism), sum(coherence) / len(coherence), tuple(sentences), ends[-1], place
-        )
+        lies = tuple(torch.stack(places).mean(0).tolist())
+        return Judgement(sum(realism) / len(realism), sum(coherence) / len(coherence), tuple(sentences), ends[-1], lies)
 
     @torch.no_grad()
     def opinions(
