@@ -31,7 +31,7 @@ from storyteller.runs import write_json
 from storyteller.tokens import StoryTokenizer
 from storyteller.train.precision import resolve_precision
 
-COUNTS = (10, 25, 50, 100, 160)
+COUNTS = (10, 25, 50, 100, 130)
 DRAWS = 20
 Floats = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rated", type=Path)
     parser.add_argument("endings", type=Path)
-    parser.add_argument("--stories", type=int, default=300)
+    parser.add_argument("--stories", type=int, default=200)
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
