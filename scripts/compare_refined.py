@@ -208,7 +208,8 @@ def verdict_on(
                 "matched": all(matched for _, matched in found.values()),
                 "gains": {family: asdict(gain.interval()) for family, (gain, _) in found.items()},
                 "p_holm": corrected,
-                "passed": sum(
+                "passed": all(matched for _, matched in found.values())
+                and sum(
                     gain.value >= RULE["gain"] and corrected[family] < RULE["p_holm"]
                     for family, (gain, _) in found.items()
                 )
