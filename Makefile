@@ -17,7 +17,7 @@ story: setup model  ## set everything up and tell a story
 	@$(BIN)/storyteller write "$(PROMPT)"
 
 test: setup-dev model page  ## set everything up and pass all tests, those that need the real model too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 15
 
 fast: setup-dev  ## the tests that need no real model
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"

@@ -129,7 +129,9 @@ def test_recipes(tmp_path: Path) -> None:
         "own-stories",
         "pretrain",
         "refine",
+        "search",
         "tales",
+        "whole",
     ]
     assert run("recipes", "full").stdout.startswith("# Full fine-tuning")
     assert '"title": "Recipe"' in run("recipes", "--schema").stdout
