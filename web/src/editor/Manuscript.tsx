@@ -19,7 +19,11 @@ export function Manuscript({ scene }: { scene: Id }) {
   const t = useT();
   const host = useRef<HTMLDivElement>(null);
   const desk = useDesk(scene, host);
-  const { loading, error, scene: read, words } = useScene();
+  // One by one: the whole state changes with every key, and so would everything below be drawn anew.
+  const loading = useScene((state) => state.loading);
+  const error = useScene((state) => state.error);
+  const title = useScene((state) => state.scene?.title);
+  const empty = useScene((state) => state.words === 0);
   const colours = useSettings((state) => state.values.provenance_colours !== false);
   const tokenMode = useView((state) => state.tokenMode);
   const keys = useSettings((state) => state.values.keys);
@@ -31,10 +35,10 @@ export function Manuscript({ scene }: { scene: Id }) {
       <div className="manuscript-scroll" data-scroller>
         {desk && <Notices desk={desk} />}
         <div className="manuscript-page" onMouseDown={(event) => below(event, desk)}>
-          {read?.title && <p className="manuscript-title">{read.title}</p>}
+          {title && <p className="manuscript-title">{title}</p>}
           <div className="manuscript-sheet">
             <div ref={host} />
-            {desk && words === 0 && <Begin desk={desk} hint={t("editor.empty", { key: spoken(keyOf("generate")) })} />}
+            {desk && empty && <Begin desk={desk} hint={t("editor.empty", { key: spoken(keyOf("generate")) })} />}
             {desk && <RewriteBar desk={desk} />}
             {desk && <TokenTable desk={desk} />}
           </div>
