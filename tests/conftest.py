@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.tiny import tiny_model
+
+settings.register_profile("storyteller", deadline=None)  # how long an example takes on a busy machine proves nothing
+settings.load_profile("storyteller")
 
 
 @pytest.fixture(autouse=True)
