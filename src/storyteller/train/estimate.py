@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
-from storyteller.recipe import TrainRecipe
+from storyteller.recipe import Recipe, TrainRecipe
 from storyteller.tokens import Shards
 from storyteller.train.loop import batch_tensors
 from storyteller.train.memory import advising_on_memory, peak_memory
 from storyteller.train.optim import trainable
 from storyteller.train.perturb import passes_in_step
 
-__all__ = ["Estimate", "measure_cost", "resolve_steps"]
+__all__ = ["Estimate", "measure_cost", "plan_of", "resolve_steps"]
 
 _TIMED = 2
 
@@ -77,3 +78,17 @@ def resolve_steps(recipe: TrainRecipe, shards: Shards, context: int, step_second
         return max(1, int(60 * recipe.minutes / step_seconds))
     rows = recipe.rows * recipe.accumulate * world
     return max(1, round((recipe.epochs or 1.0) * shards.steps_per_epoch(rows, context, recipe.seed)))
+
+
+def plan_of(recipe: Recipe, shards: Shards, cost: Estimate) -> dict[str, Any]:
+    """What a dry run tells: the resolved recipe, the data report and the cost; memory in bytes."""
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": shards.meta,
+        "parameters": cost.parameters,
+        "trained": cost.trained,
+        "memory_bytes": cost.memory,
+        "steps": cost.steps,
+        "seconds": round(cost.seconds),
+        "summary": str(cost),
+    }

@@ -14,8 +14,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -44,12 +42,12 @@ from storyteller.train.checkpoint import State
 from storyteller.train.compiling import compile_layers
 from storyteller.train.continual import anchor_of, score_old
 from storyteller.train.distil import build_objective
-from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
+from storyteller.train.estimate import Estimate, measure_cost, plan_of, resolve_steps
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
 from storyteller.train.perturb import Perturbation
 from storyteller.train.precision import resolve_precision
-from storyteller.train.processes import TIMEOUT
+from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding, check_sharding
 
 __all__ = ["corpus_licences", "dry_run", "finetune", "same_recipe"]
@@ -114,17 +112,7 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
 def dry_run(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe, the data report and the cost of a run, without writing anything but token shards."""
     prepared = _prepare(recipe)
-    cost = prepared.estimate
-    return {
-        "recipe": prepared.recipe.model_dump(mode="json"),
-        "data": prepared.shards.meta,
-        "parameters": cost.parameters,
-        "trained": cost.trained,
-        "memory_bytes": cost.memory,
-        "steps": cost.steps,
-        "seconds": round(cost.seconds),
-        "summary": str(cost),
-    }
+    return plan_of(prepared.recipe, prepared.shards, prepared.estimate)
 
 
 def _prepare(recipe: Recipe) -> _Prepared:
@@ -134,12 +122,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
     # A corpus that is not there is told before a model is fetched.
     read_split(recipe.data.path, "train")
     precision, why = resolve_precision(recipe.train.precision)
-    # Accelerate holds one precision a process; an earlier run's must not bind this one.
-    AcceleratorState._reset_state()
-    accelerator = Accelerator(
-        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision],
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
-    )
+    accelerator = open_accelerator(precision)
     sharded = check_sharding(recipe, accelerator)
     # What is fetched and tokenized is so once; the other processes find it there.
     with accelerator.main_process_first():
@@ -319,12 +302,12 @@ def corpus_licences(corpus: Path) -> dict[str, int]:
 
 def same_recipe(run: Run, given: Recipe) -> Recipe:
     """The run's own recipe; `CheckpointError` with the differences when another one was asked for."""
-    from storyteller.recipe import load_recipe
+    from storyteller.recipe.load import differences, load_recipe
 
     asked = run.folder / "asked.yaml"
     if asked.exists() and given != Recipe():
-        old, new = _dotted(load_recipe(asked).model_dump(mode="json")), _dotted(given.model_dump(mode="json"))
-        changed = [f"  {key}: {old.get(key)}  ->  {new.get(key)}" for key in old | new if old.get(key) != new.get(key)]
+        found = differences(load_recipe(asked).model_dump(mode="json"), given.model_dump(mode="json"))
+        changed = [f"  {key}: {old}  ->  {new}" for key, (old, new) in found.items()]
         if changed:
             raise CheckpointError(
                 f"{run.folder} was started with another recipe, and a run has one recipe:\n"
@@ -332,11 +315,3 @@ def same_recipe(run: Run, given: Recipe) -> Recipe:
                 + "\nResume it without a recipe, or start a new run with --out."
             )
     return run.recipe()
-
-
-def _dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, its keys as they are written on the command line."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs
 from torch import nn
 
 from storyteller.corpus import read_split
@@ -32,13 +30,13 @@ from storyteller.tokens.fresh import train_tokenizer
 from storyteller.tokens.masking import MaskedShards, Masking
 from storyteller.train.checkpoint import State
 from storyteller.train.compiling import compile_layers
-from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
+from storyteller.train.estimate import Estimate, measure_cost, plan_of, resolve_steps
 from storyteller.train.finetune import corpus_licences, same_recipe
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
 from storyteller.train.objectives import CausalObjective, MaskedObjective
 from storyteller.train.precision import resolve_precision
-from storyteller.train.processes import TIMEOUT
+from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding, check_sharding
 
 __all__ = ["dry_run", "pretrain"]
@@ -100,17 +98,7 @@ def pretrain(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
 def dry_run(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe, the data report and the cost of a run; writes nothing but the tokenizer and token shards."""
     prepared = _prepare(recipe)
-    cost = prepared.estimate
-    return {
-        "recipe": prepared.recipe.model_dump(mode="json"),
-        "data": prepared.shards.meta,
-        "parameters": cost.parameters,
-        "trained": cost.trained,
-        "memory_bytes": cost.memory,
-        "steps": cost.steps,
-        "seconds": round(cost.seconds),
-        "summary": str(cost),
-    }
+    return plan_of(prepared.recipe, prepared.shards, prepared.estimate)
 
 
 def _prepare(recipe: Recipe) -> _Prepared:
@@ -118,12 +106,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
     require_sinks(recipe.train.sinks)
     read_split(recipe.data.path, "train")
     precision, why = resolve_precision(recipe.train.precision)
-    # Accelerate holds one precision a process; an earlier run's must not bind this one.
-    AcceleratorState._reset_state()
-    accelerator = Accelerator(
-        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision],
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
-    )
+    accelerator = open_accelerator(precision)
     sharded = check_sharding(recipe.model_copy(update={"pretrain": new}), accelerator)
     # What is trained and tokenized is so once; the other processes find it there.
     with accelerator.main_process_first():

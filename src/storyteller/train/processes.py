@@ -1,4 +1,4 @@
-"""Several processes as one run: what happens when one of them is gone."""
+"""Several processes as one run: how they find each other, and what happens when one of them is gone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
 
-from storyteller.errors import TrainingError
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 
-__all__ = ["TIMEOUT", "telling_lost_processes"]
+from storyteller.errors import TrainingError
+from storyteller.train.precision import Precision
+
+__all__ = ["open_accelerator", "telling_lost_processes"]
 
 #: How long a process waits for the others before it gives up: tokenizing a large corpus is done by one while all wait.
-TIMEOUT = timedelta(minutes=30)
+_TIMEOUT = timedelta(minutes=30)
 
 _LOST = (
     "connection closed by peer",
@@ -23,11 +28,21 @@ _LOST = (
 )
 
 
+def open_accelerator(precision: Precision) -> Accelerator:
+    """The processes of this run, computing in a precision."""
+    # Accelerate holds one precision a process; an earlier run's must not bind this one.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[precision],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_TIMEOUT)],
+    )
+
+
 @contextlib.contextmanager
 def telling_lost_processes(processes: int) -> Iterator[None]:
     """Turn the failure of a collective operation into a `TrainingError` that says what to do.
 
-    A process that is killed closes its connections, so the others notice at once; one that hangs is noticed after `TIMEOUT`.
+    A process that is killed closes its connections, so the others notice at once; one that hangs is noticed after `_TIMEOUT`.
     """
     try:
         yield

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.studio.browser.pages import AXE, chromium, serving, watched
+from tests.studio.browser.pages import AXE, watched
 
 WORDS = {
     "en": {
@@ -39,24 +38,6 @@ WORDS = {
     },
 }
 LANGUAGES = pytest.mark.parametrize("tongue", ["en", "zh"])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("studio")) as started:
-        yield started
-
-
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    with watched(browser) as opened:
-        yield opened
 
 
 def written(page: Any, text: str) -> None:

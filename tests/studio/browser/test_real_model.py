@@ -12,18 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.studio.browser.pages import chromium, watched
+from tests.studio.browser.pages import watched
 from tests.studio.browser.test_pages import asked
 
 from storyteller.runs.home import models_home
 
 TEN = Path(__file__).parents[3] / "examples" / "stories" / "en"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.studio.browser.pages import chromium, serving, watched
+from tests.studio.browser.pages import serving, watched
 from tests.studio.browser.test_pages import LANGUAGES, WORDS, asked, start, written
 
 from storyteller.studio.server import listen
@@ -23,28 +23,10 @@ ENDS = {"en": "went on with its work.", "zh": "大海照旧忙它的。"}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("studio")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A studio whose model takes a tenth of a second a word."""
     with serving(tmp_path_factory.mktemp("slow"), pace=0.1) as started:
         yield started
-
-
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    with watched(browser) as opened:
-        yield opened
 
 
 def text(page: Any) -> str:
@@ -179,10 +161,12 @@ def test_a_word_that_was_possible_is_gone_on_from(page: Any, address: str) -> No
 
 def test_grey_words_are_taken_by_tab_and_vanish_by_typing(page: Any, address: str) -> None:
     page.goto(f"{address}/#/settings")
+    page.wait_for_load_state("networkidle")  # the settings are read
     box = page.locator("label:has-text('Suggest') input[type=checkbox]")
     if not box.is_checked():
-        box.check()
-    page.wait_for_timeout(300)
+        box.click()
+    page.wait_for_selector("label:has-text('Suggest') input:checked")
+    page.wait_for_load_state("networkidle")
     start(page, address)
     typed(page, "It was late.")
     page.wait_for_selector(".ghost")
@@ -194,8 +178,10 @@ def test_grey_words_are_taken_by_tab_and_vanish_by_typing(page: Any, address: st
     page.keyboard.type(" so")
     page.wait_for_selector(".ghost", state="detached")
     page.goto(f"{address}/#/settings")
-    page.locator("label:has-text('Suggest') input[type=checkbox]").uncheck()
-    page.wait_for_timeout(300)
+    page.wait_for_load_state("networkidle")
+    page.locator("label:has-text('Suggest') input[type=checkbox]").click()
+    page.wait_for_selector("label:has-text('Suggest') input:not(:checked)")
+    page.wait_for_load_state("networkidle")
 
 
 PASTE = """text => {
