@@ -17,7 +17,7 @@ from storyteller.adversarial.critic import Opinion
 from storyteller.adversarial.marks import Marks
 from storyteller.recipe.models import RewardRecipe
 
-__all__ = ["Rules", "Scale", "advantages", "leave_one_out", "repeated_share", "rewards"]
+__all__ = ["Rules", "Scale", "advantages", "leave_one_out", "normalised", "repeated_share", "rewards"]
 
 COPIED = 12
 """A span of so many tokens that stands in a training story is a copy."""
@@ -135,7 +135,7 @@ def advantages(
     rises by from this sentence on, less what the rest of the group gains from the same token on. Both halves are
     divided by their deviation over the whole batch (a group's own would blow up groups of equals) and clipped at 3.
     """
-    whole = _normalised(leave_one_out(values)).flatten()
+    whole = normalised(leave_one_out(values)).flatten()
     if not to_go:
         return [whole[i].expand(length) for i, length in enumerate(lengths)]
     later = torch.zeros(len(lengths), max(lengths))
@@ -154,7 +154,8 @@ def advantages(
     return [(1 - to_go) * whole[i] + to_go * gains[i, :length] for i, length in enumerate(lengths)]
 
 
-def _normalised(values: Tensor) -> Tensor:
+def normalised(values: Tensor) -> Tensor:
+    """`values` in their own deviations, at most 3 of them; zeros where they are all but equal."""
     deviation = values.std(correction=0)
     # No spread, no signal: equal rewards must not become noise divided by nothing.
     return torch.zeros_like(values) if deviation < 1e-4 else (values / deviation).clamp(-3, 3)
