@@ -114,7 +114,7 @@ class Run:
         self.dtype = torch.bfloat16 if self.gpu else None
         self.train = self.passages(data / "train.jsonl.xz", 12 if tiny else TRAIN)
         self.test = self.passages(data / "test.jsonl.xz", 2 if tiny else TEST)
-        self.chance, self.steps, self.rounds = random.Random(3), 0, 0
+        self.chance, self.steps, self.rounds, self.lr = random.Random(3), 0, 0, self.recipe.lr
         self.note("start", {style: float(len(self.train[style])) for style in STYLES})
 
     def passages(self, path: Path, most: int) -> dict[str, list[Any]]:
@@ -149,7 +149,7 @@ class Run:
         self.draw("dual")
         self.save("dual")
         self.transfer.restore(kept)
-        self.rounds = rounds
+        self.rounds, self.lr = rounds, self.recipe.dual_lr
         self.back_translate(until=self.spent() + spent, rounds=1 if self.tiny else 9)
         self.draw("continued")
         self.note("done", {})
@@ -221,8 +221,8 @@ class Run:
         self.note("denoised", {"loss": losses[-1] if losses else 0.0})
 
     def rate(self) -> float:
-        """The rate rises over ten steps."""
-        return self.recipe.lr * min(1.0, (self.steps + 1) / 10)
+        """The rate rises over ten steps; what goes on beside `dual` has its rate."""
+        return self.lr * min(1.0, (self.steps + 1) / 10)
 
     def ways(self, count: int) -> list[Any]:
         """`count` train passages of each direction, to be told in the other style."""

@@ -4,7 +4,8 @@
 trained (`policy`: with the adapter the policy, without it the reference), `groups` lays a prompt and its stories out in
 one row, `reading` reads them once for the divergence and for the `critic`, `rewards` says what each token is worth, and
 `gail`, `coop`, `pairs` or `iq` is the loss of the `update`. `adversary` keeps the critic in balance, `monitors` watches,
-`final` decides what is shipped, `report` tells it. `using` puts the critic to work. Importing a part imports torch.
+`final` decides what is shipped, `report` tells it. `using` puts the critic to work. `style` and `style_critics`
+are an experiment beside it: another style for a passage, learned without pairs. Importing a part imports torch.
 """
 
 from __future__ import annotations

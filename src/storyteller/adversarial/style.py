@@ -81,7 +81,7 @@ class StyleRecipe:
     temperature: float = 0.7
     group: int = 4
     lr: float = 5e-4
-    dual_lr: float = 1e-4
+    dual_lr: float = 2e-4
     rows: int = 16
     content: float = 1.0
     penalty: float = 1.0
