@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from storyteller.corpus.story import Story
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import Interval, ratio_interval, work_of
 from storyteller.evaluate.loss_report import choose_stories
 from storyteller.models import locate
-from storyteller.models.masked import load_masked
+from storyteller.models.masked import load_masked, logits_at
 from storyteller.runs import write_json
 from storyteller.runs.console import progress, say
 from storyteller.tokens import StoryTokenizer
@@ -76,19 +75,11 @@ def _window(model: Any, tokenizer: StoryTokenizer, ids: Sequence[int], starts: A
         rows = row.repeat(len(batch), 1)
         for place, token in enumerate(batch):
             rows[place, 1 + token : 1 + int(ends[token])] = mask
-        logits = _at(model, rows, torch.tensor(batch) + 1)
+        logits = logits_at(model, rows, torch.tensor(batch) + 1)
         wanted = row[torch.tensor(batch) + 1]
         nats -= float(logits.log_softmax(-1).gather(1, wanted[:, None]).sum())
         right += int((logits.argmax(-1) == wanted).sum())
     return nats, right
-
-
-def _at(model: Any, rows: Tensor, places: Tensor) -> Tensor:
-    """The logits at one place of each row, without making the others."""
-    hidden = model.model(input_ids=rows.to(model.device)).last_hidden_state
-    hidden = hidden[torch.arange(len(rows)), places.to(model.device)]
-    logits: Tensor = model.decoder(model.head(hidden)).float().cpu()
-    return logits
 
 
 def _split(count: int, size: int) -> Iterator[list[int]]:
@@ -116,6 +107,7 @@ def evaluate_masked(
     for name in names:
         located = locate(name)
         model, tokenizer = load_masked(located), StoryTokenizer.load(located.folder)
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
         say(f"measuring {name} on {len(stories)} stories, one pass for each token")
         costs = pseudo_costs(model, tokenizer, [story.text for story in stories], max_tokens=max_tokens)
         report["models"][name] = _row(costs, stories)

@@ -7,7 +7,8 @@ represent a text for a critic or a scorer (`features.Reader` reads with it, `lik
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,23 +20,27 @@ from storyteller.errors import DataError, ModelError
 from storyteller.models.load import Precision, is_masked
 from storyteller.models.quiet import quiet
 from storyteller.tokens.controls import mask_id_of
+from storyteller.tokens.lexicon import WORD, load_words
 
 if TYPE_CHECKING:
     from storyteller.models.location import Located
     from storyteller.tokens import StoryTokenizer
 
-__all__ = ["BLANK", "Fill", "Filler", "load_masked"]
+__all__ = ["BLANK", "Fill", "Filler", "load_masked", "logits_at"]
 
 #: What marks a blank, with the space before it: `[blank]`, `[MASK]`, `[空]`, three underscores or more, `＿＿`, `（ ）`.
 BLANK = re.compile(r" ?(?:\[(?:blank|mask|空)\]|_{3,}|＿{2,}|（\s+）)", re.IGNORECASE)
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """What may stand in a blank: a word, and its probability among the words of as many tokens."""
+    """What may stand in a blank: a word, and its probability.
+
+    Where the model's words are known, it is the share of words of as many tokens times the word's probability among those;
+    else the latter alone.
+    """
 
     text: str
     probability: float
@@ -66,13 +71,49 @@ def load_masked(located: Located, *, dtype: Precision = "float32") -> Any:
     return model.eval()
 
 
-class Filler:
-    """Fills blanks with a masked model, each with whole words of one to `longest` tokens."""
+def logits_at(model: Any, rows: Tensor, places: Tensor) -> Tensor:
+    """The logits [rows, vocabulary] at one place of each row, float32 on the CPU, without making the others."""
+    hidden = model.model(input_ids=rows.to(model.device)).last_hidden_state
+    hidden = hidden[torch.arange(len(rows)), places.to(model.device)]
+    logits: Tensor = model.decoder(model.head(hidden)).float().cpu()
+    return logits
 
-    def __init__(self, model: Any, tokenizer: StoryTokenizer, longest: int = 3) -> None:
+
+class _Tree:
+    """Words as paths of tokens: which token may follow the first ones of a word of so many tokens."""
+
+    def __init__(self, words: Mapping[str, int], tokenizer: StoryTokenizer, space: str, longest: int) -> None:
+        self._next: dict[int, dict[tuple[int, ...], set[int]]] = defaultdict(lambda: defaultdict(set))
+        total: dict[int, int] = defaultdict(int)
+        for (_, count), ids in zip(
+            words.items(), tokenizer.encode_batch([space + word for word in words]), strict=True
+        ):
+            total[len(ids)] += count
+            if len(ids) <= longest:
+                for place in range(len(ids)):
+                    self._next[len(ids)][tuple(ids[:place])].add(ids[place])
+        #: The share of the corpus' words that have so many tokens.
+        self.share = {length: count / sum(total.values()) for length, count in total.items()}
+
+    def after(self, begun: Sequence[int], length: int) -> list[int]:
+        return sorted(self._next[length][tuple(begun)])
+
+
+class Filler:
+    """Fills blanks with a masked model, each with whole words of one to `longest` tokens.
+
+    With `words` (those of the corpus that the model was trained on, and how often they stand there) only these are put in;
+    without, any tokens that look like a word, so that a piece of one may be among them.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: StoryTokenizer, longest: int = 3, words: Mapping[str, int] | None = None
+    ) -> None:
         self._model, self._tokenizer, self.longest = model, tokenizer, longest
         self._mask = mask_id_of(tokenizer)
         self._end = next(iter(tokenizer.stop_ids), 0)
+        self.words = dict(words or {})
+        self._trees: dict[str, _Tree] = {}
         spelled = [tokenizer.token_bytes(index) for index in range(tokenizer.vocabulary_size)]
         word = [bool(text) and all(b >= 0x80 or chr(b).isalnum() or b in b"'-" for b in text) for text in spelled]
         spaced = [text[:1] == b" " and len(text) > 1 and chr(text[1]).isalnum() for text in spelled]
@@ -85,7 +126,11 @@ class Filler:
         from storyteller.tokens import StoryTokenizer
 
         model = load_masked(located)
-        return cls(model.to("cuda") if torch.cuda.is_available() else model, StoryTokenizer.load(located.folder))
+        return cls(
+            model.to("cuda") if torch.cuda.is_available() else model,
+            StoryTokenizer.load(located.folder),
+            words=load_words(located.folder),
+        )
 
     def fill(self, text: str, top: int = 5) -> list[list[Fill]]:
         """For each blank of `text` (see `BLANK`) the `top` words that fit best, the likeliest first.
@@ -96,7 +141,18 @@ class Filler:
         if not marks:
             raise DataError("there is no blank to fill: write [blank] or ___ where a word is missing.")
         parts = [self._tokenizer.encode(part) for part in BLANK.split(text)]
-        return [self._candidates(parts, place, marks[place][0] == " ", top) for place in range(len(marks))]
+        found = []
+        for place, mark in enumerate(marks):
+            before = [index for part in parts[: place + 1] for index in (*part, self._mask)][:-1]
+            after = [index for part in parts[place + 1 :] for index in (*part, self._mask)][:-1]
+            found.append(self._candidates(before, after, mark[0] == " ", top))
+        return found
+
+    def between(self, before: str, after: str, top: int = 5) -> list[Fill]:
+        """The `top` words that fit best between two texts; a space at the end of `before` is the word's own."""
+        spaced = before.endswith(" ")
+        ids = [self._tokenizer.encode(text) for text in (before[:-1] if spaced else before, after)]
+        return self._candidates(*ids, spaced, top)
 
     def best(self, text: str) -> str:
         """The text with its likeliest words put in, in bold; a blank stays where nothing fits."""
@@ -109,17 +165,16 @@ class Filler:
         return BLANK.sub(put, text)
 
     @torch.inference_mode()
-    def _candidates(self, parts: Sequence[list[int]], place: int, spaced: bool, top: int) -> list[Fill]:
+    def _candidates(self, before: list[int], after: list[int], spaced: bool, top: int) -> list[Fill]:
         training = self._model.training
         self._model.eval()
-        before = [index for part in parts[: place + 1] for index in (*part, self._mask)][:-1]
-        after = [index for part in parts[place + 1 :] for index in (*part, self._mask)][:-1]
         found: dict[str, float] = {}
         for tokens in range(1, self.longest + 1):
             words = dict(self._words(before, after, tokens, spaced, 4 * top))
-            # What a longer word continues with at least half the probability is a piece of it that fewer masks had room for.
-            for piece in [piece for piece in found if any(_continues(word, piece, words, found) for word in words)]:
-                del found[piece]
+            if not self.words:
+                # What a longer word continues with at least half the probability is a piece that fewer masks had room for.
+                for piece in [piece for piece in found if any(_continues(word, piece, words, found) for word in words)]:
+                    del found[piece]
             for word, probability in words.items():
                 found[word] = max(found.get(word, 0.0), probability)
         self._model.train(training)
@@ -133,12 +188,15 @@ class Filler:
         room = (self._model.config.max_position_embeddings - 2 - tokens) // 2
         left = [self._end, *before[-max(room, 2 * room - len(after)) :]]
         right = [*after[: max(room, 2 * room - len(before))], self._end]
-        rows: list[tuple[list[int], float]] = [([], 0.0)]
+        share = self._tree(spaced).share.get(tokens, 0.0) if self.words else 1.0
+        rows: list[tuple[list[int], float]] = [([], float(np.log(share)))] if share else []
         for done in range(tokens):
             ids = [[*left, *chosen, *[self._mask] * (tokens - done), *right] for chosen, _ in rows]
+            if not ids:
+                return []
             logs = self._log_probabilities(ids, len(left) + done)
-            allowed = self._spaced if spaced and done == 0 else self._inner
-            logs = logs.masked_fill(~allowed[: logs.shape[1]], -torch.inf) + torch.tensor([[s] for _, s in rows])
+            allowed = torch.stack([self._allowed(chosen, tokens, spaced) for chosen, _ in rows])
+            logs = logs.masked_fill(~allowed[:, : logs.shape[1]], -torch.inf) + torch.tensor([[s] for _, s in rows])
             values, flat = logs.flatten().topk(min(beams, logs.numel()))
             width = logs.shape[1]
             rows = [
@@ -147,14 +205,28 @@ class Filler:
                 if np.isfinite(value)
             ]
         words = ((self._tokenizer.decode(chosen).strip(), float(np.exp(score))) for chosen, score in rows)
-        return [(word, probability) for word, probability in words if _WORD.fullmatch(word)]
+        return [(word, probability) for word, probability in words if WORD.fullmatch(word)]
+
+    def _allowed(self, chosen: list[int], tokens: int, spaced: bool) -> Tensor:
+        """Which ids may follow the first ones of a word, [vocabulary]."""
+        if not self.words:
+            return self._spaced if spaced and not chosen else self._inner
+        allowed = torch.zeros_like(self._inner)
+        allowed[self._tree(spaced).after(chosen, tokens)] = True
+        return allowed
+
+    def _tree(self, spaced: bool) -> _Tree:
+        space = " " if spaced else ""
+        if space not in self._trees:
+            self._trees[space] = _Tree(self.words, self._tokenizer, space, self.longest)
+        return self._trees[space]
 
     def _log_probabilities(self, rows: list[list[int]], place: int) -> Tensor:
         """Of every id at `place` of each row, [rows, vocabulary] on the CPU."""
         found = []
         for start in range(0, len(rows), _ROWS):
-            ids = torch.tensor(rows[start : start + _ROWS], device=self._model.device)
-            found.append(self._model(input_ids=ids).logits[:, place].float().log_softmax(-1).cpu())
+            ids = torch.tensor(rows[start : start + _ROWS])
+            found.append(logits_at(self._model, ids, torch.full((len(ids),), place)).log_softmax(-1))
         return torch.cat(found)
 
 

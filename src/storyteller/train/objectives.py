@@ -26,6 +26,9 @@ wanted, the loss's gradient by the logits."""
 CHUNK = 512
 """Rows of logits alive at once: 512 x 49,152 float32 are 100 MB, and larger chunks were not faster on two cores."""
 
+_CHUNK_GPU = 2048
+"""On a GPU, where each chunk adds a whole gradient of the output layer: 400 MB for the same vocabulary."""
+
 
 class CausalObjective(nn.Module):
     """Next-token cross-entropy of a transformers causal model on packed rows.
@@ -83,6 +86,9 @@ class CausalObjective(nn.Module):
             hidden: Tensor = body(
                 input_ids=input_ids, position_ids=position_ids, attention_mask=mask, segments=segments, use_cache=False
             ).last_hidden_state
+        elif _whole(segment_ids):
+            # Positions that are the usual ones need not be told; told, they would be searched for several texts in a row.
+            hidden = body(input_ids=input_ids, use_cache=False).last_hidden_state
         else:
             mask = packed_attention_mask(segment_ids)
             hidden = body(
@@ -106,9 +112,12 @@ class MaskedObjective(nn.Module):
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""
         model: Any = self.model
+        mask: Tensor | None
         if self._packed and segment_ids.device.type == "cpu":
             more: dict[str, Any] = {"segments": segment_bounds(segment_ids)}
             mask = segment_ids.new_ones(1, 1, 1, 1, dtype=torch.bool)
+        elif _whole(segment_ids):
+            more, mask = {}, None
         else:
             more, mask = {}, segment_ids.unsqueeze(2).eq(segment_ids.unsqueeze(1)).unsqueeze(1)
         hidden = model.model(
@@ -122,6 +131,11 @@ class MaskedObjective(nn.Module):
         return linear_cross_entropy(model.head(hidden[chosen]), model.decoder.weight, labels[chosen])
 
 
+def _whole(segment_ids: Tensor) -> bool:
+    """Whether each row is one text from its first place to its last: then no mask is needed, and attention is faster."""
+    return bool(segment_ids.eq(1).all())
+
+
 def packed_attention_mask(segment_ids: Tensor) -> Tensor:
     """The boolean mask [rows, 1, context, context] under which each token sees its own segment's past, and no other.
 
@@ -132,7 +146,7 @@ def packed_attention_mask(segment_ids: Tensor) -> Tensor:
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int = CHUNK, smoothing: float = 0.0
+    hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int | None = None, smoothing: float = 0.0
 ) -> Tensor:
     """The summed cross-entropy of `hidden @ weight.T` against `labels`, without ever holding all logits.
 
@@ -141,14 +155,18 @@ def linear_cross_entropy(
     `smoothing` spreads that share of each target evenly over the vocabulary (Szegedy et al. 2016, arXiv 1512.00567).
     """
     cross_entropy = functools.partial(_cross_entropy, labels, smoothing)
-    result: Tensor = _LinearLoss.apply(hidden, weight, cross_entropy, chunk)  # type: ignore[no-untyped-call]
+    result: Tensor = _LinearLoss.apply(hidden, weight, cross_entropy, chunk or _chunk(hidden))  # type: ignore[no-untyped-call]
     return result
 
 
-def linear_loss(hidden: Tensor, weight: Tensor, judge: Judge, chunk: int = CHUNK) -> Tensor:
+def linear_loss(hidden: Tensor, weight: Tensor, judge: Judge, chunk: int | None = None) -> Tensor:
     """The summed loss that `judge` finds in `hidden @ weight.T`, chunk by chunk as in `linear_cross_entropy`."""
-    result: Tensor = _LinearLoss.apply(hidden, weight, judge, chunk)  # type: ignore[no-untyped-call]
+    result: Tensor = _LinearLoss.apply(hidden, weight, judge, chunk or _chunk(hidden))  # type: ignore[no-untyped-call]
     return result
+
+
+def _chunk(hidden: Tensor) -> int:
+    return _CHUNK_GPU if hidden.device.type == "cuda" else CHUNK
 
 
 def _cross_entropy(

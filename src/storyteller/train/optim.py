@@ -40,8 +40,10 @@ def build_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.AdamW:
         for share in sorted(set(shares.values()), reverse=True)
         for matrix in (True, False)
     ]
+    # On a GPU an adapter's hundreds of small tensors are launched together; on a processor there is nothing to launch.
+    together = all(parameter.device.type == "cuda" for parameter in parameters.values())
     return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, eps=1e-8, foreach=False
+        [g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, eps=1e-8, foreach=together
     )
 
 

@@ -27,6 +27,7 @@ from storyteller.runs.sinks import require_sinks
 from storyteller.tokens import Shards, StoryTokenizer, Template, tokenize
 from storyteller.tokens.documents import DocumentSettings
 from storyteller.tokens.fresh import train_tokenizer
+from storyteller.tokens.lexicon import count_words, load_words, save_words
 from storyteller.tokens.masking import MaskedShards, Masking
 from storyteller.train.checkpoint import State
 from storyteller.train.compiling import compile_layers
@@ -54,6 +55,7 @@ class _Prepared:
     accelerator: Accelerator
     estimate: Estimate
     sharding: Sharding | None = None
+    words: dict[str, int] | None = None
 
     @property
     def model(self) -> Any:
@@ -114,6 +116,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         tokenizer = StoryTokenizer.load(folder)
         template = Template.for_tokenizer(tokenizer)
         shards = _shards(recipe, new, template)
+        words = _words(recipe, shards) if new.objective == "masked" else None
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
     objective = _objective(recipe, new, tokenizer)
@@ -134,6 +137,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         accelerator,
         Estimate(total, trained, memory, steps, steps * seconds),
         sharding,
+        words,
     )
 
 
@@ -164,6 +168,14 @@ def _shards(recipe: Recipe, new: PretrainRecipe, template: Template) -> Shards:
     if masked:
         return MaskedShards(shards, Masking.of(template, new.masked, new.whole_words))
     return shards
+
+
+def _words(recipe: Recipe, shards: Shards) -> dict[str, int]:
+    """The words of the train split, with which blanks are filled; counted once."""
+    if not (words := load_words(shards.folder)):
+        words = count_words(story.text for story in read_split(recipe.data.path, "train"))
+        save_words(shards.folder, words)
+    return words
 
 
 def _objective(recipe: Recipe, new: PretrainRecipe, tokenizer: StoryTokenizer) -> nn.Module:
@@ -210,6 +222,8 @@ def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None
     def save(folder: Path) -> None:
         save_model(prepared.model, folder, tokenizer_from=prepared.tokenizer_folder, check=check)
         prepared.template.save(folder)
+        if prepared.words is not None:
+            save_words(folder, prepared.words)
 
     return save
 
@@ -221,7 +235,7 @@ def _sampler(prepared: _Prepared) -> Callable[[], str] | None:
         from storyteller.models.masked import BLANK, Filler
 
         prompts = [prompt for prompt in recipe.samples.prompts if BLANK.search(prompt)]
-        filler = Filler(prepared.model, prepared.template.tokenizer)
+        filler = Filler(prepared.model, prepared.template.tokenizer, words=prepared.words)
         return (lambda: "\n".join(f"- {filler.best(prompt)}" for prompt in prompts) + "\n") if prompts else None
     if not recipe.samples.prompts:
         return None
