@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -41,10 +42,11 @@ from storyteller.train.memory import peak_memory
 from storyteller.train.optim import build_optimizer
 
 STORIES = Path(__file__).parent.parent / "examples" / "stories" / "en"
-BASE = "base"
+BASE, QLORA = "base", "QLoRA"
 
 METHODS: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
     "full": (("model.method=full",), (5e-5, 2e-5, 1e-4)),
+    QLORA: (("model.method=qlora",), (5e-4, 1e-3)),
     "LoRA": (("model.method=lora", "model.lora.rank_stabilised=false"), (1e-3, 2e-3)),
     "rank-stabilised LoRA": (("model.method=lora",), (5e-4, 1e-3)),
     "DoRA": (("model.method=dora",), (5e-4, 1e-3)),
@@ -56,6 +58,12 @@ METHODS: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
     "IA3": (("model.method=ia3",), (1e-2, 3e-2)),
 }
 """What makes a method, its usual rate, and what else is tried with `--rates`."""
+
+
+def possible() -> list[str]:
+    """The methods that this machine can run."""
+    four_bits = torch.cuda.is_available() and importlib.util.find_spec("bitsandbytes") is not None
+    return [name for name in METHODS if name != QLORA or four_bits]
 
 
 def recipe_of(options: argparse.Namespace, name: str, rate: float) -> Any:
@@ -211,11 +219,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--dev-rows", type=int, default=8, help="packed rows of the dev split that choose the rate")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=possible(), choices=list(METHODS))
     parser.add_argument("--rates", action="store_true", help="try all rates of a method")
     parser.add_argument("--override", nargs="*", default=[], help="changes of the recipe for all methods")
     parser.add_argument("--out", type=Path, default=Path("methods"), help="where each method's figures are kept")
     parser.add_argument("--time", action="store_true", help="only the speed of ten steps of each method")
+    parser.add_argument("--show", action="store_true", help="only the table of what is there")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--rate", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
@@ -250,8 +259,12 @@ def main() -> None:
             print(f"{name}: {json.dumps(timed)}", flush=True)
         return
     results: dict[str, dict[float, dict[str, Any]]] = {}
+    if options.show:
+        options.methods, options.rates = list(METHODS), True
     for name, rate in asked(options):
         path = result_file(options, name, rate)
+        if options.show and not path.exists():
+            continue
         if not path.exists():
             more = ["--data", str(options.data), "--one", name, "--rate", str(rate)]
             subprocess.run([sys.executable, *sys.argv, *more], check=True)

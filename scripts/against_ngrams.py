@@ -15,6 +15,8 @@ import json
 import math
 from pathlib import Path
 
+import torch
+
 from storyteller.corpus import read_split
 from storyteller.evaluate.bootstrap import ratio_interval
 from storyteller.evaluate.kneser_ney import fit_texts
@@ -40,7 +42,7 @@ def main() -> None:
     tokenizer = StoryTokenizer.load(located.folder)
     stories = choose_stories(options.data, options.split, options.limit, None)
     context = min(1024, positions_of(located.folder) or 1024)
-    model = load_model(located, merge=True)
+    model = load_model(located, merge=True).to("cuda" if torch.cuda.is_available() else "cpu")
     mine = measure_losses(model, tokenizer, stories, context=context, max_tokens=options.max_tokens)
     ngrams = fit_texts([story.text for story in read_split(options.data, "train")], tokenizer, options.order)
     ids = [tokenizer.encode(story.text)[: options.max_tokens] for story in stories]

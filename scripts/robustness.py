@@ -243,7 +243,7 @@ def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, list[Path
     parser.add_argument("--stories", type=int, default=40, help="test stories of each corpus that are measured")
     parser.add_argument("--tokens", type=int, default=256, help="tokens measured at the beginning of each")
     parser.add_argument("--words-told", type=int, default=60, help="length of the texts in which repetition is counted")
-    asked = parser.parse_args(words)
+    asked = parser.parse_intermixed_args(words)
     folders = [Path(word) for word in asked.words if "=" not in word]
     asked.overrides = [word for word in asked.words if "=" in word]
     return asked, folders

@@ -13,6 +13,7 @@ from tests.tokens.stories import LAMP, SEAL, story, write_corpus
 from torch import Tensor
 
 from storyteller.evaluate.masked import pseudo_costs
+from storyteller.models.masked import Filler
 from storyteller.recipe.pretraining import TokenizerRecipe
 from storyteller.tokens import StoryTokenizer
 from storyteller.tokens.fresh import train_tokenizer
@@ -70,3 +71,51 @@ def test_only_the_beginning_can_be_measured(tokenizer: StoryTokenizer, tmp_path:
     (cost,) = pseudo_costs(Copying(tokenizer.vocabulary_size, 64), tokenizer, [SEAL], max_tokens=7)
     assert cost.tokens == 7
     assert cost.bytes == len(tokenizer.decode(tokenizer.encode(SEAL)[:7]).encode())
+
+
+class Piecemeal(Copying):
+    """Says at a mask what it is told to, by the number of masks that are left in the row."""
+
+    def __init__(self, tokenizer: StoryTokenizer, told: dict[int, list[str]]) -> None:
+        super().__init__(tokenizer.vocabulary_size, 64)
+        self.training = False
+        self.wanted = {masks: [tokenizer.encode(text)[0] for text in texts] for masks, texts in told.items()}
+
+    def eval(self) -> None: ...
+
+    def train(self, mode: bool) -> None: ...
+
+    def model(self, input_ids: Tensor) -> Any:
+        logits = torch.zeros(*input_ids.shape, self.vocabulary)
+        for row, ids in enumerate(input_ids):
+            for place, index in enumerate(self.wanted.get(int(ids.eq(1).sum()), [])):
+                logits[row, :, index] = 9.0 - place
+        return SimpleNamespace(last_hidden_state=logits)
+
+    def decoder(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+
+def test_a_piece_fills_no_blank(tokenizer: StoryTokenizer) -> None:
+    """A model that likes the beginning of a word best puts in the next best whole word, or all of the word."""
+    beginning = tokenizer.decode(tokenizer.encode(" lantern")[:1])
+    assert beginning != " lantern"
+    words = {"lantern": 5, "a": 10, "seal": 7}
+    model = Piecemeal(tokenizer, {1: [beginning, " a"]})
+    filler = Filler(model, tokenizer, words=words, longest=9)
+    found = filler.between("Mara carried ", " away.")
+    assert {fill.text for fill in found} <= words.keys()
+    assert found[0].text == "a"
+    assert Filler(model, tokenizer, longest=1).between("Mara carried ", " away.")[0].text == beginning.strip()
+
+
+def test_the_lengths_of_words_are_weighed_as_in_the_corpus(tokenizer: StoryTokenizer) -> None:
+    """Of a model that knows nothing remains the share of words of so many tokens."""
+    words = {"a": 2, "seal": 98}
+    lengths = [len(tokenizer.encode(f" {word}")) for word in words]
+    assert lengths[0] == 1 < (length := lengths[1])
+    filler = Filler(Piecemeal(tokenizer, {}), tokenizer, words=words, longest=length)
+    found = {fill.text: fill.probability for fill in filler.between("The ", " sang.")}
+    vocabulary = tokenizer.vocabulary_size
+    assert found["seal"] == pytest.approx(0.98 / vocabulary**length, rel=1e-4)
+    assert found["a"] == pytest.approx(0.02 / vocabulary, rel=1e-4)

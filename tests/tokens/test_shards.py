@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,6 +143,24 @@ def test_a_failure_leaves_the_old_shards(corpus: Path, tokenizer: StoryTokenizer
         tokenize(write_corpus(tmp_path / "empty", []), out, tokenizer, _DATA)
     assert len(Shards.open(out).splits["train"])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_two_runs_that_tokenize_the_same_at_once_both_go_on(
+    corpus: Path, tokenizer: StoryTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import storyteller.tokens.tokenizing as tokenizing
+
+    warn, out = tokenizing._warn, tmp_path / "shards"
+
+    def overtaken(*arguments: Any) -> None:
+        monkeypatch.setattr(tokenizing, "_warn", warn)
+        tokenize(corpus, out, tokenizer, DataRecipe(context=256))  # the other run, which ends first
+        warn(*arguments)
+
+    monkeypatch.setattr(tokenizing, "_warn", overtaken)
+    shards = tokenize(corpus, out, tokenizer, DataRecipe(context=256))
+    assert len(shards.splits["train"]) > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
 
 
 def test_caps_on_forms_and_stories(tokenizer: StoryTokenizer, tmp_path: Path) -> None:

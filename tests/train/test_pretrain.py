@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,11 +165,31 @@ def test_a_masked_model_fills_and_reads(runs: dict[str, Run]) -> None:
         for fills in blanks:
             assert len(fills) == 3
             assert all(fill.text.strip(" .,，。") == fill.text and 0 < fill.probability <= 1 for fill in fills)
+            assert all(fill.text in filler.words for fill in fills)  # no piece of a word, in either language
             assert [fill.probability for fill in fills] == sorted((f.probability for f in fills), reverse=True)
     assert "**" in filler.best("A [blank] sang.")
     assert filler.fill("seal " * 200 + "[blank]" + " lamp" * 200, top=1)[0]  # longer than the context
     with pytest.raises(DataError, match="no blank to fill"):
         filler.fill("The seal sang.")
+
+
+def test_a_blank_between_two_texts_is_one_in_a_text(runs: dict[str, Run]) -> None:
+    filler = Filler.open(locate(runs[MASKED].folder))
+    for before, after in (("Then the ", " sang."), ("从前，", "住在灯塔里。")):
+        assert filler.between(before, after) == filler.fill(f"{before}[blank]{after}")[0]
+
+
+def test_without_the_words_of_the_corpus_tokens_that_look_like_words_are_put_in(
+    runs: dict[str, Run], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(runs[MASKED].final, tmp_path / "model")
+    (folder / "words.json").write_text("[1]", "utf-8")
+    with pytest.raises(ModelError, match=r"words\.json is damaged"):
+        Filler.open(locate(folder))
+    (folder / "words.json").unlink()
+    filler = Filler.open(locate(folder))
+    assert filler.words == {}
+    assert len(filler.fill("The [blank] sang.", top=3)[0]) == 3
 
 
 def test_a_masked_model_is_an_encoder(runs: dict[str, Run]) -> None:

@@ -74,7 +74,7 @@ def load_masked(located: Located, *, dtype: Precision = "float32") -> Any:
 def logits_at(model: Any, rows: Tensor, places: Tensor) -> Tensor:
     """The logits [rows, vocabulary] at one place of each row, float32 on the CPU, without making the others."""
     hidden = model.model(input_ids=rows.to(model.device)).last_hidden_state
-    hidden = hidden[torch.arange(len(rows)), places.to(model.device)]
+    hidden = hidden[torch.arange(len(rows), device=model.device), places.to(model.device)]
     logits: Tensor = model.decoder(model.head(hidden)).float().cpu()
     return logits
 
@@ -151,8 +151,8 @@ class Filler:
     def between(self, before: str, after: str, top: int = 5) -> list[Fill]:
         """The `top` words that fit best between two texts; a space at the end of `before` is the word's own."""
         spaced = before.endswith(" ")
-        ids = [self._tokenizer.encode(text) for text in (before[:-1] if spaced else before, after)]
-        return self._candidates(*ids, spaced, top)
+        left = self._tokenizer.encode(before[:-1] if spaced else before)
+        return self._candidates(left, self._tokenizer.encode(after), spaced, top)
 
     def best(self, text: str) -> str:
         """The text with its likeliest words put in, in bold; a blank stays where nothing fits."""

@@ -64,20 +64,46 @@ def tokenize(
         identity["documents"] = asdict(documents)
     made_by = content_hash(identity)
     out = Path(out) if out else Path(folder) / "shards" / made_by[:12]
-    if (out / META_FILE).is_file():
-        shards = Shards.open(out)
-        if shards.meta["hash"] == made_by:
-            return shards
+    if (shards := _made(out, made_by)) is not None:
+        return shards
+    meta = {"hash": made_by, **identity, "pad_id": tokenizer.pad_id, "splits": {}}
+    try:
+        _make(Path(folder), out, template, settings, splits, documents, meta)
+    except OSError:
+        # Another run of the same corpus may have been faster: then theirs is as good.
+        if _made(out, made_by) is None:
+            raise
+    return Shards.open(out)
+
+
+def _made(out: Path, made_by: str) -> Shards | None:
+    """What lies there already, if it is the same."""
+    if not (out / META_FILE).is_file():
+        return None
+    shards = Shards.open(out)
+    return shards if shards.meta["hash"] == made_by else None
+
+
+def _make(
+    folder: Path,
+    out: Path,
+    template: Template,
+    settings: DataRecipe,
+    splits: Sequence[str],
+    documents: DocumentSettings | None,
+    meta: dict[str, Any],
+) -> None:
+    """Write the shards and their report, which begins as `meta`; `FileExistsError` when the same are there at the end."""
     started = time.monotonic()
-    kind = token_type(tokenizer.vocabulary_size)
-    meta = {"hash": made_by, **identity, "token_type": kind.str, "pad_id": tokenizer.pad_id, "splits": {}}
+    kind = token_type(template.tokenizer.vocabulary_size)
+    meta["token_type"] = kind.str
     with replacing_folder(out) as temporary:
         frequencies: Frequencies | None = None
         for split in splits:
-            chosen = _choose(Path(folder), split, settings)
+            chosen = _choose(folder, split, settings)
             # Dev and test are weighed by the words of train.
             frequencies = frequencies or Frequencies.of(
-                itertools.islice(_chosen(Path(folder), split, chosen), 0, None, max(1, chosen.sum() // _COUNTED))
+                itertools.islice(_chosen(folder, split, chosen), 0, None, max(1, chosen.sum() // _COUNTED))
             )
             conditions = Conditions(frequencies, settings.keep_condition)
             examples: Examples | Documents = (
@@ -85,7 +111,7 @@ def tokenize(
                 if documents is None
                 else Documents(template, conditions, settings, documents)
             )
-            told: Iterable[Story] = _chosen(Path(folder), split, chosen)
+            told: Iterable[Story] = _chosen(folder, split, chosen)
             # Only what is trained on is varied: dev and test must stay what people wrote.
             if split == "train" and settings.augment is not None:
                 told = _varied(told, settings.augment, settings.seed, examples.counts)
@@ -94,9 +120,10 @@ def tokenize(
                 made = (example for handful in handfuls for example in examples.of(handful))
                 meta["splits"][split] = _write(temporary, split, made, kind) | _shares(examples.counts)
         meta["seconds"] = round(time.monotonic() - started, 3)
-        _warn(Path(folder), meta)
+        _warn(folder, meta)
         write_json(temporary / META_FILE, meta)
-    return Shards.open(out)
+        if _made(out, meta["hash"]) is not None:
+            raise FileExistsError(out)
 
 
 def _identity(
