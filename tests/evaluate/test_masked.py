@@ -113,7 +113,8 @@ def test_the_lengths_of_words_are_weighed_as_in_the_corpus(tokenizer: StoryToken
     """Of a model that knows nothing remains the share of words of so many tokens."""
     words = {"a": 2, "seal": 98}
     lengths = [len(tokenizer.encode(f" {word}")) for word in words]
-    assert lengths[0] == 1 < (length := lengths[1])
+    length = lengths[1]
+    assert lengths[0] == 1 < length
     filler = Filler(Piecemeal(tokenizer, {}), tokenizer, words=words, longest=length)
     found = {fill.text: fill.probability for fill in filler.between("The ", " sang.")}
     vocabulary = tokenizer.vocabulary_size
