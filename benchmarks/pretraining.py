@@ -81,15 +81,16 @@ class Rows(Shards):
         return Batch(ids, labels, positions, segments, int(size[0] * size[1]))
 
 
-def build(recipe: Recipe, masked: bool) -> nn.Module:
-    """A new model of the recipe's size, without a corpus to train a tokenizer on."""
+def build(recipe: Recipe, masked: bool, device: str | None = None) -> nn.Module:
+    """A new model of the recipe's size on a device, without a corpus to train a tokenizer on."""
     assert recipe.model.shape is not None
     assert recipe.pretrain is not None
     tokenizer: Any = type("Tokens", (), {})()
     tokenizer.vocabulary_size, tokenizer.bos_id = recipe.pretrain.tokenizer.vocabulary, 0
     tokenizer.stop_ids, tokenizer.pad_id = (0,), 0
     made: StoryTokenizer = tokenizer
-    return (new_masked if masked else new_causal)(recipe.model.shape, made, recipe.data.context, 1)
+    with torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")):
+        return (new_masked if masked else new_causal)(recipe.model.shape, made, recipe.data.context, 1)
 
 
 def ours(
@@ -148,7 +149,7 @@ def bare(recipe: Recipe, masked: bool, steps: int, precision: str, clock: Clock)
 
 def operations(recipe: Recipe, masked: bool) -> float:
     """Operations of a token forwards and backwards, as the docstring above counts them."""
-    model: Any = build(recipe, masked)
+    model: Any = build(recipe, masked, "meta")
     head = model.get_input_embeddings().weight.numel()
     layers, width = model.config.num_hidden_layers, model.config.hidden_size
     body = sum(p.numel() for p in model.parameters()) - head
