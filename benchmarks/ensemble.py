@@ -2,8 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/ensemble.py ADAPTER ADAPTER ADAPTER [--tokens 24] [--repetitions 3] [--only rows]
 
-Every figure is in processor time, and what counts is the ratio of two of one run.
+Every figure is in processor time, with `--wall` in time that passes (for a GPU, on a quiet machine), and what counts is the
+ratio of two of one run.
 `rows` and `llama`: a mixture of three adapters against the same three models one after another, and against one.
+`batch`: the same in torch with `--batch` stories at once.
 `laid`: an adapter laid over its base by llama.cpp against the adapter merged into a copy of the base.
 `gate`: how many tokens take more than the first member at several certainties, and how far apart the members are there.
 `models`: two whole 135M models merged tensor by tensor, in a process of its own (seconds, peak memory).
@@ -31,6 +33,7 @@ from storyteller.ensemble.drafts import Draft, draft_many, rank
 from storyteller.ensemble.merging import Recipe, merge_factors
 from storyteller.evaluate.drafting import draft_scorers
 from storyteller.generate import Engine, Storyteller, open_engine
+from storyteller.generate.engine import BatchEngine, open_batch
 from storyteller.generate.llama_members import open_members
 from storyteller.generate.mixture import open_mixture
 from storyteller.models import Located, load_model, locate
@@ -53,11 +56,14 @@ print(json.dumps({"seconds": time.process_time() - started, "peak_mb": peak_mb()
 """
 
 
+clock = time.process_time
+
+
 def seconds(run: Callable[[], object]) -> float:
-    """Processor time, which other processes on the machine do not change."""
-    started = time.process_time()
+    """Processor time, which other processes on the machine do not change, or with `--wall` the time that passed."""
+    started = clock()
     run()
-    return time.process_time() - started
+    return clock() - started
 
 
 def rates(engines: dict[str, Sequence[Engine]], prompt: list[int], tokens: int, repetitions: int) -> dict[str, float]:
@@ -88,6 +94,36 @@ def mixing(kind: str, located: Located, prompt: list[int], tokens: int, repetiti
         "mixture_by_separate": found["mixture"] / found["separate"],
         "one_by_mixture": found["one"] / found["mixture"],
     }
+
+
+def batches(located: Located, prompt: list[int], tokens: int, repetitions: int, rows: int) -> dict[str, float]:
+    """As `mixing`, with `rows` stories side by side: tokens per second of all of them together."""
+    mixture = open_mixture(located, "torch")
+    separate = [open_engine(member, "torch") for member in located.members]
+    length = len(prompt) + tokens + 8
+    sets = {
+        "mixture": [open_batch(mixture, rows, length)],
+        "separate": [open_batch(engine, rows, length) for engine in separate],
+    }
+    taken: dict[str, list[float]] = {name: [] for name in sets}
+    for repetition in range(repetitions + 1):
+        for name, several in sets.items():
+            ids = {row: [*prompt, row % 50, repetition] for row in range(rows)}
+            for batch in several:
+                batch.feed_many(ids)
+
+            def decode(ids: dict[int, list[int]] = ids, several: Sequence[BatchEngine] = several) -> None:
+                for _ in range(tokens):
+                    said = [batch.feed_many(ids) for batch in several]
+                    for row in ids:
+                        ids[row] = [*ids[row], int(said[0][row].argmax())]
+
+            if repetition:  # the first one warms up
+                taken[name].append(rows * tokens / seconds(decode))
+            else:
+                decode()
+    found = {name: statistics.median(values) for name, values in taken.items()}
+    return found | {"stories": rows, "mixture_by_separate": found["mixture"] / found["separate"]}
 
 
 def laying(located: Located, prompt: list[int], tokens: int, repetitions: int) -> dict[str, float]:
@@ -170,9 +206,15 @@ def main() -> None:
     parser.add_argument("adapters", nargs=3)
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--drafts", type=int, default=6)
+    parser.add_argument("--wall", action="store_true")
     parser.add_argument("--only", default="rows,llama,laid,gate,models,adapters,rerank")
     options = parser.parse_args()
     wanted = options.only.split(",")
+    if options.wall:
+        global clock
+        clock = time.perf_counter
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         names = [str(Path(name).resolve()) if Path(name).exists() else name for name in options.adapters]
@@ -186,7 +228,8 @@ def main() -> None:
             "gate": lambda: gating(located, prompt, options.tokens) | gated(located, prompt, options.tokens, 1),
             "models": lambda: merging_models(located.members, folder),
             "adapters": lambda: merging_adapters(located.members),
-            "rerank": lambda: reranking(folder, 6),
+            "batch": lambda: batches(located, prompt, options.tokens, options.repetitions, options.batch),
+            "rerank": lambda: reranking(folder, options.drafts),
         }
         for name in wanted:
             print(json.dumps({name: tasks[name]()}), flush=True)

@@ -1,18 +1,24 @@
-"""Whether an ensemble writes better than its best member, at equal cost.
+"""Whether an ensemble writes better than its best member, at equal cost, by texts that `tell_ensembles.py` wrote.
 
-    python scripts/compare_ensembles.py --members A B C --others MERGED MIX --data data/a data/b data/c --out FOLDER
+    python scripts/compare_ensembles.py TEXTS... --members A B C --mixtures MIX --data data/a data/b --out FOLDER
 
-Prompts come from the test split of every `--data` folder, as many from each; a folder's name is its genre. Every member
-answers each prompt `--drafts` times and every other system `--seeds` times, at `--temperature`; a text costs a member's
-price but in a mixture, where it costs that of all members. From the same texts come, each of `--drafts` candidates a prompt:
+TEXTS are folders of `tell_ensembles.py tell`, `--data` the folders that it took. From the members' texts come, with
+N of `--drafts` candidates a prompt:
 
-`best of n by A`: the best of one member's by `draft_scorers` and the rules; `best of n by all`: of as many, in equal parts
-of all members. `shown by A`, `shown by all`: the three of them that a writer would be shown. So they cost the same.
+`best of N by A`: the best of one member's by coherence, ending, repetition and the rules; `best of N by all`: of as many, in
+equal parts of all members. `shown by A`, `shown by all`: the three of the most candidates that a writer would be shown, unlike
+each other by their words.
 
-With `--second T` all are told once more at that temperature, so that judges are compared at equal diversity, too. The lab's
-figures stand in FOLDER/report.md, the tables of this comparison in FOLDER/ensembles.json and on the screen. Wins of a
-system are counted with one judge of words for all texts, that was trained on other works; the critic that ranks and the judges
-share nothing but the texts.
+FOLDER/ensembles.md has one line a system, with its cost: tokens that go through a member's weights for one prompt, those of
+the request, and those that the scorer reads, included; a mixture (`--mixtures NAME`, or NAME=2 for one of two models) costs as
+many times more as it has members. Below stand the comparisons at equal cost, planned here: a model of one member's cost against
+the best single member, a mixture of K and the best of K by all against the best of K by the best member, and so on. The best
+member is the one whose texts the judge of words tells from people's least, which favours what an ensemble has to beat.
+Intervals are paired, over works; p values are Holm's over the table. Where systems were told at two temperatures, judges are
+compared at equal diversity, too.
+
+Wins of a system are counted with one judge of words for all texts, trained on other works; the scorer that ranks and the
+judges share nothing but the texts.
 """
 
 from __future__ import annotations
@@ -27,64 +33,71 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tell_ensembles import gather, hash_of, score
 
 from storyteller.corpus import read_split
 from storyteller.ensemble.drafts import Draft, rank, show
 from storyteller.ensemble.ranking import Scorer
-from storyteller.evaluate.collect import collect
-from storyteller.evaluate.drafting import draft_scorers, draft_similarity
-from storyteller.evaluate.findings import Findings
-from storyteller.evaluate.judges import judge
+from storyteller.errors import DataError
+from storyteller.evaluate.drafting import draft_scorers
+from storyteller.evaluate.frontier import Point, matched_difference
+from storyteller.evaluate.judges import Override, judge
 from storyteller.evaluate.matching import equalise
-from storyteller.evaluate.prompts import Prompt, choose_prompts
-from storyteller.evaluate.report import write_reports
-from storyteller.evaluate.statistics import Bootstrap, mean
-from storyteller.evaluate.suite import measure_stories
+from storyteller.evaluate.statistics import Bootstrap, Resampled, holm, mean
+from storyteller.evaluate.suite.bench import Bench, Value, lay_out
+from storyteller.evaluate.suite.degeneration import measure_degeneration
+from storyteller.evaluate.suite.diversity import measure_diversity
+from storyteller.evaluate.suite.independent import measure_independent
+from storyteller.evaluate.suite.meanings import Meanings
+from storyteller.evaluate.suite.realism import measure_judges
 from storyteller.evaluate.texts import HUMAN, Text
 from storyteller.generate import Told
 from storyteller.generate.doubt import doubt
-from storyteller.runs import write_json
-from storyteller.tokens import Request
+from storyteller.models import DEFAULT_BASE, locate
+from storyteller.runs import read_json, write_atomic, write_json
+from storyteller.runs.console import say
+from storyteller.tokens import Request, StoryTokenizer, Template
 
 SHOWN = 3
 METRICS = ("auc_word", "auc_char", "auc_embedding", "distinct_2", "self_bleu", "self_bleu_within", "vendi_within",
            "independent_loss", "rep_4")  # fmt: skip
+ALLOWED: tuple[Override, ...] = ("length", "punctuation", "duplicates")
+COMPARED = ("auc_word", "auc_char", "auc_embedding", "distinct_2", "vendi_within", "self_bleu_within", "coherence")
+
+Values = dict[tuple[str, str], Value]
 
 
-def ask(folders: Sequence[Path], count: int, words: int) -> list[Prompt]:
-    """`count` prompts from each folder's test split, from every work in turn; the id begins with the genre."""
-    found = []
-    for folder in folders:
-        works: dict[str, list[Prompt]] = defaultdict(list)
-        for prompt in choose_prompts(list(read_split(folder, "test")), 10 * count, words=words):
-            works[prompt.work].append(replace(prompt, id=f"{folder.name}/{prompt.id}"))
-        rounds = itertools.chain.from_iterable(itertools.zip_longest(*works.values()))
-        found += list(itertools.islice(filter(None, rounds), count))
-    return found
-
-
-def remembering(scorer: Scorer) -> Scorer:
-    """The scorer, which reads each text once: the same texts stand in several pools."""
-    known: dict[str, float] = {}
-
-    def score(texts: Sequence[str], request: Request) -> list[float]:
-        if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            known.update(zip(new, scorer(new, request), strict=True))
-        return [known[text] for text in texts]
-
-    return score
+def complete(texts: Sequence[Text]) -> list[Text]:
+    """The texts to prompts that every system answered with all of its seeds; systems that lack a fifth are left out."""
+    groups: dict[tuple[str, float | None], dict[str, list[Text]]] = defaultdict(lambda: defaultdict(list))
+    for text in texts:
+        if text.text.strip():
+            groups[text.system, text.temperature][text.prompt_id].append(text)
+    prompts = max((set(group) for group in groups.values()), key=len)
+    kept, common = {}, set(prompts)
+    for key, group in groups.items():
+        seeds = max(map(len, group.values()))
+        whole = {prompt for prompt, own in group.items() if len(own) == seeds}
+        if 5 * len(whole) < 4 * len(prompts):
+            say(f"{key[0]} at {key[1]}: {len(whole)} of {len(prompts)} prompts are answered in full; it is left out")
+            continue
+        kept[key] = group
+        common &= whole
+    return [text for group in kept.values() for prompt, own in group.items() if prompt in common for text in own]
 
 
 def pools(texts: Sequence[Text], members: Sequence[str], drafts: int) -> dict[str, list[Text]]:
     """`drafts` candidates a prompt: of each member, and in equal parts of all."""
     each = drafts // len(members)
-    found = {name: [text for text in texts if text.system == name] for name in members}
+    found = {name: [text for text in texts if text.system == name and (text.seed or 0) <= drafts] for name in members}
     return found | {"all": [text for text in texts if text.system in members and (text.seed or 0) <= each]}
 
 
-def reranked(pool: str, texts: Sequence[Text], drafts: int, scorers: Mapping[str, Scorer]) -> list[Text]:
+def reranked(
+    pool: str, texts: Sequence[Text], drafts: int, scorers: Mapping[str, Scorer], *, shown: bool
+) -> list[Text]:
     """The best candidate for each prompt, and the few that are shown, as systems of their own."""
-    alike, found = draft_similarity("en"), []
+    found = []
     by_prompt: dict[str, list[Text]] = defaultdict(list)
     for text in texts:
         by_prompt[text.prompt_id].append(text)
@@ -92,9 +105,8 @@ def reranked(pool: str, texts: Sequence[Text], drafts: int, scorers: Mapping[str
         request = candidates[0].request
         assert request is not None
         ranked = rank([Draft(told(text), text.system) for text in candidates], request, scorers)
-        chosen = show(ranked, SHOWN, temperature=0.5, seed=number, similarity=alike)
-        best = replace(candidates[0], system=f"best of {drafts} by {pool}", seed=1, text=ranked[0].text)
-        found.append(best)
+        found.append(replace(candidates[0], system=f"best of {drafts} by {pool}", seed=1, text=ranked[0].text))
+        chosen = show(ranked, SHOWN, temperature=0.5, seed=number) if shown else []
         for place, draft in enumerate(chosen, 1):
             found.append(replace(candidates[0], system=f"shown by {pool}", seed=place, text=draft.text))
     return found
@@ -117,12 +129,12 @@ def wins(texts: Sequence[Text], systems: Sequence[str]) -> dict[str, Any]:
     rows = [rows[place] for place in matched.kept]
     verdict = judge(
         matched.human, matched.system, prompts=[row.prompt_id for row in rows], works=[row.work for row in rows],
-        language="en", punctuation=False, allow=("length", "punctuation", "duplicates"),
+        language="en", punctuation=False, allow=ALLOWED,
     )  # fmt: skip
     realism: dict[str, dict[str, float]] = defaultdict(dict)
     works = {row.prompt_id: row.work for row in rows}
-    for row, score in zip(rows, verdict.system, strict=True):
-        realism[row.prompt_id][row.system] = math.log(score / (1 - score))
+    for row, chance in zip(rows, verdict.system, strict=True):
+        realism[row.prompt_id][row.system] = math.log(chance / (1 - chance))
     whole = {prompt: scores for prompt, scores in realism.items() if len(scores) == len(systems)}
     genres: dict[str, Counter[str]] = defaultdict(Counter)
     for prompt, scores in whole.items():
@@ -142,72 +154,206 @@ def wins(texts: Sequence[Text], systems: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def coherence(texts: Sequence[Text], scorer: Scorer) -> dict[str, str]:
-    """The scorer's log odds of every system's first texts, with intervals over works."""
-    found: dict[str, list[tuple[str, float]]] = defaultdict(list)
+class Unread:
+    """In place of `Meanings` for figures that need no embeddings, which take most of the time."""
+
+    name = ""
+
+    def stories(self, *groups: Sequence[str]) -> list[Any]:
+        return [np.ones((len(group), 1), np.float32) for group in groups]
+
+    def judged(self, *groups: Sequence[str]) -> list[Any]:
+        raise DataError("nothing was embedded")
+
+
+def measure(bench: Bench, background: Sequence[Any], coherent: Mapping[str, float | None], cache: Path) -> Values:
+    """Every figure of every system, from parts of the lab's suite, and the coherence of its texts."""
+    meanings = Meanings(bench.language, cache)
+    parts = (
+        measure_judges(bench, meanings, ALLOWED),
+        measure_diversity(bench, meanings),
+        measure_degeneration(bench, None),
+        measure_independent(bench, background),
+    )
+    values = {key: value for part in parts for key, value in part.values.items()}
+    for label in bench.labels:
+        logits = [coherent.get(hash_of(text)) for text in bench.texts(label)]
+        try:
+            values["coherence", label] = bench.mean(label, [math.nan if one is None else one for one in logits])
+        except DataError as why:
+            values["coherence", label] = str(why)
+    return values
+
+
+def frontier(texts: Sequence[Text]) -> Values:
+    """The plane of quality and diversity, of one text a prompt at every temperature."""
+    bench = lay_out([text for text in texts if text.seed in (None, 1)], "en")
+    unread: Any = Unread()
+    parts = (measure_judges(bench, unread, ALLOWED), measure_diversity(bench, unread))
+    return {key: value for part in parts for key, value in part.values.items() if key[0] in ("auc_word", "distinct_2")}
+
+
+def costs(
+    texts: Sequence[Text], members: Sequence[str], mixtures: Mapping[str, int], drafts: Sequence[int]
+) -> dict[str, float]:
+    """Tokens that go through a member's weights for one prompt, by system, as multiples of a single member's."""
+    located = locate(DEFAULT_BASE)
+    template = Template.load(located.template_folder, StoryTokenizer.load(located.folder))
+    asked: dict[Request, int] = {}
+    read: dict[str, list[float]] = defaultdict(list)
+    drawn: list[int] = []
     for text in texts:
-        if text.seed in (None, 1):
-            (value,) = scorer([text.text], text.request or Request())
-            found[text.system].append((text.work, value))
-    bootstrap = Bootstrap(work for rows in found.values() for work, _ in rows)
-    told = {}
-    for system, rows in found.items():
-        known = [(work, value) for work, value in rows if math.isfinite(value)]
-        told[system] = str(mean(bootstrap, [v for _, v in known], [w for w, _ in known]).interval()) if known else ""
-    return told
+        if text.request is not None and text.tokens is not None:
+            if text.request not in asked:
+                asked[text.request] = len(template.prompt(text.request))
+            read[text.system].append(mixtures.get(text.system, 1) * (asked[text.request] + text.tokens))
+            if text.system in members:
+                drawn.append(text.tokens)
+    one = float(np.mean([value for name in members for value in read[name]]))
+    found = {name: float(np.mean(values)) / one for name, values in read.items()}
+    for pool in (*members, "all"):
+        for count in drafts:
+            found[f"best of {count} by {pool}"] = count * (1 + float(np.mean(drawn)) / one)
+        found[f"shown by {pool}"] = max(drafts) * (1 + float(np.mean(drawn)) / one)
+    return found
 
 
-def table(found: Findings, coherent: Mapping[str, str]) -> str:
-    """The figures that decide, one line a system."""
-    figures = {(figure.metric, figure.system): figure.interval for figure in found.figures}
-    lines = [f"| system | {' | '.join(METRICS)} | coherence |", "|---|" + "---:|" * (len(METRICS) + 1)]
-    for system in found.systems:
-        cells = [str(figures.get((metric, system.label)) or "") for metric in METRICS]
-        lines.append(f"| {system.label} | {' | '.join(cells)} | {coherent.get(system.name, '')} |")
-    return "\n".join(lines)
+def plan(
+    members: Sequence[str], single: Sequence[str], mixtures: Mapping[str, int], drafts: Sequence[int], best: str
+) -> list[tuple[str, str]]:
+    """(baseline, ensemble) of about equal cost; mixtures stand beside one member's single text, too."""
+    pairs = [(best, name) for name in [*members, *single] if name != best]
+    pairs += [(best, name) for name in mixtures]
+    pairs += [(f"best of {few} by {best}", name) for name, few in mixtures.items() if few in drafts]
+    pairs += [(f"best of {count} by {best}", f"best of {count} by all") for count in drafts]
+    return [*pairs, (f"shown by {best}", "shown by all")]
+
+
+def compare(values: Values, pairs: Sequence[tuple[str, str]], at: str) -> list[str]:
+    """A table of paired differences, ensemble less baseline, Holm's p over all of it; `at` ends the labels."""
+    found = {}
+    for (a, b), metric in itertools.product(pairs, COMPARED):
+        first, second = values.get((metric, a + at)), values.get((metric, b + at))
+        if isinstance(first, Resampled) and isinstance(second, Resampled):
+            found[a, b, metric] = second - first
+    p_values = holm({"\0".join(key): difference.p_value() for key, difference in found.items()})
+    lines = [f"| ensemble less baseline | {' | '.join(COMPARED)} |", "|---|" + "---|" * len(COMPARED)]
+    for a, b in pairs:
+        cells = [
+            f"{found[a, b, metric].interval()}, p {p_values[chr(0).join((a, b, metric))]:.3f}"
+            if (a, b, metric) in found
+            else ""
+            for metric in COMPARED
+        ]
+        lines.append(f"| {b} less {a} | {' | '.join(cells)} |")
+    return lines
+
+
+def at_equal_diversity(values: Values, pairs: Sequence[tuple[str, str]], temperatures: Sequence[float]) -> list[str]:
+    """The judge of words at equal distinct-2, where both were told at all temperatures."""
+    lines = ["| ensemble less baseline | judge of words at equal distinct-2 |", "|---|---|"]
+    for pair in pairs:
+        lists = []
+        for name in pair:
+            points = [
+                (values.get(("distinct_2", f"{name} @{t:g}")), values.get(("auc_word", f"{name} @{t:g}")))
+                for t in temperatures
+            ]
+            lists.append(
+                [Point(d.value, q) for d, q in points if isinstance(d, Resampled) and isinstance(q, Resampled)]
+            )
+        try:
+            lines.append(f"| {pair[1]} less {pair[0]} | {matched_difference(*lists).interval()} |")
+        except DataError as why:
+            lines.append(f"| {pair[1]} less {pair[0]} | {why} |")
+    return lines
+
+
+def candidates(
+    texts: Sequence[Text], members: Sequence[str], drafts: Sequence[int], scorers: Mapping[str, Scorer], shown_at: float
+) -> list[Text]:
+    """The best and the shown of every pool that is full, at every temperature."""
+    found = []
+    for temperature, count in itertools.product(sorted({t.temperature for t in texts if t.temperature}), drafts):
+        own = [text for text in texts if text.temperature == temperature]
+        prompts = len({text.prompt_id for text in own})
+        if all(sum(t.system == name and (t.seed or 0) <= count for t in own) == count * prompts for name in members):
+            last = temperature == shown_at and count == drafts[-1]
+            for pool, several in pools(own, members, count).items():
+                found += reranked(pool, several, count, scorers, shown=last)
+    return found
+
+
+def big_table(bench: Bench, values: Values, priced: Mapping[str, float]) -> list[str]:
+    """One line a system."""
+    lines = [f"| system | cost | {' | '.join(METRICS)} | coherence |", "|---|---:|" + "---:|" * (len(METRICS) + 1)]
+    for system in bench.systems:
+        row = [values.get((metric, system.label)) for metric in (*METRICS, "coherence")]
+        cells = [str(value.interval() if isinstance(value, Resampled) else value or "") for value in row]
+        price = f"{priced[system.name]:.1f}" if system.name in priced else ""
+        lines.append(f"| {system.label} | {price} | {' | '.join(cells)} |")
+    return lines
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("texts", nargs="+", type=Path)
+    parser.add_argument("--members", nargs="+", required=True)
+    parser.add_argument("--mixtures", nargs="*", default=[])
+    parser.add_argument("--data", nargs="+", type=Path, required=True)
+    parser.add_argument("--drafts", nargs="+", type=int, default=[4, 8])
+    parser.add_argument("--seeds", type=int, default=2, help="texts a prompt of a system whose diversity is measured")
+    parser.add_argument("--temperature", type=float, default=1.0, help="the one that wins are counted at")
+    parser.add_argument(
+        "--scores", nargs="*", type=Path, default=[], help="files of `score`; what is missing is read here"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--members", nargs="+", required=True)
-    parser.add_argument("--others", nargs="*", default=[])
-    parser.add_argument("--data", nargs="+", type=Path, required=True)
-    parser.add_argument("--prompts", type=int, default=20, help="from each folder")
-    parser.add_argument("--words", type=int, default=80)
-    parser.add_argument("--drafts", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--second", type=float)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    questions = ask(options.data, options.prompts, options.words)
-    systems = [*options.members, *options.others]
-    first: dict[str, Any] = {"temperatures": (options.temperature,)}
-    several = range(1, options.seeds + 1)
-    texts = collect(systems, questions, options.out, seeds=several, **first)
-    more = collect(options.members, questions, options.out, seeds=range(1, options.drafts + 1), **first)
-    if options.second is not None:
-        texts += collect(systems, questions, options.out, temperatures=(options.second,))
-    texts = [text for number, text in enumerate(texts) if text.system != HUMAN or number < len(questions)]
-    scorers = {name: remembering(scorer) for name, scorer in draft_scorers("en").items()}
-    found = pools(more, options.members, options.drafts)
-    ranked = [text for pool, own in found.items() for text in reranked(pool, own, options.drafts, scorers)]
-    background = [story for folder in options.data for story in itertools.islice(read_split(folder, "train"), 150)]
-    findings = measure_stories(
-        [*texts, *ranked], background=background, allow=("length", "punctuation"), leave_out=("coherence",),
-        cache=options.out / "embeddings.safetensors", settings={"members": options.members, "others": options.others},
-    )  # fmt: skip
-    write_reports(findings, options.out)
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    members, drafts, at = options.members, sorted(options.drafts), f" @{options.temperature:g}"
+    given = {name: int(few or len(members)) for name, _, few in (text.partition("=") for text in options.mixtures)}
+    texts = complete(gather(options.texts))
+    systems = list(dict.fromkeys(text.system for text in texts if text.system != HUMAN))
+    mixtures = {name: few for name, few in given.items() if name in systems}
+    single = [name for name in systems if name not in members and name not in mixtures]
+    told_by_models = [text.text for text in texts if text.system != HUMAN]
+    known = options.out / "scores.json"
+    if options.scores:
+        write_json(known, {key: value for path in options.scores for key, value in read_json(path).items()})
+    coherent = score(told_by_models, known)
+    scorers: dict[str, Scorer] = draft_scorers("en", coherence=False)
+    scorers["coherence"] = lambda some, request: [
+        math.nan if (value := coherent.get(hash_of(text))) is None else value for text in some
+    ]
+    ranked = candidates(texts, members, drafts, scorers, options.temperature)
     everything = [text for text in [*texts, *ranked] if text.temperature in (None, options.temperature)]
-    single = wins(everything, options.members)
-    rivals = [f"best of {options.drafts} by {name}" for name in [*options.members, "all"]]
-    coherent = coherence(everything, scorers["coherence"]) if "coherence" in scorers else {}
-    report = {"members": single, "rivals": wins(everything, [*systems, *rivals])}
-    write_json(options.out / "ensembles.json", report | {"coherence": coherent})
-    print(table(findings[0], coherent))
-    for name, values in report.items():
-        print(f"\n{name}: {values['prompts']} prompts, entropy of the best {values['entropy_bits']} of "
-              f"{values['at_most_bits']} bits\n{values['best_by_genre']}")  # fmt: skip
+    everything = [text for text in everything if text.system.startswith("shown") or (text.seed or 0) <= options.seeds]
+    bench = lay_out(everything, "en")
+    background = [story for folder in options.data for story in itertools.islice(read_split(folder, "train"), 150)]
+    plane = frontier([*texts, *ranked])
+    values = measure(bench, background, coherent, options.out / "embeddings.safetensors")
+    # Of one text a prompt: two of them share their subject, and so their words.
+    values |= {key: value for key, value in plane.items() if key[0] == "distinct_2" and key in values}
+    priced = costs(texts, members, mixtures, drafts)
+    areas = {name: values.get(("auc_word", name + at)) for name in members}
+    best = min(members, key=lambda name: area.value if isinstance(area := areas[name], Resampled) else math.inf)
+    pairs = plan(members, single, mixtures, drafts, best)
+    temperatures = sorted({text.temperature for text in texts if text.temperature})
+    lines = [*big_table(bench, values, priced), "", f"Baseline: {best}.", "", *compare(values, pairs, at), ""]
+    lines += at_equal_diversity(plane, pairs, temperatures)
+    rivals = [f"best of {count} by {name}" for name in (best, "all") for count in drafts]
+    rivals = [name for name in rivals if any(text.system == name for text in ranked)]
+    report = {"members": wins(everything, members), "rivals": wins(everything, [*systems, *rivals])}
+    for name, found in report.items():
+        lines += ["", f"{name}: {found['prompts']} prompts, entropy of the best {found['entropy_bits']} of "
+                  f"{found['at_most_bits']} bits", "", f"{found['best_by_genre']}"]  # fmt: skip
+    write_json(options.out / "ensembles.json", report | {"costs": priced, "best_member": best})
+    write_atomic(options.out / "ensembles.md", "\n".join(lines) + "\n")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

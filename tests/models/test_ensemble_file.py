@@ -105,3 +105,18 @@ def test_more_than_plain_lora_cannot_be_a_row(tiny_llama: Path, tmp_path: Path, 
     write_json(folder / "adapter_config.json", read_json(folder / "adapter_config.json") | change)
     with pytest.raises(ModelError, match="not plain LoRA"):
         read_factors(folder)
+
+
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (("../tales", "../plays"), ("tales", "plays")),
+        (("../a/final", "../b/final"), ("a/final", "b/final")),
+        (("smollm2-135m-instruct", "/runs/tales"), ("smollm2-135m-instruct", "tales")),
+        (("org/one", "other/one"), ("org/one", "other/one")),
+        (("../same", "../same"), ("same (1)", "same (2)")),
+        (("..", "../a"), ("..", "a")),
+    ],
+)
+def test_members_are_called_by_the_ends_of_their_places(models: tuple[str, ...], names: tuple[str, ...]) -> None:
+    assert Ensemble(members=tuple(Member(model=model) for model in models)).names == names

@@ -306,6 +306,8 @@ def distil(
     prompts: Annotated[int, typer.Option(min=1, help="How many requests.")] = 200,
     drafts: Annotated[int, typer.Option(min=1, help="Stories for each request, of which the best is kept.")] = 4,
     words: Annotated[int, typer.Option(min=10, help="The wished length in words or 字.")] = 150,
+    rows: Annotated[int | None, typer.Option(min=1, help="Stories told at once; default: as many as pay here.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, llama or torch.")] = "auto",
     coherence: Coherent = True,
     critic: Critic = None,
     lang: Lang = None,
@@ -323,7 +325,8 @@ def distil(
     stories = choose_stories(data, "train", None, lang)
     asked = [prompt.request for prompt in choose_prompts(stories, prompts, words=words, task="write")]
     scorers = draft_scorers(asked[0].language, coherence=coherence, critic=critic, corpus=data)
-    count = tell_examples(Storyteller.load(model), asked, out, drafts=drafts, scorers=scorers, seed=seed)
+    teacher = Storyteller.load(model, engine)
+    count = tell_examples(teacher, asked, out, drafts=drafts, scorers=scorers, seed=seed, rows=rows)
     typer.echo(
         f"{count} examples in {out}. Train one adapter on them: storyteller prepare {out} --out data/{out.stem}; "
         f"storyteller finetune own-stories data.path=data/{out.stem}"

@@ -20,6 +20,7 @@ from storyteller.ensemble.stream import Weights
 from storyteller.errors import ModelError
 from storyteller.models import Located, load_model, locate
 from storyteller.models.adapters.factors import Factors, read_factors
+from storyteller.models.load import on_gpu
 from storyteller.runs import read_json, write_json
 from storyteller.runs.console import say
 
@@ -154,9 +155,12 @@ def _merging(
     members: Sequence[Located], base: Located | None, recipe: Recipe
 ) -> tuple[Any, Callable[[Recipe], AbstractContextManager[None]]]:
     """A model, and what makes it the merged one within a block; `recipe` is the one that asks most of them."""
-    model = load_model(replace(members[0], adapter=None))
+    model = on_gpu(load_model(replace(members[0], adapter=None)))
     if members[0].adapter:
-        adapters = [read_factors(member.adapter) for member in members if member.adapter]
+        adapters = [
+            {layer: (down.to(model.device), up.to(model.device)) for layer, (down, up) in factors.items()}
+            for factors in (read_factors(member.adapter) for member in members if member.adapter)
+        ]
         return model, lambda recipe: merged_into(model, adapters, recipe)
     opened, below = open_models(members, base, recipe)
     return model, lambda recipe: merged_over(model, opened, below, recipe)
@@ -186,7 +190,8 @@ def merged_into(model: Any, adapters: Sequence[Factors], recipe: Recipe) -> Iter
         kept[weight] = weight.data
         shape = weight.T.shape if transposed else weight.shape
         deltas = [
-            factors[layer][1] @ factors[layer][0] if layer in factors else torch.zeros(shape) for factors in adapters
+            factors[layer][1] @ factors[layer][0] if layer in factors else torch.zeros(shape, device=weight.device)
+            for factors in adapters
         ]
         delta = recipe(deltas, layer) * recipe.scale
         weight.data = weight.data + (delta.T if transposed else delta).to(weight.dtype)

@@ -41,8 +41,13 @@ def collect(
     seeds: Sequence[int] = (1,),
     settings: SamplingSettings | None = None,
     engine: str = "auto",
+    rows: int | None = None,
+    max_tokens: int | None = None,
 ) -> list[Text]:
     """Let each model answer each prompt at each temperature with each seed; the texts of people come first.
+
+    `rows` is how many texts are written at once, and `max_tokens` the bound of each, which saves memory where it is
+    lower than that of `Storyteller.write`; see `tell_many`.
 
     What stands in `out` already is not written again, so a collection that was interrupted goes on, and one can be
     extended by models, temperatures and seeds. A text that could not be written is missing. Raises `DataError` when
@@ -69,12 +74,18 @@ def collect(
         ]
         missing = [text for text in wanted if _key(text) not in done]
         for model, texts in itertools.groupby(missing, key=lambda text: text.system):
-            _answer(model, list(texts), settings or SamplingSettings(), engine, keep)
+            options = {"rows": rows, "max_tokens": max_tokens}
+            _answer(model, list(texts), settings or SamplingSettings(), engine, options, keep)
     return [done[_key(text)] for text in [*people, *wanted] if _key(text) in done]
 
 
 def _answer(
-    model: str, wanted: Sequence[Text], settings: SamplingSettings, engine: str, keep: Callable[[Text], None]
+    model: str,
+    wanted: Sequence[Text],
+    settings: SamplingSettings,
+    engine: str,
+    options: dict[str, int | None],
+    keep: Callable[[Text], None],
 ) -> None:
     """Write every wanted text with one model, many at once."""
     failed: list[str] = []
@@ -87,6 +98,7 @@ def _answer(
                 told = teller.tell_many(
                     [text.request for text in texts if text.request],
                     seeds=[text.seed or 0 for text in texts],
+                    **options,
                     settings=replace(settings, temperature=temperature or 0.0),
                 )
                 for index, result in told:
@@ -94,7 +106,7 @@ def _answer(
                     if isinstance(result, GenerationError):
                         failed.append(f"{texts[index].prompt_id}: {result}")
                     else:
-                        keep(replace(texts[index], text=result.text, finish=result.finish_reason))
+                        keep(replace(texts[index], text=result.text, finish=result.finish_reason, tokens=result.tokens))
     finally:
         teller.close()
     if failed:

@@ -17,7 +17,7 @@ from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import Interval, ratio_interval
 from storyteller.evaluate.loss import StoryLoss, measure_losses, summarise
 from storyteller.models import load_model, locate
-from storyteller.models.load import positions_of
+from storyteller.models.load import on_gpu, positions_of
 from storyteller.runs import write_atomic, write_json
 from storyteller.runs.console import say
 from storyteller.tokens import StoryTokenizer, Template
@@ -53,7 +53,9 @@ def evaluate_models(
         template = Template.load(located.template_folder, tokenizer) if prompted else None
         whole = located.ensemble is None
         model = (
-            load_model(located, dtype="float32", merge=located.adapter is not None) if whole else MixtureModel(located)
+            on_gpu(load_model(located, dtype="float32", merge=located.adapter is not None))
+            if whole
+            else MixtureModel(located)
         )
         losses[name] = measure_losses(
             model, tokenizer, stories, context=context, max_tokens=max_tokens, template=template

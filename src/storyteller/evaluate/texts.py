@@ -28,7 +28,7 @@ class Text:
     `prompt_id` pairs the texts of several systems on the same prompt; `work` is what is drawn as one in the bootstrap
     (the book or author that the prompt comes from). `prompt` is what was asked in words, `request` the same as the
     template saw it; a text from elsewhere may have neither. `finish` says how the text ended: `stop`, `length`, or
-    `human`.
+    `human`. `tokens` is how many a model drew for it.
     """
 
     text: str
@@ -41,6 +41,7 @@ class Text:
     temperature: float | None = None
     seed: int | None = None
     finish: str = ""
+    tokens: int | None = None
 
     @property
     def cluster(self) -> str:

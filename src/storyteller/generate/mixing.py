@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Mixed", "arithmetic", "contrastive", "divergence", "geometric", "log_softmax", "shares"]
+__all__ = ["FAR", "RARE", "Mixed", "arithmetic", "contrastive", "divergence", "geometric", "log_softmax", "shares"]
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float32]
 
 #: Tokens less likely than this for every member count as one in `divergence`; they hold a thousandth of a bit.
-_RARE = 1e-3
+RARE = 1e-3
 
 #: How far below the rest an implausible token is put: never drawn unless all the others are forbidden.
-_FAR = 1e4
+FAR = 1e4
 
 
 class Mixed(np.ndarray[tuple[int], np.dtype[np.float32]]):
@@ -59,7 +59,7 @@ def arithmetic(logs: Matrix, weights: Sequence[float]) -> Vector:
 
 def geometric(logs: Matrix, weights: Sequence[float]) -> Vector:
     """The weighted mean of the log-probabilities, normalised: a product of experts, which keeps what all can live with."""
-    mixed: Vector = log_softmax((np.asarray(weights, dtype=np.float32) @ np.maximum(logs, -_FAR))[None])[0]
+    mixed: Vector = log_softmax((np.asarray(weights, dtype=np.float32) @ np.maximum(logs, -FAR))[None])[0]
     return mixed
 
 
@@ -71,9 +71,9 @@ def contrastive(logs: Matrix, weights: Sequence[float], plausibility: float) -> 
     """
     expert = logs[0]
     plausible = expert >= expert.max() + np.log(np.float32(plausibility))
-    mixed = np.asarray(weights, dtype=np.float32) @ np.maximum(logs, -_FAR)
+    mixed = np.asarray(weights, dtype=np.float32) @ np.maximum(logs, -FAR)
     # The rest keeps the expert's order, so that there is something to draw when every plausible token is forbidden.
-    kept: Vector = log_softmax(np.where(plausible, mixed, np.maximum(expert, -_FAR) - 100 * _FAR)[None])[0]
+    kept: Vector = log_softmax(np.where(plausible, mixed, np.maximum(expert, -FAR) - 100 * FAR)[None])[0]
     return kept
 
 
@@ -86,7 +86,7 @@ def divergence(logs: Matrix, weights: Sequence[float]) -> float:
     """
     shares = np.abs(np.asarray(weights, dtype=np.float64))
     shares /= shares.sum()
-    seen = logs[:, (logs > np.log(_RARE)).any(axis=0)]
+    seen = logs[:, (logs > np.log(RARE)).any(axis=0)]
     chances = np.exp(seen.astype(np.float64))
     rest = np.maximum(1 - chances.sum(axis=1, keepdims=True), 0)
     chances = np.concatenate([chances, rest], axis=1)

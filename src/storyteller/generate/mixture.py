@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storyteller.errors import GenerationError, ModelError
+from storyteller.errors import ModelError
 from storyteller.generate.engine import BatchEngine, Batching, Copying, Engine, OneByOne, open_batch, open_engine
-from storyteller.generate.mixing import Mixed, arithmetic, contrastive, divergence, geometric, log_softmax
-from storyteller.models.ensemble_file import Gate, Rule, check_weights
-from storyteller.runs.console import say
+from storyteller.generate.mixer import Mixer, Spent
+from storyteller.generate.mixing import Mixed
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from storyteller.models import Located
 
 __all__ = ["Group", "Mixer", "MixtureBatch", "MixtureEngine", "Single", "Spent", "open_mixture"]
@@ -27,8 +25,6 @@ __all__ = ["Group", "Mixer", "MixtureBatch", "MixtureEngine", "Single", "Spent",
 MERGED = 3
 
 Logits = NDArray[np.float32]
-Ask = Callable[[int, Mapping[int, Sequence[int]], Sequence[int]], Sequence[Logits]]
-"""(group, sequences, places) -> the logits `[members, vocabulary]` after each sequence; only those at `places` are read."""
 
 
 class Group(Protocol):
@@ -61,6 +57,15 @@ class GroupBatch(Protocol):
 
     def close(self) -> None:
         """Free the caches."""
+        ...
+
+
+@runtime_checkable
+class TensorBatch(Protocol):
+    """A batch of a group whose logits can be mixed where they are, all rows at once."""
+
+    def feed_tensors(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> Tensor:
+        """The logits `[places, sequences, vocabulary]` of the members at `places` after each sequence."""
         ...
 
 
@@ -109,124 +114,6 @@ class SingleBatch:
     def close(self) -> None:
         """Free the cache."""
         self._batch.close()
-
-
-@dataclass
-class Spent:
-    """What a mixture did: tokens in all, tokens for which others than the first member were asked, tokens mixed."""
-
-    tokens: int = 0
-    asked: int = 0
-    mixed: int = 0
-    divergence: float = 0.0
-    """The sum of the divergences, in bits, over the tokens for which others were asked."""
-
-
-class Mixer:
-    """What is mixed and how, shared by an engine and its batches: weights, gate, and who was dropped."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        sizes: Sequence[int],
-        weights: Sequence[float],
-        *,
-        rule: Rule = "arithmetic",
-        gate: Gate | None = None,
-        plausibility: float = 0.1,
-    ) -> None:
-        """Members in their order bear `names`, and come in groups of `sizes`."""
-        self.members = tuple(names)
-        self.rule, self.gate, self.plausibility = rule, gate or Gate(), plausibility
-        self.spent = Spent()
-        self._groups = [range(end - size, end) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
-        self._dropped: set[int] = set()
-        self.weights = tuple(weights)
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """The members' weights, which sum to 1."""
-        return self._weights
-
-    @weights.setter
-    def weights(self, weights: Sequence[float]) -> None:
-        try:
-            # One tuple takes the place of another: a reader in another thread sees the old weights or the new ones.
-            self._weights = check_weights(weights, len(self.members), self.rule)
-        except ValueError as error:
-            raise GenerationError(f"{error}.") from None
-
-    def mix(self, sequences: Mapping[int, Sequence[int]], ask: Ask) -> list[Mixed]:
-        """The mixed log-probabilities that follow each sequence; `ask(group, sequences)` has a group read them."""
-        weights = self._say()
-        first = next(member for member, weight in enumerate(weights) if weight != 0)
-        lead = next(group for group, members in enumerate(self._groups) if first in members)
-        others = [g for g, members in enumerate(self._groups) if g != lead and any(weights[m] != 0 for m in members)]
-        said: dict[int, dict[int, Logits]] = {row: {} for row in sequences}
-        self._hear(ask, [lead], sequences, weights, said)
-        unsure = {row: ids for row, ids in sequences.items() if first in said[row] and not self._sure(said[row][first])}
-        if others and unsure:
-            self._hear(ask, others, unsure, weights, said)
-        if any(weights[member] != 0 for member in self._dropped):
-            return self.mix(sequences, ask)  # somebody has just been dropped: once more without
-        self.spent.tokens += len(sequences)
-        self.spent.asked += sum(len(members) > 1 for members in said.values())
-        return [Mixed.of(self._join(members, weights), members, weights) for members in said.values()]
-
-    def _say(self) -> list[float]:
-        """Each member's weight now, read once a token; 0 for those that were dropped."""
-        kept = [0.0 if member in self._dropped else weight for member, weight in enumerate(self._weights)]
-        if any(kept):
-            return kept
-        left = [float(member not in self._dropped) for member in range(len(kept))]
-        if not any(left):
-            raise GenerationError("no member of the ensemble gives finite logits any more. Their weights are damaged.")
-        return left
-
-    def _sure(self, logs: Logits) -> bool:
-        return self.gate.sure is not None and float(logs.max()) >= math.log(self.gate.sure)
-
-    def _hear(
-        self,
-        ask: Ask,
-        groups: Sequence[int],
-        sequences: Mapping[int, Sequence[int]],
-        weights: Sequence[float],
-        said: dict[int, dict[int, Logits]],
-    ) -> None:
-        """Note the log-probabilities of the members of these groups that have a say; drop whoever gives no numbers."""
-        for group in groups:
-            members = self._groups[group]
-            places = [place for place, member in enumerate(members) if weights[member] != 0]
-            for row, logits in zip(sequences, ask(group, sequences, places), strict=True):
-                # The largest value tells of a NaN and of an infinity, without a look at every one.
-                sound = np.isfinite(logits.max(axis=1))
-                for place in places:
-                    member = members[place]
-                    if member in self._dropped:
-                        continue
-                    if sound[place]:
-                        said[row][member] = log_softmax(logits[place : place + 1])[0]
-                    else:
-                        self._dropped.add(member)
-                        say(f"{self.members[member]} gives no finite logits and is left out; its weights are damaged")
-
-    def _join(self, said: Mapping[int, Logits], all_weights: Sequence[float]) -> Logits:
-        weights = [all_weights[member] for member in said]
-        logs: Logits = np.stack(list(said.values()))
-        first: Logits = logs[0]
-        # A contrast that has lost its expert is none; the first of the others goes on alone.
-        if len(logs) == 1 or (self.rule == "contrastive" and weights[0] <= 0):
-            return first
-        apart = divergence(logs, weights)
-        self.spent.divergence += apart
-        if self.gate.divergence is not None and apart <= self.gate.divergence:
-            return first
-        self.spent.mixed += 1
-        weights = [weight / sum(weights) for weight in weights]
-        if self.rule == "arithmetic":
-            return arithmetic(logs, weights)
-        return geometric(logs, weights) if self.rule == "geometric" else contrastive(logs, weights, self.plausibility)
 
 
 class MixtureEngine:
@@ -296,6 +183,10 @@ class MixtureBatch:
 
     def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[Logits]:
         """The mixed log-probabilities after each sequence; see `BatchEngine.feed_many`."""
+        if len(self._groups) == 1 and isinstance(batch := self._batch(0), TensorBatch):
+            mixed = self._mixer.mix_rows(sequences, lambda places: batch.feed_tensors(sequences, places))
+            if mixed is not None:
+                return mixed
         return self._mixer.mix(sequences, self._ask)
 
     def copy_row(self, source: int, target: int) -> None:
@@ -311,10 +202,13 @@ class MixtureBatch:
         self._batches.clear()
 
     def _ask(self, group: int, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> Sequence[Logits]:
+        return self._batch(group).feed_many(sequences, places)
+
+    def _batch(self, group: int) -> GroupBatch:
         # A group without a say is never asked, and needs no cache then.
         if group not in self._batches:
             self._batches[group] = self._groups[group].batch(self.rows, self.context)
-        return self._batches[group].feed_many(sequences, places)
+        return self._batches[group]
 
 
 def open_mixture(located: Located, engine: str = "auto", context: int | None = None) -> MixtureEngine:

@@ -38,9 +38,13 @@ class TorchBatch:
         self._place = _Place(rows, context)
         self._cache: Any = Cache(layer_class_to_replicate=functools.partial(_RowLayer, self._place))
 
-    @torch.inference_mode()
     def feed_many(self, sequences: Mapping[int, Sequence[int]]) -> Sequence[NDArray[np.float32]]:
         """The logits after each sequence; see `BatchEngine.feed_many`."""
+        return list(self.feed_tensor(sequences).float().cpu().numpy())
+
+    @torch.inference_mode()
+    def feed_tensor(self, sequences: Mapping[int, Sequence[int]]) -> torch.Tensor:
+        """The logits `[sequences, vocabulary]` of `feed_many`, on the model's device and in its precision."""
         given = {row: list(ids) for row, ids in sequences.items()}
         kept = {row: common_prefix(self._ids[row], ids) for row, ids in given.items()}
         self._ids |= {row: ids[: kept[row]] for row, ids in given.items()}  # what is left if a pass fails
@@ -59,8 +63,10 @@ class TorchBatch:
         rows = sorted(given)
         logits = self._read(rows, [given[row][-1:] for row in rows], [[len(given[row]) - 1] for row in rows])
         self._ids |= given
-        table = logits.float().cpu().numpy()
-        return [table[rows.index(row)] for row in sequences]
+        if rows == list(sequences):
+            return logits
+        place = {row: number for number, row in enumerate(rows)}
+        return logits[[place[row] for row in sequences]]
 
     def forget(self) -> None:
         """Forget what was read, because the weights have changed."""

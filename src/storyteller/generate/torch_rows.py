@@ -89,15 +89,15 @@ class TorchRowsBatch:
 
     def feed_many(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> list[NDArray[np.float32]]:
         """The logits `[members, vocabulary]` after each sequence; rows of members that are not at `places` are zero."""
+        read = self.feed_tensors(sequences, places).float().cpu().numpy()
+        found = np.zeros((len(sequences), len(self._members), self._batch.vocabulary_size), np.float32)
+        found[:, list(places)] = read.swapaxes(0, 1)
+        return list(found)
+
+    def feed_tensors(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> torch.Tensor:
+        """The logits `[places, sequences, vocabulary]` of the members at `places`, on the model's device."""
         wide = {place * self.rows + row: ids for place in places for row, ids in sequences.items()}
-        read = dict(zip(wide, self._batch.feed_many(wide), strict=True))
-        found = []
-        for row in sequences:
-            logits = np.zeros((len(self._members), self._batch.vocabulary_size), np.float32)
-            for place in places:
-                logits[place] = read[place * self.rows + row]
-            found.append(logits)
-        return found
+        return self._batch.feed_tensor(wide).reshape(len(places), len(sequences), -1)
 
     def close(self) -> None:
         """Free the cache."""
@@ -126,11 +126,11 @@ def open_rows(members: Sequence[Located], context: int | None = None, *, apart: 
     """
     from storyteller.models import load_model
     from storyteller.models.adapters.factors import read_factors
+    from storyteller.models.load import on_gpu
 
-    gpu = torch.cuda.is_available()
-    base = load_model(_bare(members[0]), dtype="bfloat16" if gpu else "float32")
+    base = on_gpu(load_model(_bare(members[0]), dtype="bfloat16" if torch.cuda.is_available() else "float32"))
     factors = [read_factors(member.adapter) if member.adapter else {} for member in members]
-    adapters = AdapterRows(base.to("cuda") if gpu else base, factors)
+    adapters = AdapterRows(base, factors)
     slices = [slice(0, 1), slice(1, None)] if apart and len(members) > 1 else [slice(None)]
     return [TorchRows(adapters, rows, context or DEFAULT_CONTEXT) for rows in slices]
 

@@ -88,6 +88,18 @@ class Ensemble(_Section):
         equal = 1 / len(self.members)
         return tuple(equal if member.weight is None else member.weight for member in self.members)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the members are called: of each place the end, as long as it takes to tell it from the others'."""
+        parts = [[part for part in Path(member.model).parts if part not in ("..", ".", "/")] for member in self.members]
+        longest = max(len(part) for part in parts)
+        for count in range(1, longest + 1):
+            found = ["/".join(part[-count:]) or member.model for part, member in zip(parts, self.members, strict=True)]
+            if len(set(found)) == len(found):
+                return tuple(found)
+        # The same model twice, or places that differ in where they begin alone.
+        return tuple(f"{name} ({number})" if found.count(name) > 1 else name for number, name in enumerate(found, 1))
+
 
 def check_weights(weights: Sequence[float], members: int, rule: Rule) -> tuple[float, ...]:
     """The weights as they were given; `ValueError` that says what is wrong with them."""

@@ -16,7 +16,7 @@ from storyteller.runs.files import read_json
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["count_parameters", "is_masked", "load_model", "load_weights", "positions_of"]
+__all__ = ["count_parameters", "is_masked", "load_model", "load_weights", "on_gpu", "positions_of"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -69,6 +69,13 @@ def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = 
                 whole = model if own_adapter(model) is not None else model.merge_and_unload()
                 model = whole.to(getattr(torch, dtype))
     return model.eval()
+
+
+def on_gpu(model: Any) -> Any:
+    """The model on the first GPU, or where it is without one."""
+    import torch
+
+    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def is_masked(folder: Path) -> bool:

@@ -178,7 +178,7 @@ def _locate_adapter(folder: Path, name: str) -> Located:
 def _locate_ensemble(folder: Path, name: str) -> Located:
     ensemble = read_ensemble(folder)
     members = []
-    for member in ensemble.members:
+    for member, short in zip(ensemble.members, ensemble.names, strict=True):
         beside = folder / Path(member.model).expanduser()
         try:
             located = locate(beside.resolve() if beside.exists() else member.model)
@@ -186,7 +186,7 @@ def _locate_ensemble(folder: Path, name: str) -> Located:
             raise ModelError(f"the member {member.model!r} of the ensemble {folder} cannot be had: {error}") from error
         if located.ensemble is not None:
             raise ModelError(f"{folder}: the member {member.model!r} is an ensemble itself; name its members instead.")
-        members.append(replace(located, name=member.model))
+        members.append(replace(located, name=short))
     first = members[0]
     for other in members[1:]:
         if other.folder != first.folder and tokenizer_hash(other.folder) != tokenizer_hash(first.folder):

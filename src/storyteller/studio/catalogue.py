@@ -109,7 +109,7 @@ def _ensemble(folder: Path) -> Iterator[dict[str, Any]]:
         ensemble = read_ensemble(folder)
     except StorytellerError:
         return  # who made it is told when it is asked for by name
-    members = {member.model: weight for member, weight in zip(ensemble.members, ensemble.weights, strict=True)}
+    members = dict(zip(ensemble.names, ensemble.weights, strict=True))
     yield _model(str(folder), "ensemble", title=folder.name, members=members, note=ensemble.rule)
 
 
