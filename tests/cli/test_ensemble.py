@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from storyteller.cli.ensemble import app
 from storyteller.corpus import prepare, read_split
 from storyteller.errors import ModelError
+from storyteller.evaluate import evaluate_models
 
 STORIES = Path(__file__).parents[2] / "examples" / "stories"
 
@@ -140,3 +141,10 @@ def test_an_ensemble_is_distilled_into_examples(
     assert all(any(row["prompt"] in text for text in asked) for row in rows)
     with pytest.raises(ModelError, match="there already"):
         run("distil", tmp_path / "e", "--out", tmp_path / "told.jsonl", *options)
+
+
+def test_a_contrast_has_no_loss_to_measure(adapters: list[Path], tmp_path: Path) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    run("new", *adapters, "--out", tmp_path / "c", "--rule", "contrastive", "--weights", "1.5,-0.5")
+    with pytest.raises(ModelError, match="contrastive"):
+        evaluate_models([str(tmp_path / "c")], tmp_path / "corpus", split="dev", limit=1)

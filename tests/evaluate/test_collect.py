@@ -75,3 +75,16 @@ def test_names_are_names(model, tmp_path):
         collect([model, model], prompts(3, words=10), tmp_path)
     with pytest.raises(DataError, match="none is called 'human'"):
         collect(["human"], prompts(3, words=10), tmp_path)
+
+
+def test_an_ensemble_answers_like_any_model_and_tells_its_tokens(tiny_llama, tmp_path):
+    from tests.adapters import tiny_ensemble
+
+    folder = str(tiny_ensemble(tiny_llama, tmp_path / "mix"))
+    texts = collect([folder], prompts(3, words=10), tmp_path / "out", engine="torch", rows=2, max_tokens=12)
+    told = [text for text in texts if text.system == folder]
+    assert len(told) == 3
+    assert all(text.text and 0 < text.tokens <= 12 for text in told)
+    again = collect([folder], prompts(3, words=10), tmp_path / "one", engine="torch", rows=1, max_tokens=12)
+    assert [text.text for text in again] == [text.text for text in texts]
+    assert read_texts(tmp_path / "out" / "texts.jsonl")[3].tokens is not None

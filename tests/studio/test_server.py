@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.adapters import tiny_ensemble
 
 from storyteller.studio.errors import StudioError
 from storyteller.studio.server import address, listen, run_studio
@@ -149,6 +150,17 @@ def test_the_api_alone(tmp_path: Path, tiny_llama: Path) -> None:
             assert 400 <= missing.status_code < 500
         assert server.end() == 0
     assert not list(tmp_path.glob("*.db"))
+
+
+def test_an_ensemble_is_served_like_any_model(tmp_path: Path, tiny_llama: Path) -> None:
+    folder = tiny_ensemble(tiny_llama, tmp_path / "mix")
+    with started(tmp_path, folder, command="serve") as server:
+        body = {"model": str(folder), "prompt": "Once upon a time", "max_tokens": 4, "seed": 1}
+        answer = call(server.url, "POST", "/v1/completions", json=body)
+        assert answer["choices"][0]["finish_reason"] in ("stop", "length")
+        chat = {"model": str(folder), "messages": [{"role": "user", "content": "A seal"}], "max_tokens": 4, "n": 2}
+        assert len(call(server.url, "POST", "/v1/chat/completions", json=chat)["choices"]) == 2
+        assert server.end() == 0
 
 
 @pytest.mark.parametrize(

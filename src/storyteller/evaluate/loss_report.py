@@ -13,7 +13,7 @@ from typing import Any
 from storyteller.corpus import read_split
 from storyteller.corpus.story import Story
 from storyteller.ensemble.likelihood import MixtureModel
-from storyteller.errors import DataError
+from storyteller.errors import DataError, ModelError
 from storyteller.evaluate.bootstrap import Interval, ratio_interval
 from storyteller.evaluate.loss import StoryLoss, measure_losses, summarise
 from storyteller.models import load_model, locate
@@ -48,6 +48,11 @@ def evaluate_models(
     losses: dict[str, list[StoryLoss]] = {}
     for name in names:
         located = locate(name)
+        if located.ensemble is not None and located.ensemble.rule == "contrastive":
+            raise ModelError(
+                f"{name} is contrastive: it gives no chance to tokens that its expert finds implausible, so it cannot say how "
+                "well it predicts people's text. Compare what it writes: storyteller evaluate --suite stories"
+            )
         say(f"measuring {name} on {len(stories)} stories")
         tokenizer = StoryTokenizer.load(located.folder)
         template = Template.load(located.template_folder, tokenizer) if prompted else None
