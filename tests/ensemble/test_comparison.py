@@ -27,7 +27,9 @@ def scripts() -> Iterator[tuple[Any, Any]]:
     sys.path.remove(str(ROOT / "scripts"))
 
 
-def text(system: str, prompt: str, seed: int | None = 1, temperature: float | None = 1.0, words: str = "It sang.") -> Text:
+def text(
+    system: str, prompt: str, seed: int | None = 1, temperature: float | None = 1.0, words: str = "It sang."
+) -> Text:
     return Text(words, system, prompt, seed=seed, temperature=temperature)
 
 
@@ -38,7 +40,20 @@ def test_what_is_told_is_gathered_under_short_names(
     prepare([ROOT / "examples" / "stories" / "en"], tmp_path / "tales", settings=PrepareSettings(dev=0.1, test=0.4))
     models = [tiny_llama, tiny_ensemble(tiny_llama, tmp_path / "mix")]
     for model in models:
-        command = ["tell", model, "--data", tmp_path / "tales", "--prompts", 2, "--words", 10, "--seeds", 2, "--first", 3]
+        command = [
+            "tell",
+            model,
+            "--data",
+            tmp_path / "tales",
+            "--prompts",
+            2,
+            "--words",
+            10,
+            "--seeds",
+            2,
+            "--first",
+            3,
+        ]
         command += ["--engine", "torch", "--rows", 3, "--max-tokens", 16, "--out", tmp_path / model.name]
         monkeypatch.setattr(sys, "argv", ["tell_ensembles.py", *map(str, command)])
         teller.main()
