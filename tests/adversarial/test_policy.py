@@ -8,6 +8,8 @@ import pytest
 import torch
 from tests.adversarial.conftest import load_policy, moved
 
+from storyteller.adversarial import rollouts
+from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.policy import Policy, token_values
 from storyteller.adversarial.rollouts import sample
@@ -143,3 +145,37 @@ def test_weights_come_back_after_a_failure(policy: Policy) -> None:
     with pytest.raises(FloatingPointError), policy.merged(torch.bfloat16):
         raise FloatingPointError
     assert all(torch.equal(value, policy.model.state_dict()[name]) for name, value in before.items())
+
+
+def test_a_fixed_cache_draws_what_a_growing_one_draws(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = moved(load_policy(tiny_llama))
+    with policy.merged():
+        grown = sample(policy, PROMPTS, 3, new_tokens=12, temperature=0.9, ends=set(), seed=5)
+        places: list[int] = []
+
+        def recorded(policy: Policy, cache: GrowingCache, seen: torch.Tensor) -> rollouts.Recorded:
+            places.append(cache.room)
+            return rollouts.Recorded(policy, cache, seen, graph=False)
+
+        monkeypatch.setattr(rollouts, "_worth_recording", lambda device, tokens: True)
+        monkeypatch.setattr(rollouts, "_recorded", recorded)
+        fixed = sample(policy, PROMPTS, 3, new_tokens=12, temperature=0.9, ends=set(), seed=5)
+        ended = sample(policy, PROMPTS, 3, new_tokens=40, temperature=0.9, ends=range(8), seed=5)
+    assert places == [16, 44]
+    assert fixed == grown
+    for story in (story for group in ended for story in group):
+        assert all(token >= 8 for token in story[:-1])
+        assert len(story) == 40 or story[-1] < 8
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a GPU")
+def test_a_recorded_pass_draws_what_the_same_pass_draws_one_by_one(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = moved(load_policy(tiny_llama))
+    policy = Policy(policy.model.to("cuda"))
+    with policy.merged():
+        replayed = sample(policy, PROMPTS, 3, new_tokens=12, temperature=0.9, ends=set(), seed=5)
+        monkeypatch.setattr(rollouts, "_worth_recording", lambda device, tokens: False)
+        one_by_one = sample(policy, PROMPTS, 3, new_tokens=12, temperature=0.9, ends=set(), seed=5)
+    assert replayed == one_by_one

@@ -2,6 +2,9 @@
 
 The draw is over the full vocabulary at one temperature, so the log-probabilities that the update computes are exactly
 those of the drawing. A control token that is drawn ends the story, whichever it is: nothing is banned, nothing is cut off.
+
+On a GPU a token of a small model costs the time of launching its kernels, not theirs; so the pass of one token is recorded
+once for each batch (a CUDA graph, see `Recorded`) and replayed for every other token.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from torch import Tensor
 from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.policy import Policy
 from storyteller.recipe.models import RolloutRecipe
+from storyteller.runs.console import say
 from storyteller.train.precision import resolve_precision
 
-__all__ = ["drawing_dtype", "sample"]
+__all__ = ["Recorded", "drawing_dtype", "sample"]
 
 _COMPACT = 0.75
 """The batch is cut to the stories still being told when they are under this share of it: a cut copies the cache."""
@@ -86,16 +90,21 @@ def _sample(
     alive = torch.arange(len(lengths), device=device)
     running = torch.ones(len(lengths), dtype=torch.bool, device=device)
     told = torch.full((len(lengths), new_tokens), -1, device=device)
+    # A recorded pass is for a batch of one size: there the rows of ended stories run on until all have ended.
+    recorded = _recorded(policy, cache, seen) if _worth_recording(device, new_tokens) else None
     for step in range(new_tokens):
         logits = (hidden @ policy.head.T).float() / temperature
         if not bool(logits.isfinite().all()):
             raise FloatingPointError("the policy's logits are no numbers")
         drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
-        told[alive[running], step] = drawn[running]
+        told[alive, step] = torch.where(running, drawn, -1)
         running &= ~final[drawn]
         left = int(running.sum())
         if left == 0 or step == new_tokens - 1:
             break
+        if recorded is not None:
+            hidden = recorded(drawn, lengths + step)
+            continue
         if left < _COMPACT * len(running):
             keep = running.nonzero().squeeze(1)
             cache.keep(keep)
@@ -104,6 +113,75 @@ def _sample(
         hidden = _advance(policy, drawn.unsqueeze(1), (lengths + step).unsqueeze(1), seen, cache)
     stories = [[token for token in row if token >= 0] for row in told.tolist()]
     return [stories[start : start + group] for start in range(0, len(stories), group)]
+
+
+class Recorded:
+    """The pass of one token for all rows of a batch, recorded when it is made and replayed at each call.
+
+    It keeps the weights that it was recorded with, so it lives no longer than one draw. With `graph` False nothing is
+    recorded: the same operations run one by one, on any device. Raises `RuntimeError` where a pass can't be recorded.
+    """
+
+    def __init__(self, policy: Policy, cache: GrowingCache, seen: Tensor, *, graph: bool = True) -> None:
+        rows, filled = seen.shape
+        self._policy, self._cache = policy, cache
+        self._ids = torch.zeros(rows, 1, dtype=torch.long, device=seen.device)
+        self._positions = torch.zeros_like(self._ids)
+        self._place = torch.full((1,), filled, device=seen.device)
+        self._seen = torch.zeros(rows, cache.room, dtype=torch.bool, device=seen.device)
+        self._seen[:, : filled + 1] = torch.cat([seen, seen.new_ones(rows, 1)], dim=1)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        cache.fix(self._place)
+        if graph:
+            self._record()
+
+    def __call__(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """The last hidden state [rows, width] after `ids` [rows] at `positions` [rows]; the next call overwrites it."""
+        self._ids.copy_(ids.unsqueeze(1))
+        self._positions.copy_(positions.unsqueeze(1))
+        self._seen[:, self._place] = True
+        if self._graph is None:
+            self._hidden = self._advance()
+        else:
+            self._graph.replay()
+        self._place += 1
+        return self._hidden
+
+    def _advance(self) -> Tensor:
+        return _advance(self._policy, self._ids, self._positions, self._seen, self._cache)
+
+    def _record(self) -> None:
+        # Two passes on a stream apart, as torch asks for: libraries prepare themselves in the first ones, and may not
+        # while they are recorded. What they write is at the place that the first real token overwrites.
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(2):
+                self._advance()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._hidden = self._advance()
+        self._graph = graph
+
+
+def _worth_recording(device: torch.device, tokens: int) -> bool:
+    return device.type == "cuda" and tokens > 4  # recording takes three passes
+
+
+def _recorded(policy: Policy, cache: GrowingCache, seen: Tensor) -> Recorded | None:
+    """The recorded pass, or None, said once, for a model whose pass can't be recorded."""
+    try:
+        return Recorded(policy, cache, seen)
+    except RuntimeError as error:
+        cache.fix(None)
+        _tell_unrecorded(str(error).splitlines()[0])
+        return None
+
+
+@functools.cache
+def _tell_unrecorded(why: str) -> None:
+    say(f"a token's pass can't be recorded on this GPU ({why}); stories are drawn kernel by kernel")
 
 
 def _advance(policy: Policy, ids: Tensor, positions: Tensor, seen: Tensor, cache: GrowingCache) -> Tensor:

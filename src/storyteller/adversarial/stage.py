@@ -173,7 +173,9 @@ def _begin(stage: Refinement) -> None:
     apart = stage.tell(held[: max(2, refine.critic.pool // group // 4)], group, mix(seed, 102))
     tokens = sum(len(story) for each in pool for story in each.stories)
     stage.balance.entropy = sum(each.entropy * sum(map(len, each.stories)) for each in pool) / tokens if tokens else 0.0
-    refuse_shortcuts(pool, stage.template.tokenizer, refine.critic.probe_limit)
+    probes = refuse_shortcuts(pool, stage.template.tokenizer, refine.critic.probe_limit)
+    told = ", ".join(f"{name} {value:.3f}" for name, value in probes.items())
+    stage.run.event(f"short cuts that a critic could take, AUC of each alone: {told}")
     stage.adversary.memory.pool = flat(each.pairs() for each in pool)
     held_pairs = flat(each.pairs() for each in apart)
     if refine.trainer != "iq":

@@ -69,7 +69,9 @@ class StoryCritic:
                 f"{folder} holds no refinement with a checkpoint; make one with `storyteller refine`."
             )
         located = locate(recipe.model.base)
-        policy = Policy(apply_lora(load_model(located, merge=True), recipe.model.lora, seed=recipe.train.seed))
+        model = load_model(located, merge=True)
+        model = model.to("cuda") if torch.cuda.is_available() else model
+        policy = Policy(apply_lora(model, recipe.model.lora, seed=recipe.train.seed))
         load_weights(policy.model, best[0])
         told = folder / "refinement.json"
         policy.load(policy.scaled(policy.weights(), float(read_json(told)["scale"]) if told.is_file() else 1.0))
@@ -116,20 +118,42 @@ class StoryCritic:
         self, prompt: Sequence[int], stories: Sequence[Sequence[int]], ends: Sequence[Sequence[int]]
     ) -> list[Opinion]:
         """The opinions on several stories that answer one prompt, given as ids with their sentence ends."""
-        return self.critic(self.read(prompt, stories, ends))  # type: ignore[no-any-return]
+        return self.opinions_of_groups([prompt], [stories], [ends])
+
+    @torch.no_grad()
+    def opinions_of_groups(
+        self,
+        prompts: Sequence[Sequence[int]],
+        stories: Sequence[Sequence[Sequence[int]]],
+        ends: Sequence[Sequence[Sequence[int]]],
+    ) -> list[Opinion]:
+        """The opinions on several stories that answer each of several prompts, on the CPU, group after group."""
+        reads = self._read(prompts, stories, ends)
+        return [Opinion(one.realism.cpu(), one.coherence.cpu()) for one in self.critic(reads)] if reads else []
 
     @torch.no_grad()
     def read(
         self, prompt: Sequence[int], stories: Sequence[Sequence[int]], ends: Sequence[Sequence[int]]
     ) -> list[Read]:
         """What the critic reads of several stories that answer one prompt."""
-        rows = lay_out([prompt], [stories], self.template.tokenizer.pad_id, self.policy.device)
+        return self._read([prompt], [stories], [ends])
+
+    def _read(
+        self,
+        prompts: Sequence[Sequence[int]],
+        stories: Sequence[Sequence[Sequence[int]]],
+        ends: Sequence[Sequence[Sequence[int]]],
+    ) -> list[Read]:
+        rows = lay_out(prompts, stories, self.template.tokenizer.pad_id, self.policy.device)
         with self.policy.reference():
             states = self.policy.read(rows, layers=self.critic.layers)[1] if self.critic.layers else []
-        parts = rows.split_states(self.critic.project(states) if states else None)
-        marks = [Marks("", tuple(end), True) for end in ends]
-        reads = self.critic.reads(prompt, stories, marks, parts)
-        return [read for read in reads if read is not None]
+        parts = iter(rows.split_states(self.critic.project(states) if states else None))
+        reads: list[Read] = []
+        for prompt, told, marked in zip(prompts, stories, ends, strict=True):
+            marks = [Marks("", tuple(end), True) for end in marked]
+            found = self.critic.reads(prompt, told, marks, [next(parts) for _ in told])
+            reads += [read for read in found if read is not None]
+        return reads
 
     def beam(
         self, request: Request, *, tokens: int, seed: int, drafts: int = 4, keep: int = 2, sentences: int = 2
