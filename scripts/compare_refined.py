@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from storyteller.errors import DataError
 from storyteller.evaluate.degeneration import degeneration
 from storyteller.evaluate.diversity import distinct, self_bleu
@@ -56,6 +58,10 @@ RULE_IN_WORDS = (
     "fine-tuning's at the same temperature, self-BLEU-4 and rep-4 not higher by more, length within that share; over three "
     "seeds of training the same sign. With fewer seeds the verdict can only be provisional."
 )
+
+
+Areas = dict[tuple[tuple[str, float], Family], Resampled]
+"""AUC by system and temperature, and family of judges."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def main() -> None:
 
 def write_plan(people: Sequence[Text], systems: Sequence[str], temperatures: str, seeds: int, out: Path) -> None:
     prompts = sorted({hashed(text.prompt_id) for text in people})
-    error = SPREAD / math.sqrt(len(prompts))
+    error = SPREAD / math.sqrt(len(prompts) * seeds)
     plan = {
         "rule": RULE,
         "rule_in_words": RULE_IN_WORDS,
@@ -103,7 +109,9 @@ def write_plan(people: Sequence[Text], systems: Sequence[str], temperatures: str
         "temperatures": [float(value) for value in temperatures.split(",")],
         "seeds_of_training": seeds,
         "power": {
+            "texts_of_a_system_at_a_temperature": len(prompts) * seeds,
             "standard_error": round(error, 4),
+            "standard_error_of_one_seed": round(SPREAD / math.sqrt(len(prompts)), 4),
             "chance_to_see_0.015": round(power(0.015, error), 3),
             "chance_to_see_0.03": round(power(0.03, error), 3),
             "smallest_seen_with_0.8": round((1.96 + 0.8416) * error, 4),
@@ -142,17 +150,24 @@ def compare(
     short = {point: len(set(plan["prompts"]) - {hashed(t.prompt_id) for t in own}) for point, own in points.items()}
     spots = {point: spot_of(own, people) for point, own in points.items()}
     meanings = Meanings("en", out / "embeddings.safetensors")
-    verdicts = {
+    found = {
         (point, family): judged(own, people, family, meanings) for point, own in points.items() for family in FAMILIES
     }
+    verdicts = {key: verdict for key, (verdict, _) in found.items()}
     bootstrap = Bootstrap(cluster for verdict in verdicts.values() for cluster in verdict.clusters)
     areas = {
         key: auc(bootstrap, verdict.human, verdict.system, verdict.clusters, verdict.clusters)
         for key, verdict in verdicts.items()
     }
+    seeds = sorted({seed for _, of_texts in found.values() for seed in of_texts})
+    by_seed = {
+        seed: {key: of_seed(bootstrap, verdict, of_texts, seed) for key, (verdict, of_texts) in found.items()
+               if seed in of_texts}
+        for seed in seeds
+    }  # fmt: skip
     baselines = [name for name in dict.fromkeys(name for name, _ in points) if name not in candidates]
     told = [
-        verdict_on(name, candidates, baselines, reference, spots, areas)
+        verdict_on(name, candidates, baselines, reference, spots, areas, by_seed)
         for name in dict.fromkeys(name for name, _ in points)
         if name != reference
     ]
@@ -181,26 +196,43 @@ def spot_of(own: Sequence[Text], people: dict[str, Text]) -> Spot:
     )
 
 
-def judged(own: Sequence[Text], people: dict[str, Text], family: Family, meanings: Meanings) -> Verdict:
+def judged(
+    own: Sequence[Text], people: dict[str, Text], family: Family, meanings: Meanings
+) -> tuple[Verdict, list[int]]:
+    """The verdict on a system's texts, and the seed of each pair that it has judged."""
     pairs = equalise([people[text.prompt_id].text for text in own], [text.text for text in own], "en")
     kept = [own[i] for i in pairs.kept]
     vectors = meanings.judged(pairs.human, pairs.system) if family == "embedding" else None
-    return judge(
+    verdict = judge(
         pairs.human, pairs.system, prompts=[text.prompt_id for text in kept], works=[text.cluster for text in kept],
         language="en", family=family, embeddings=(vectors[0], vectors[1]) if vectors else None,
         embedder=meanings.name or None, punctuation=False, allow=("duplicates", "length"),
     )  # fmt: skip
+    return verdict, [text.seed or 0 for text in kept]
+
+
+def of_seed(bootstrap: Bootstrap, verdict: Verdict, seeds: Sequence[int], seed: int) -> Resampled:
+    """The AUC on the texts of one seed, by the judge of all."""
+    mine = [place for place, of_text in enumerate(seeds) if of_text == seed]
+    clusters = [verdict.clusters[place] for place in mine]
+    human, system = (np.asarray(scores)[mine] for scores in (verdict.human, verdict.system))
+    return auc(bootstrap, human, system, clusters, clusters)
 
 
 def verdict_on(
     name: str, candidates: Sequence[str], baselines: Sequence[str], reference: str,
-    spots: dict[tuple[str, float], Spot], areas: dict[tuple[tuple[str, float], Family], Resampled],
+    spots: dict[tuple[str, float], Spot], areas: Areas, by_seed: dict[int, Areas],
 ) -> dict[str, Any]:  # fmt: skip
     """The gains of one system over the baselines (of a baseline: over the reference), its guardrails, and the verdict."""
     over = [other for other in baselines if other != name] if name in candidates else [reference]
     against = []
     for other in over:
         found = {family: gain_over(name, other, family, spots, areas) for family in FAMILIES}
+        seeds = {
+            seed: {family: gain_over(name, other, family, spots, own)[0].value for family in FAMILIES}
+            for seed, own in by_seed.items()
+            if {name, other} <= {system for (system, _), _ in own}
+        }
         corrected = holm({family: gain.p_value() for family, (gain, _) in found.items()})
         against.append(
             {
@@ -208,6 +240,10 @@ def verdict_on(
                 "matched": all(matched for _, matched in found.values()),
                 "gains": {family: asdict(gain.interval()) for family, (gain, _) in found.items()},
                 "p_holm": corrected,
+                "gains_by_seed": seeds,
+                "same_sign": all(
+                    sum(gain > 0 for gain in gains.values()) >= RULE["families"] for gains in seeds.values()
+                ),
                 "passed": all(matched for _, matched in found.values())
                 and sum(
                     gain.value >= RULE["gain"] and corrected[family] < RULE["p_holm"]
@@ -218,13 +254,13 @@ def verdict_on(
             }
         )
     broken = guardrails(name, reference, spots)
-    passed = all(one["passed"] for one in against) and not broken
+    passed = all(one["passed"] and one["same_sign"] for one in against) and not broken
     return {"system": name, "candidate": name in candidates, "against": against, "broken": broken, "passed": passed}
 
 
 def gain_over(
     name: str, other: str, family: Family,
-    spots: dict[tuple[str, float], Spot], areas: dict[tuple[tuple[str, float], Family], Resampled],
+    spots: dict[tuple[str, float], Spot], areas: Areas,
 ) -> tuple[Resampled, bool]:  # fmt: skip
     """By how much AUC `name` is lower than `other` at equal distinct-2, over all points that reach; and was it matched?"""
     own = [Point(spots[point].distinct_2, areas[point, family]) for point in spots if point[0] == name]
@@ -276,14 +312,23 @@ def render(verdict: dict[str, Any]) -> str:
             f"{point['rep_4']:.3f} | {shown(point['word'])} | {shown(point['char'])} | {shown(point['embedding'])} |"
         )
     lines += ["", "| system | against | words | letters | meanings | p (Holm) | |", "|---|---|---|---|---|---|---|"]
+    by_seed: list[str] = []
     for one in verdict["systems"]:
         for against in one["against"]:
             gains = " | ".join(shown(against["gains"][family]) for family in FAMILIES)
             p_values = ", ".join(f"{against['p_holm'][family]:.3f}" for family in FAMILIES)
+            if seeds := against["gains_by_seed"]:
+                told = "; ".join(
+                    f"{seed}: " + ", ".join(f"{g:+.3f}" for g in own.values()) for seed, own in seeds.items()
+                )
+                by_seed.append(
+                    f"{one['system']} over {against['baseline']}, words, letters and meanings by seed: {told}"
+                )
             note = ("passes" if against["passed"] else "no gain shown") + (
                 "" if against["matched"] else ", not matched"
             )
             lines.append(f"| {one['system']} | {against['baseline']} | {gains} | {p_values} | {note} |")
+    lines += ["", *by_seed]
     for one in verdict["systems"]:
         if one["broken"]:
             lines.append(f"\n{one['system']} breaks: {'; '.join(one['broken'])}")
