@@ -18,7 +18,8 @@ from storyteller.tokens import StoryTokenizer, Template
 STORIES = Path(__file__).parents[2] / "examples" / "stories" / "en"
 
 SMALL = (
-    "data.context=256", "train.steps=4", "train.rows=2", "train.accumulate=1", "train.lr=0.01", "train.evaluate_every=2",
+    "data.context=256", "train.precision=float32", "train.steps=4", "train.rows=2", "train.accumulate=1", "train.lr=0.01",
+    "train.evaluate_every=2",
     "refine.rollout.new_tokens=24", "refine.rollout.prompt_tokens=256", "refine.rollout.dev_prompts=4",
     "refine.rollout.group=3", "refine.critic.pool=12", "refine.critic.warm_up=4", "refine.critic.pairs=4",
     "refine.critic.width=8", "refine.critic.rewarm_steps=2", "refine.scales=[1.0]", "refine.critic.probe_limit=1.0",

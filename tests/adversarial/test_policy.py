@@ -179,3 +179,23 @@ def test_a_recorded_pass_draws_what_the_same_pass_draws_one_by_one(
         monkeypatch.setattr(rollouts, "_worth_recording", lambda device, tokens: False)
         one_by_one = sample(policy, PROMPTS, 3, new_tokens=12, temperature=0.9, ends=set(), seed=5)
     assert replayed == one_by_one
+
+
+def test_in_bfloat16_an_adapter_of_zeros_drifts_by_nothing_and_stays_float32(tiny_llama: Path) -> None:
+    exact = load_policy(tiny_llama)
+    policy = Policy(load_policy(tiny_llama).model, torch.bfloat16)
+    rows = lay_out(PROMPTS, STORIES, pad_id=2)
+    mine = policy.tokens(policy.read(rows)[0], rows.labels, 0.9)
+    with policy.reference():
+        reference = policy.tokens(policy.read(rows)[0], rows.labels, 0.9)
+    assert torch.equal(mine.logprob, reference.logprob)
+    assert mine.logprob.dtype == torch.float32
+    expected = exact.tokens(exact.read(rows)[0], rows.labels, 0.9)
+    assert torch.allclose(mine.logprob, expected.logprob, atol=0.05)
+    assert torch.allclose(mine.entropy, expected.entropy, atol=0.05)
+    mine.logprob.sum().backward()
+    trained = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
+    assert trained
+    assert all(parameter.dtype == torch.float32 for parameter in trained)
+    assert any(parameter.grad is not None and bool(parameter.grad.abs().sum() > 0) for parameter in trained)
+    assert draw(policy, new_tokens=6)

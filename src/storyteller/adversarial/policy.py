@@ -36,11 +36,21 @@ class Tokens:
 
 
 class Policy:
-    """A causal model with one PEFT adapter; the adapter is what is trained."""
+    """A causal model with one PEFT adapter; the adapter is what is trained.
 
-    def __init__(self, model: Any) -> None:
+    With `dtype` bfloat16 the frozen weights are kept in it and all products are computed in it (on a processor with
+    bfloat16 units eight times as fast); the adapter, its moments, norms and everything after the logits stay float32. A
+    logit is then off by up to 1 in 256, for policy and reference alike; an adapter of zeros still drifts by exactly 0.
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
         # Dropout would make the log-probabilities others than those of the drawing.
         self.model = model.eval()
+        self.dtype = dtype
+        if dtype != torch.float32:
+            for parameter in model.parameters():
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(dtype)
         causal = self.model.get_base_model()
         self.body: Any = getattr(causal, causal.base_model_prefix)
         self.head: Tensor = causal.get_output_embeddings().weight
@@ -51,6 +61,11 @@ class Policy:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.head.device
+
+    def _computing(self) -> contextlib.AbstractContextManager[Any]:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
 
     @contextlib.contextmanager
     def reference(self) -> Iterator[None]:
@@ -118,13 +133,14 @@ class Policy:
 
         `layers` are numbered as transformers numbers hidden states: the last one stands after the final norm.
         """
-        output = self.body(
-            input_ids=rows.input_ids,
-            position_ids=rows.position_ids,
-            attention_mask=rows.mask,
-            use_cache=False,
-            output_hidden_states=bool(layers),
-        )
+        with self._computing():
+            output = self.body(
+                input_ids=rows.input_ids,
+                position_ids=rows.position_ids,
+                attention_mask=rows.mask,
+                use_cache=False,
+                output_hidden_states=bool(layers),
+            )
         chosen = [output.hidden_states[layer].flatten(0, 1)[rows.places] for layer in layers]
         return output.last_hidden_state.flatten(0, 1)[rows.predictors], chosen
 

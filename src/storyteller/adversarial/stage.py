@@ -41,6 +41,7 @@ from storyteller.train.finetune import same_recipe
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
+from storyteller.train.precision import resolve_precision
 
 __all__ = ["dry_run", "refine"]
 
@@ -128,7 +129,11 @@ def _prepare(recipe: Recipe) -> _Prepared:
     _check_vocabulary(model, tokenizer, located)
     if torch.cuda.is_available():
         model = model.to("cuda")
-    policy = Policy(apply_lora(model, recipe.model.lora, seed=train.seed))
+    precision, why = resolve_precision(train.precision)
+    if precision == "float16":
+        raise RecipeError("refinement computes in bfloat16 or float32; set train.precision=float32.")
+    say(f"computing in {precision}: {why}")
+    policy = Policy(apply_lora(model, recipe.model.lora, seed=train.seed), getattr(torch, precision))
     critic = make_critic(refine.critic, policy, located, tokenizer, train.seed)
     return _Prepared(recipe, located, template, prompts, policy, Adversary(critic, refine.critic, train.seed))
 
@@ -232,7 +237,9 @@ def _finish(prepared: _Prepared, stage: Refinement) -> None:
 
 def _save_final(prepared: _Prepared, folder: Path, decision: Decision) -> None:
     located = prepared.located
-    save_model(prepared.policy.model, folder, tokenizer_from=located.folder, check=located.adapter is None)
+    # What is saved belongs on weights in float32, and can only be checked beside such.
+    check = located.adapter is None and prepared.policy.dtype == torch.float32
+    save_model(prepared.policy.model, folder, tokenizer_from=located.folder, check=check)
     join_adapters(located.adapter, folder, folder, without_second=not decision.passed)
     prepared.template.save(folder)
 
