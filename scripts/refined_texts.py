@@ -67,6 +67,9 @@ def main() -> None:
     told.add_argument("--runs", nargs="+", required=True, metavar="NAME=RUN")
     told.add_argument("--base", action="store_true", help="tell with the model before refinement, too")
     told.add_argument("--temperatures", default="0.8,1.0")
+    told.add_argument(
+        "--once", default="", help="temperatures at which only that model's first draft is told, with --base"
+    )
     told.add_argument("--new-tokens", type=int, default=96)
     told.add_argument("--seed", type=int, default=1)
     told.add_argument("--limit", type=int)
@@ -156,9 +159,18 @@ def tell(options: argparse.Namespace) -> None:
             critic = StoryCritic.load(Path(folder))
             weights = chosen_weights(critic, Path(folder))
             systems: list[tuple[str, Weights, tuple[int, ...]]] = [(name, weights, (int(best),) if best else ())]
+            unchanged = critic.policy.scaled(weights, 0.0)
+            tasks = [(*one, temperature) for one, temperature in itertools.product(systems, temperatures)]
             if options.base and number == 0:
-                systems.insert(0, (BASE, critic.policy.scaled(weights, 0.0), BEST))
-            for (system, adapter, several), temperature in itertools.product(systems, temperatures):
+                tasks = [
+                    *((BASE, unchanged, BEST, temperature) for temperature in temperatures),
+                    *(
+                        (BASE, unchanged, (), float(temperature))
+                        for temperature in filter(None, options.once.split(","))
+                    ),
+                    *tasks,
+                ]
+            for system, adapter, several, temperature in tasks:
                 for text in stories(critic, adapter, system, several, people, temperature, options):
                     file.write(json.dumps(text.to_json(), ensure_ascii=False) + "\n")
                     done += 1

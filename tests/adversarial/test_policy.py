@@ -53,10 +53,13 @@ def test_token_values_are_those_of_the_whole_logits() -> None:
     assert torch.allclose(values.logprob, scaled.gather(1, labels[:, None])[:, 0], atol=1e-5)
     assert torch.allclose(values.entropy, -(scaled.exp() * scaled).sum(-1), atol=1e-4)
     assert torch.allclose(values.value, logits.logsumexp(-1), atol=1e-5)
-    (values.logprob.sum() + values.entropy.sum()).backward()
+    shares = torch.randn(4, 600, generator=random)
+    (shares * torch.stack([values.logprob, values.entropy, values.logit, values.value])).sum().backward()
     assert hidden.grad is not None
     ours, hidden.grad = hidden.grad.clone(), None
-    (scaled.gather(1, labels[:, None]).sum() - (scaled.exp() * scaled).sum()).backward()
+    chosen, logit = (each.gather(1, labels[:, None])[:, 0] for each in (scaled, logits))
+    each = [chosen, -(scaled.exp() * scaled).sum(-1), logit, logits.logsumexp(-1)]
+    (shares * torch.stack(each)).sum().backward()
     assert torch.allclose(ours, hidden.grad, atol=1e-4)
 
 

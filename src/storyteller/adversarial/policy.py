@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from storyteller.adversarial.groups import Rows
 from storyteller.train.optim import trainable
@@ -17,7 +16,7 @@ from storyteller.train.optim import trainable
 __all__ = ["Policy", "Tokens", "Weights", "token_values"]
 
 CHUNK = 256
-"""Rows of logits alive at once: 256 x 49,152 float32 are 50 MB, and a chunk's backward pass holds four such."""
+"""Rows of logits alive at once: 256 x 49,152 float32 are 50 MB, and a chunk's backward pass holds two or three such."""
 
 Weights = Mapping[str, Tensor]
 """An adapter's weights by parameter name."""
@@ -152,23 +151,62 @@ class Policy:
 def token_values(hidden: Tensor, weight: Tensor, labels: Tensor, temperature: float | Tensor) -> Tokens:
     """`Tokens` of `hidden @ weight.T`, without ever holding all logits: the backward pass makes each chunk again.
 
-    `hidden` [n, width], `weight` [vocabulary, width], `labels` [n]; `temperature` a number, or [n].
+    `hidden` [n, width], `weight` [vocabulary, width] (no gradient reaches it), `labels` [n]; `temperature` a number, or [n].
     """
     temperatures = torch.as_tensor(temperature, dtype=torch.float32, device=hidden.device).expand(len(labels))
-    parts = [
-        checkpoint(_chunk_values, hidden[rows], weight, labels[rows], temperatures[rows], use_reentrant=False)
-        for rows in (slice(start, start + CHUNK) for start in range(0, len(labels), CHUNK))
-    ]
-    return Tokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Tokens(*_TokenValues.apply(hidden, weight, labels, temperatures))  # type: ignore[no-untyped-call]
 
 
-def _chunk_values(hidden: Tensor, weight: Tensor, labels: Tensor, temperature: Tensor) -> tuple[Tensor, ...]:
-    logits = (hidden @ weight.T).float()
-    logit = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
-    value = logits.logsumexp(1)
-    scaled = logits / temperature.unsqueeze(1)
-    total = scaled.logsumexp(1)
-    logprob = logit / temperature - total
-    # H = log Z - E[logit]; the product is the only other tensor of the vocabulary's size.
-    entropy = total - ((scaled - total.unsqueeze(1)).exp() * scaled).sum(1)
-    return logprob, entropy, logit, value
+class _TokenValues(torch.autograd.Function):
+    """The four values and their gradient by `hidden`, chunk by chunk and in place.
+
+    With z = logits / T, p = softmax(z) and H its entropy: d logprob = (onehot - p) / T, dH = -p (log p + H) / T,
+    d logit = onehot, d value = softmax(logits). Written out, since autograd keeps or makes again some ten tensors of a
+    chunk's size, which took longer than the products that they belong to.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, temperature: Tensor) -> tuple[Tensor, ...]:
+        n = len(labels)
+        logprob, entropy, logit, value = (hidden.new_empty(n, dtype=torch.float32) for _ in range(4))
+        for rows in _chunks(n):
+            logits = (hidden[rows] @ weight.T).float()
+            logit[rows] = logits.gather(1, labels[rows].unsqueeze(1)).squeeze(1)
+            value[rows] = logits.logsumexp(1)
+            surprise, probability = _distribution(logits, temperature[rows])
+            logprob[rows] = surprise.gather(1, labels[rows].unsqueeze(1)).squeeze(1)
+            entropy[rows] = -torch.linalg.vecdot(probability, surprise)
+        ctx.save_for_backward(hidden, weight, labels, temperature, entropy, value)
+        return logprob, entropy, logit, value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, labels, temperature, entropy, value = ctx.saved_tensors
+        of_logprob, of_entropy, of_logit, of_value = gradients
+        by_entropy, by_value = (bool(each.any()) for each in (of_entropy, of_value))
+        result = torch.empty_like(hidden)
+        for rows in _chunks(len(labels)):
+            logits = (hidden[rows] @ weight.T).float()
+            soft = (logits - value[rows].unsqueeze(1)).exp_().mul_(of_value[rows].unsqueeze(1)) if by_value else None
+            surprise, gradient = _distribution(logits, temperature[rows])
+            share = -of_logprob[rows].unsqueeze(1)
+            if by_entropy:
+                share = surprise.add_(entropy[rows].unsqueeze(1)).mul_(-of_entropy[rows].unsqueeze(1)).add_(share)
+            gradient.mul_(share).div_(temperature[rows].unsqueeze(1))
+            if soft is not None:
+                gradient.add_(soft)
+            own = of_logprob[rows] / temperature[rows] + of_logit[rows]
+            gradient.scatter_add_(1, labels[rows].unsqueeze(1), own.unsqueeze(1))
+            result[rows] = gradient.to(weight.dtype) @ weight
+        return result, None, None, None
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, start + CHUNK) for start in range(0, count, CHUNK))
+
+
+def _distribution(logits: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    """log p, which takes the place of `logits`, and p at `temperature` [rows]."""
+    logits.div_(temperature.unsqueeze(1))
+    logits.sub_(logits.logsumexp(1, keepdim=True))
+    return logits, logits.exp()
