@@ -211,7 +211,7 @@ def stories(
         scores = _scores(critic, [prompts[i] for i in part], [drawn[i] for i in part], marks) if several else []
         for place, i in enumerate(part):
             for count in (1, *several):
-                best = 0 if count == 1 else max(range(count), key=lambda j, place=place: scores[place][j])
+                best = scores[place].index(max(scores[place][:count])) if count > 1 else 0
                 name = system if count == 1 else f"best-of-{count}" if system == BASE else f"{system}, best of {count}"
                 if text := marks[place][best].text.strip():
                     finish = "stop" if len(drawn[i][best]) < options.new_tokens else "length"
