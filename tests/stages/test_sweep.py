@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,12 @@ def test_the_best_is_found_and_runs_as_it_is(quick_children: list[Sequence[str]]
     told = (tmp_path / "report.md").read_text("utf-8")
     assert "12 trials ended" in told
     assert "The recipe as it was given (trial 0) has 1.2500" in told
+    chinese = (tmp_path / "report.zh.md").read_text("utf-8")
+    assert "12 次试验跑完" in chinese
+    assert "原来的配方（第 0 次试验）是 1.2500" in chinese
+    # The same figures, settings and command in both.
+    english, other = (re.findall(r"\d+\.\d+|`[^`\n]+`|storyteller .*", text) for text in (told, chinese))
+    assert english == other
     for plot in ("trials.svg", "importance.svg"):
         assert "海豹" in (tmp_path / plot).read_text("utf-8")
     assert json.loads((tmp_path / "report.json").read_text("utf-8")) == report
@@ -94,6 +101,7 @@ def test_failures_are_counted_and_told(quick_children: list[Sequence[str]], tmp_
     failed = next(row for row in report["trials"] if row["state"] == "failed")
     assert failed["why"] == "step 1: the loss is nan"
     assert f"- trial {failed['number']}: step 1: the loss is nan" in (tmp_path / "report.md").read_text("utf-8")
+    assert f"- 第 {failed['number']} 次试验：step 1" in (tmp_path / "report.zh.md").read_text("utf-8")
 
 
 def test_nothing_but_failures_is_an_error_that_names_the_first(

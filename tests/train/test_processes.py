@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from tests.train.conftest import MakeRecipe
 
 from storyteller.errors import TrainingError
+from storyteller.recipe import Recipe
 from storyteller.recipe.load import dump_recipe, load_recipe
 from storyteller.runs import Run
 from storyteller.train import finetune
@@ -64,13 +65,7 @@ def test_one_process_and_two_agree(small: MakeRecipe, tmp_path: Path, method: st
         "train.save_minutes=0.001",
         f"train.parallel={parallel}",
     )
-    one = finetune(recipe, tmp_path / "one")
-    written = tmp_path / "recipe.yaml"
-    written.write_text(dump_recipe(recipe), encoding="utf-8")
-    command = launcher(tmp_path, "finetune", str(written), "train.accumulate=2", "--out", str(tmp_path / "two"))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=ENVIRONMENT)
-    assert done.returncode == 0, done.stderr[-4000:]
-    two = Run.open(tmp_path / "two")
+    one, two = alone_and_in_two(recipe, tmp_path)
     (path,) = one.final.glob("*model.safetensors")
     expected, found = load_file(path), load_file(two.final / path.name)
     assert max(float((expected[name] - found[name]).abs().max()) for name in expected) < 1e-5
@@ -84,6 +79,39 @@ def test_one_process_and_two_agree(small: MakeRecipe, tmp_path: Path, method: st
     moments = [load_file(run.checkpoints / "step-000006" / "optimizer.safetensors") for run in (one, two)]
     assert moments[0].keys() == moments[1].keys()
     assert all(torch.allclose(moments[0][name], moments[1][name], atol=1e-5) for name in moments[0])
+
+
+def alone_and_in_two(recipe: Recipe, folder: Path) -> tuple[Run, Run]:
+    """The run of a recipe of four accumulated batches in one process, and in two of two each."""
+    one = finetune(recipe, folder / "one")
+    written = folder / "recipe.yaml"
+    written.write_text(dump_recipe(recipe), encoding="utf-8")
+    command = launcher(folder, "finetune", str(written), "train.accumulate=2", "--out", str(folder / "two"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return one, Run.open(folder / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["fgm", "ewc and replay", "smoothing and contrastive"])
+def test_what_is_added_to_training_is_the_same_in_two_processes(
+    small: MakeRecipe, corpus: Path, tmp_path: Path, way: str
+) -> None:
+    more = {
+        "fgm": ["train.perturb={method: fgm, radius: 0.3}"],
+        "ewc and replay": [f"continual={{old: {corpus}, ewc: 1000, replay: 0.5, fisher_rows: 6}}"],
+        "smoothing and contrastive": ["train.label_smoothing=0.2", "train.contrastive={weight: 1.0}"],
+    }[way]
+    recipe = small("train.accumulate=4", "train.lr=0.002", *more)
+    one, two = alone_and_in_two(recipe, tmp_path)
+    (path,) = one.final.glob("*model.safetensors")
+    expected, found = load_file(path), load_file(two.final / path.name)
+    assert max(float((expected[name] - found[name]).abs().max()) for name in expected) < 1e-5
+    if "ewc" in way:
+        fishers = [load_file(run.folder / "fisher.safetensors") for run in (one, two)]
+        assert fishers[0].keys() == fishers[1].keys()
+        assert all(torch.allclose(fishers[0][name], fishers[1][name], rtol=1e-3, atol=1e-9) for name in fishers[0])
+        assert any(fisher.max() > 0 for fisher in fishers[0].values())
 
 
 @pytest.mark.slow

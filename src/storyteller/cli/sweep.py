@@ -24,6 +24,7 @@ def sweep(
     database: Annotated[str | None, typer.Option(help="URL of a database that several machines share.")] = None,
     study: Annotated[str | None, typer.Option(help="With --database: which of its sweeps.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be searched.")] = False,
+    report_lang: Annotated[str, typer.Option(help="The language of the report that is printed: en or zh.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Search for the best settings: many runs of one recipe, each a process and a folder of its own."""
@@ -31,7 +32,12 @@ def sweep(
 
     from storyteller.recipe.load import read_values, recipe_of
     from storyteller.stages.sweep import plan_sweep, sweep_recipe
+    from storyteller.stages.sweep_report import report_path
+    from storyteller.stages.sweep_words import WORDS
 
+    language = next((known for known in WORDS if known == report_lang), None)
+    if language is None:
+        raise RecipeError(f"--report-lang is en or zh, not {report_lang!r}.")
     changes = list(overrides or [])
     if recipe is not None and "=" in recipe and (resume or worker):
         changes.insert(0, recipe)
@@ -57,4 +63,4 @@ def sweep(
     if as_json:
         print(json.dumps({"sweep": str(folder), **report}, ensure_ascii=False))
     else:
-        print((folder / "report.md").read_text(encoding="utf-8").rstrip())
+        print(report_path(folder, language).read_text(encoding="utf-8").rstrip())

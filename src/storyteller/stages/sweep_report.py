@@ -1,4 +1,4 @@
-"""What a sweep has found: `report.json`, `report.md`, two plots, and the best recipe as `best.yaml`, ready to be run."""
+"""What a sweep has found: `report.json`, `report.md` and `report.zh.md`, two plots, and `best.yaml`, ready to be run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from storyteller.runs.figures import new_figure, save_figure
 from storyteller.runs.files import write_atomic, write_json
 from storyteller.stages.space import drawn, without_several
 from storyteller.stages.study import counts, folder_of
+from storyteller.stages.sweep_words import WORDS, Language, Words
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-__all__ = ["write_report"]
+__all__ = ["report_path", "write_report"]
 
 _LEAST = 4  # complete trials under which an importance is made of noise
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -51,8 +52,14 @@ def write_report(study: Study, asked: Mapping[str, Any], sweep: SweepRecipe, fol
     if report["importance"]:
         _plot_importance(report["importance"], name, folder / "importance.svg")
     write_json(folder / "report.json", report)
-    write_atomic(folder / "report.md", _markdown(report, sweep, folder))
+    for language, words in WORDS.items():
+        write_atomic(report_path(folder, language), _markdown(report, sweep, folder, words))
     return report
+
+
+def report_path(folder: Path, language: Language) -> Path:
+    """Where the report in a language lies."""
+    return folder / ("report.md" if language == "en" else f"report.{language}.md")
 
 
 def _rows(study: Study, sweep: SweepRecipe, folder: Path) -> list[dict[str, Any]]:
@@ -91,44 +98,31 @@ def _importance(study: Study) -> dict[str, float] | None:
     return {key: round(float(share), 4) for key, share in found.items()}
 
 
-def _markdown(report: Mapping[str, Any], sweep: SweepRecipe, folder: Path) -> str:
-    count, best, base = report["counts"], report["best"], report["base"]
-    lines = [
-        f"# Sweep: {report['name']}",
-        "",
-        f"{report['objective']}; {count['complete']} trials ended, {count['pruned']} were cut short, {count['failed']} "
-        f"failed, {count['running']} are running.",
-        "",
-    ]
+def _markdown(report: Mapping[str, Any], sweep: SweepRecipe, folder: Path, words: Words) -> str:
+    best, base = report["best"], report["base"]
+    lines = [words.title.format(name=report["name"]), ""]
+    lines += [words.counts.format(objective=sweep.objective, **report["counts"]), ""]
     if best is not None:
-        lines += [f"The best is trial {best['number']} with {best['value']:.4f}: {_settings(best['settings'])}."]
+        lines += [words.best.format(number=best["number"], value=best["value"], settings=_settings(best["settings"]))]
         if base is not None and base["state"] == "complete" and base["number"] != best["number"]:
-            lines += [f"The recipe as it was given (trial {base['number']}) has {base['value']:.4f}."]
-        lines += [
-            "It was chosen by this very figure among all trials, so the figure flatters it. Run it with another seed and "
-            "compare on the test split:",
-            "",
-            "```bash",
-            f"storyteller {sweep.stage} {folder / 'best.yaml'} train.seed=2",
-            "```",
-            "",
-        ]
+            lines += [words.given.format(**base)]
+        again = f"storyteller {sweep.stage} {folder / 'best.yaml'} train.seed=2"
+        lines += [words.chosen, "", "```bash", again, "```", ""]
     if report["importance"]:
-        lines += ["| key | share of the variation that it explains |", "|---|---|"]
+        lines += [words.importance, "|---|---|"]
         lines += [f"| {key} | {share:.0%} |" for key, share in report["importance"].items()] + [""]
     elif best is not None:
-        lines += [f"Too little was tried to say which key matters ({_LEAST} trials that ended are the least).", ""]
-    lines += ["| trial | state | value | evaluations | settings |", "|---|---|---|---|---|"]
+        lines += [words.too_little.format(least=_LEAST), ""]
+    lines += [words.trials, "|---|---|---|---|---|"]
     order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
     for row in sorted(report["trials"], key=lambda row: (order[row["state"]], row["value"] or 0.0, row["number"])):
         value = "" if row["value"] is None else f"{row['value']:.4f}"
-        lines.append(
-            f"| {row['number']} | {row['state']} | {value} | {row['evaluations']} | {_settings(row['settings'])} |"
-        )
+        cells = (row["number"], words.states[row["state"]], value, row["evaluations"], _settings(row["settings"]))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     failures = [row for row in report["trials"] if row["state"] == "failed"]
     if failures:
-        lines += ["", "Why trials failed:", ""]
-        lines += [f"- trial {row['number']}: {' '.join(str(row['why']).split())}" for row in failures]
+        lines += ["", words.failures, ""]
+        lines += [words.failure.format(number=row["number"], why=" ".join(str(row["why"]).split())) for row in failures]
     return "\n".join(lines) + "\n"
 
 

@@ -1,17 +1,17 @@
 """Which learning rate? A range test: the rate rises from step to step, on a copy, until the loss does (Smith 2017).
 
 Batches differ more in how hard they are than a step changes the model. So each loss is taken against the one that the
-untouched model has on the same batch: what is left is what training did.
+untouched model has in the same step: what is left is what training did. The untouched model is one that takes the very steps at
+a rate of nothing, so that whatever the recipe adds to the loss (smoothing, a teacher, noise, dropout) is in both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from storyteller.errors import TrainingError
@@ -24,9 +24,9 @@ from storyteller.train.checkpoint import State
 from storyteller.train.drive import drive
 from storyteller.train.finetune import _prepare
 from storyteller.train.interrupt import Interrupted
-from storyteller.train.loop import Plan, _train_step, batch_tensors
-from storyteller.train.objectives import CausalObjective
+from storyteller.train.loop import Plan, _train_step
 from storyteller.train.optim import build_optimizer
+from storyteller.train.perturb import Perturbation
 
 __all__ = ["RateRange", "find_rate", "suggest"]
 
@@ -81,11 +81,11 @@ def find_rate(recipe: Recipe, folder: Path, steps: int | None = None) -> RateRan
         save_model=lambda _: None,
         load_model=lambda _: None,
         rates=lambda step: rates[step],
+        perturbation=Perturbation(prepared.model, recipe.train.perturb) if recipe.train.perturb else None,
     )
-    objective = CausalObjective(prepared.model, packed=not recipe.train.compile)
-    before = _untouched(objective, plan, prepared.accelerator)
+    stage = _RangeTest(prepared.objective, plan, prepared.accelerator)
+    before = stage.untouched()
     say(f"testing {steps} rates from {rates[0]:.1e} to {rates[-1]:.1e}; no run is started and nothing is kept")
-    stage = _RangeTest(objective, plan, prepared.accelerator)
     try:
         drive(stage)
     except Interrupted:
@@ -128,6 +128,17 @@ class _RangeTest:
         self._over = False
         self.steps, self.evaluate_every, self.save_every, self.save_minutes = plan.steps, 1 << 30, 1 << 30, 1e9
 
+    def untouched(self) -> list[float]:
+        """The loss of the model as it is, in nats a token, in every step; afterwards nothing has happened."""
+        plan, losses = replace(self._plan, rates=lambda step: 0.0), []
+        with progress(plan.steps, "reading with the untouched model") as advance:
+            for _ in range(plan.steps):
+                losses.append(_train_step(self._wrapped, self._optimizer, self._state, plan, self._accelerator)[1])
+                advance()
+        self._state = State()
+        self._optimizer.state.clear()
+        return losses
+
     @property
     def at(self) -> int:
         return self._state.step
@@ -154,21 +165,3 @@ class _RangeTest:
 
     def agree(self, late: bool, stop: bool) -> tuple[bool, bool]:
         return False, stop
-
-
-def _untouched(objective: nn.Module, plan: Plan, accelerator: Any) -> list[float]:
-    """The loss of the model as it is, in nats a token, on the batch of every step."""
-    losses = []
-    objective.to(accelerator.device).eval()
-    rows = plan.recipe.rows * plan.recipe.accumulate * accelerator.num_processes
-    with torch.no_grad(), accelerator.autocast(), progress(plan.steps, "reading with the untouched model") as advance:
-        for step in range(plan.steps):
-            batch = plan.shards.batch(plan.recipe.seed, step, rows=rows, context=plan.context)
-            parts = range(0, rows, plan.recipe.rows)
-            total = sum(
-                float(objective(**batch_tensors(batch, accelerator.device, slice(start, start + plan.recipe.rows))))
-                for start in parts
-            )
-            losses.append(total / max(1, batch.targets))
-            advance()
-    return losses
