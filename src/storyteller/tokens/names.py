@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 from storyteller.corpus.story import Story
 from storyteller.tokens.request import Character
 from storyteller.tokens.vocabulary import word_list
 
-__all__ = ["CUED", "characters", "mentions", "without_speech"]
+__all__ = ["CUED", "character_names", "characters", "mentions", "without_speech"]
 
 #: Forms that are written as cues and lines.
 CUED = ("screenplay", "play", "dialogue")
@@ -21,7 +22,7 @@ _TITLE = (
     "|Grandma|Grandpa|Granny|Squire|Reverend"
 )
 _CAPITAL = r"[A-Z][a-z]+(?:[-’'][A-Z][a-z]+)*"
-_NAME = re.compile(rf"\b((?:(?:{_TITLE})\.? )*)({_CAPITAL}(?: {_CAPITAL}){{0,2}})\b")
+_NAME = re.compile(rf"\b(?=[A-Z])((?:(?:{_TITLE})\.? )*)({_CAPITAL}(?: {_CAPITAL}){{0,2}})\b")
 _SPEECH = (
     "said|asked|cried|replied|answered|exclaimed|whispered|shouted|thought|muttered|murmured|began|added|continued"
 )
@@ -59,12 +60,17 @@ def characters(story: Story, most: int = 8, least: int | None = None) -> list[Ch
     default twice) and act or speak. Plays and dialogues: the names before the lines.
     """
     text = story.text[:_MOST]
+    names = character_names(story, most, least)
+    return [Character(name, _who(name, text) if story.language == "en" else "") for name in names]
+
+
+def character_names(story: Story, most: int = 8, least: int | None = None) -> list[str]:
+    """The names alone of `characters`, in half the time."""
+    text = story.text[:_MOST]
     if story.form in CUED and (cues := _cues(text)):
-        names = cues
-    else:
-        enough = least or (3 if story.language == "en" and story.words > 400 else 2)
-        names = _chinese(text, enough) if story.language == "zh" else _english(text, enough)
-    return [Character(name, _who(name, text) if story.language == "en" else "") for name in names[:most]]
+        return cues[:most]
+    enough = least or (3 if story.language == "en" and story.words > 400 else 2)
+    return (_chinese(text, enough) if story.language == "zh" else _english(text, enough))[:most]
 
 
 def mentions(name: str, text: str) -> list[int]:
@@ -90,31 +96,31 @@ def _cues(text: str) -> list[str]:
 
 
 def _english(text: str, least: int) -> list[str]:
-    not_names = word_list("not_names_en")
     seen, middle, acts, places = (Counter[str]() for _ in range(4))
-    full: dict[str, Counter[str]] = {}
-    for match in _NAME.finditer(text):
-        words = match[2].split(" ")
-        while words and words[0] in not_names:
-            words.pop(0)
-        while words and words[-1] in not_names:
-            words.pop()
-        if not words or any(word in not_names for word in words):
+    found = list(_capitalised(text))
+    for _, _, words, _ in found:
+        seen.update(words)
+    # What is too rare to be somebody's name need not be looked at, and that is most of it.
+    often = {word for word, count in seen.items() if count >= least}
+    full: dict[str, Counter[str]] = {word: Counter() for word in often}
+    for start, end, words, titled in found:
+        if often.isdisjoint(words):
             continue
-        before = text[max(0, match.start() - 16) : match.start()]
-        titled = match[1].strip() if len(words) == len(match[2].split(" ")) else ""
-        for word in words:
-            seen[word] += 1
-            middle[word] += bool(_MIDDLE.search(before) or titled)
-            places[word] += bool(_WHERE.search(before) and not titled)
-            acts[word] += bool(_DOES.match(text, match.end()) or _SPEAKS.search(before))
-            full.setdefault(word, Counter())[" ".join(filter(None, [titled, *words]))] += 1
-    lower = Counter(re.findall(r"\b[a-z]{2,}\b", text))
+        before = text[max(0, start - 16) : start]
+        inside = bool(_MIDDLE.search(before) or titled)
+        where = bool(_WHERE.search(before) and not titled)
+        doing = bool(_DOES.match(text, end) or _SPEAKS.search(before))
+        for word in often.intersection(words):
+            times = words.count(word)
+            middle[word] += inside * times
+            places[word] += where * times
+            acts[word] += doing * times
+            full[word][" ".join(filter(None, [titled, *words]))] += times
     names: list[str] = []
     for word, count in seen.most_common(40):
         known = count >= least and middle[word] and acts[word] and places[word] <= count / 2
         # "Fox" of a fable is a person although "a fox" occurs once; "Captain" with many a "captain" is not.
-        if not known or lower[word.lower()] > count / 3 or any(word in name.split(" ") for name in names):
+        if not known or _lower(word, text) > count / 3 or any(word in name.split(" ") for name in names):
             continue
         longest, times = max(full[word].items(), key=lambda item: (item[1], len(item[0])))
         name = longest if times * 3 >= count else word
@@ -125,6 +131,26 @@ def _english(text: str, least: int) -> list[str]:
     return names
 
 
+def _capitalised(text: str) -> Iterator[tuple[int, int, list[str], str]]:
+    """What may be names: (start, end, words, title)."""
+    not_names = word_list("not_names_en")
+    for match in _NAME.finditer(text):
+        all_words = words = match[2].split(" ")
+        while words and words[0] in not_names:
+            words = words[1:]
+        while words and words[-1] in not_names:
+            words = words[:-1]
+        if words and not_names.isdisjoint(words):
+            yield match.start(), match.end(), words, match[1].strip() if words is all_words else ""
+
+
+def _lower(word: str, text: str) -> int:
+    """How often the word stands there without its capital."""
+    small = word.lower()
+    # Only then is a pattern worth its making.
+    return len(re.findall(rf"\b{re.escape(small)}\b", text)) if small in text else 0
+
+
 def _chinese(text: str, least: int) -> list[str]:
     import rjieba
 
@@ -132,7 +158,7 @@ def _chinese(text: str, least: int) -> list[str]:
     counts = Counter(word for word, tag in rjieba.tag(text) if tag == "nr" and 2 <= len(word) <= 4)
     names: list[str] = []
     for word, count in counts.most_common(40):
-        places = [match.start() for match in re.finditer(re.escape(word), text)]
+        places = list(_places(word, text))
         acts = any(_CHINESE_DOES.match(text, place + len(word)) for place in places)
         # jieba cuts 林小舟 into 林 and 小舟.
         before, times = Counter(text[max(0, place - 1) : place] for place in places).most_common(1)[0]
@@ -143,6 +169,14 @@ def _chinese(text: str, least: int) -> list[str]:
         if not any(name in other or other in name for other in names):
             names.append(name)
     return names
+
+
+def _places(word: str, text: str) -> Iterator[int]:
+    """Where the word stands; a pattern for each word would take longer to make than to use."""
+    place = text.find(word)
+    while place >= 0:
+        yield place
+        place = text.find(word, place + len(word))
 
 
 def _who(name: str, text: str) -> str:

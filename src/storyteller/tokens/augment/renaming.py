@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from storyteller.corpus.story import Story
-from storyteller.tokens.names import characters
+from storyteller.tokens.names import character_names
 from storyteller.tokens.vocabulary import word_list
 
 __all__ = ["Renaming"]
@@ -46,7 +46,7 @@ class Renaming:
         `people` are the names of the characters, where they are known already.
         """
         if people is None:
-            people = [person.name for person in characters(story)]
+            people = character_names(story)
         find = _chinese if story.language == "zh" else _english
         found = cls(dict(find(story.text, people, chance)))
         texts = [text for text in (story.title, story.prompt) if text]
@@ -68,11 +68,14 @@ class Renaming:
         """The exchange that leads back."""
         return Renaming({new: old for old, new in self.names.items()})
 
+    def parts(self, story: Story) -> dict[str, str | None]:
+        """Text, title and prompt of `story`, renamed."""
+        parts = {"text": story.text, "title": story.title, "prompt": story.prompt}
+        return {name: self.apply(part) if part else part for name, part in parts.items()}
+
     def story(self, story: Story) -> Story:
         """`story` with its text, title and prompt renamed."""
-        title = self.apply(story.title) if story.title else story.title
-        prompt = self.apply(story.prompt) if story.prompt else story.prompt
-        return replace(story, text=self.apply(story.text), title=title, prompt=prompt)
+        return replace(story, **self.parts(story))  # type: ignore[arg-type]
 
 
 def _english(text: str, people: Sequence[str], chance: random.Random) -> Iterator[tuple[str, str]]:
@@ -150,7 +153,7 @@ def _chinese(text: str, people: Sequence[str], chance: random.Random) -> Iterato
     parts = [(surname, name[len(surname) :], name) for name in people if (surname := _surname(name, surnames))]
     families: dict[str, str] = {}
     for surname in dict.fromkeys(surname for surname, _, _ in parts):
-        called = set(re.findall(f"[老小]{surname}(?![一-鿿])|{surname}(?:{_CALLED})", text))
+        called = set(_addressed(surname).findall(text))
         known = called | {name for mine, _, name in parts if mine == surname}
         # Where the surname stands in yet other words, a kinsman may hide in them: then the family keeps it.
         rest = re.sub("|".join(sorted(map(re.escape, known), key=len, reverse=True)), "", text)
@@ -169,6 +172,11 @@ def _chinese(text: str, people: Sequence[str], chance: random.Random) -> Iterato
     for city in towns:
         if cities:
             yield city, cities.pop()
+
+
+@functools.cache  # there are some hundred surnames, and the pattern's class of characters takes long to make
+def _addressed(surname: str) -> re.Pattern[str]:
+    return re.compile(f"[老小]{surname}(?![一-鿿])|{surname}(?:{_CALLED})")
 
 
 def _surname(name: str, surnames: frozenset[str]) -> str | None:

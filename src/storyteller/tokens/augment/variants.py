@@ -11,7 +11,7 @@ from storyteller.corpus.story import Story
 from storyteller.recipe.robustness import AugmentRecipe
 from storyteller.tokens.augment.renaming import Renaming
 from storyteller.tokens.augment.synonyms import exchange_synonyms
-from storyteller.tokens.names import CUED, characters
+from storyteller.tokens.names import CUED, character_names
 
 __all__ = ["variants"]
 
@@ -22,19 +22,18 @@ def variants(story: Story, recipe: AugmentRecipe, seed: int) -> Iterator[Story]:
     A variant that came out like the story is left out. Plays, screenplays and dialogues are renamed only: nearly all of
     their words are somebody's own.
     """
-    people = [person.name for person in characters(story)] if recipe.names or story.language == "zh" else []
+    people = character_names(story) if recipe.names or story.language == "zh" else []
     for number in range(1, recipe.copies + 1):
         chance = random.Random(f"{seed}/{story.id}/variant {number}")
-        made, how, renaming = story, [], Renaming({})
-        if recipe.names:
-            renaming = Renaming.of(story, chance, people)
-            made = renaming.story(story)
-            how += ["names"] if made.text != story.text else []
+        renaming = Renaming.of(story, chance, people) if recipe.names else Renaming({})
+        parts = renaming.parts(story)
+        text = parts["text"] or ""
+        how = ["names"] if text != story.text else []
         if recipe.synonyms and story.form not in CUED:
             names = list(map(renaming.apply, people)) if story.language == "zh" else []
-            text, count = exchange_synonyms(made.text, story.language, chance, recipe.synonyms, names)
-            made = replace(made, text=text)
+            text, count = exchange_synonyms(text, story.language, chance, recipe.synonyms, names)
             how += ["synonyms"] if count else []
         if how:
-            words = count_words(made.text, made.language) if made.language == "zh" else made.words
-            yield replace(made, id=f"{story.id}~{number}", words=words, augmented="+".join(how))
+            parts |= {"text": text, "id": f"{story.id}~{number}", "augmented": "+".join(how)}
+            words = count_words(text, story.language) if story.language == "zh" else story.words
+            yield replace(story, words=words, **parts)  # type: ignore[arg-type]
