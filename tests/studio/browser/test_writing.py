@@ -184,6 +184,27 @@ def test_grey_words_are_taken_by_tab_and_vanish_by_typing(page: Any, address: st
     page.wait_for_load_state("networkidle")
 
 
+def test_a_click_before_the_settings_are_read_stands(page: Any, address: str) -> None:
+    box = "label:has-text('Suggest') input"
+    slow: list[tuple[Any, Any]] = []  # the first answer, read before the click, arrives after it
+    page.route("**/api/settings", lambda route: route.continue_() if slow else slow.append((route, route.fetch())))
+    page.goto(f"{address}/#/settings")
+    page.wait_for_selector(box)
+    was = page.locator(box).is_checked()
+    with page.expect_response(lambda response: response.request.method == "PUT"):
+        page.locator(box).click()
+    with page.expect_response("**/api/settings"):
+        slow[0][0].fulfill(response=slow[0][1])
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")  # the page has taken it in
+    page.unroute("**/api/settings")
+    assert page.locator(box).is_checked() is not was
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    assert page.locator(box).is_checked() is not was
+    page.locator(box).click()
+    page.wait_for_load_state("networkidle")
+
+
 PASTE = """text => {
     const data = new DataTransfer();
     data.setData('text/plain', text);

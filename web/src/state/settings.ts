@@ -10,22 +10,35 @@ interface SettingsState {
   change(values: WriterSettings): Promise<void>;
 }
 
+/** What was changed and is not written yet: what is read in the meantime lies under it. */
+let unwritten: WriterSettings = {};
+/** Changes so far: what began to be read before the last one is out of date. */
+let changes = 0;
+
 export const useSettings = create<SettingsState>((set, get) => ({
   values: {},
   ready: false,
 
   async load() {
-    set({ values: await api.settings.read(), ready: true });
+    const began = changes;
+    const stored = await api.settings.read();
+    if (began === changes) set({ values: { ...stored, ...unwritten }, ready: true });
   },
 
   async change(values) {
     const before = get().values;
+    changes += 1;
+    unwritten = { ...unwritten, ...values };
     set({ values: { ...before, ...values } });
     try {
-      set({ values: await api.settings.write({ ...before, ...values }) });
+      // All of them are written together, so those that were stored must be known.
+      while (!get().ready) await get().load();
+      set({ values: await api.settings.write(get().values) });
     } catch (error) {
       set({ values: before });
       throw error;
+    } finally {
+      unwritten = {};
     }
   },
 }));
