@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from storyteller.models import apply_lora, load_model, locate
-from storyteller.recipe import LoraRecipe
+from storyteller.models import adapt, apply_lora, load_model, locate
+from storyteller.recipe import LoraRecipe, ModelRecipe
 from storyteller.recipe.robustness import ContrastiveRecipe
 from storyteller.train.contrastive import contrastive_loss
 from storyteller.train.objectives import CausalObjective, linear_cross_entropy, packed_attention_mask
@@ -66,9 +66,11 @@ def test_the_logits_of_a_batch_are_never_all_there() -> None:
     assert max(sizes) == 8
 
 
-@pytest.fixture(params=["llama", "gpt2", "llama with lora"])
+@pytest.fixture(params=["llama", "gpt2", "llama with lora", "llama with prefix"])
 def model(request: pytest.FixtureRequest, tiny_llama: Path, tiny_gpt2: Path) -> Any:
     loaded = load_model(locate(tiny_gpt2 if request.param == "gpt2" else tiny_llama))
+    if "prefix" in request.param:
+        return adapt(loaded, ModelRecipe(method="prefix"), 1, []).eval()
     return apply_lora(loaded, LoraRecipe()).eval() if "lora" in request.param else loaded
 
 
