@@ -10,15 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storyteller.adversarial.numbers import Domain, Isotonic, WriterNumbers
-from storyteller.adversarial.using import Judgement
+from storyteller.adversarial.using import Judgement, Likeness
 from storyteller.errors import DataError
 
 CHANCE = np.random.default_rng(1)
 
 
 def judged(realism: float, coherence: float = 0.0, place: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Judgement:
+    """Two sentences, of which the first pulls the realism up by a tenth and the second down by it."""
     half = realism / 2
-    return Judgement(realism, coherence, (("One.", half), (" Two.", half)), 80, place)
+    without = (realism - 0.1, realism + 0.1)
+    return Judgement(realism, coherence, (("One.", half), (" Two.", half)), 80, place, without)
 
 
 def human(count: int = 200) -> list[Judgement]:
@@ -68,7 +70,7 @@ def test_two_numbers_and_every_sentences_part() -> None:
     assert shown.likeness == pytest.approx(75, abs=1)
     assert shown.coherence == pytest.approx(2)
     assert [sentence for sentence, _ in shown.sentences] == ["One.", " Two."]
-    assert 50 + sum(change for _, change in shown.sentences) == pytest.approx(shown.likeness)
+    assert [change for _, change in shown.sentences] == [pytest.approx(10, abs=1), pytest.approx(-10, abs=1)]
     assert WriterNumbers.fit(human()).tell(judged(0.5)).coherence is None
 
 
@@ -77,16 +79,30 @@ def test_it_abstains_and_says_why() -> None:
     foreign = numbers.tell(judged(0.5, place=(40.0, 0.0, 0.0)))
     assert (foreign.likeness, foreign.coherence, foreign.sentences) == (None, None, ())
     assert "has not seen texts of this kind" in foreign.why
+    assert foreign.reason == "kind"
     long = Judgement(0.5, 0.0, (), 5000, (0.0, 0.0, 0.0))
     assert numbers.tell(long).likeness is None
     assert "of this length" in numbers.tell(long).why
+    assert numbers.tell(long).reason == "length"
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
     rated = [judged(0.5, coherence=i / 50) for i in range(50)]
     numbers = WriterNumbers.fit(human(), rated, [float(i // 10) for i in range(50)])
-    numbers.save(tmp_path / "numbers.json")
-    assert WriterNumbers.load(tmp_path / "numbers.json").tell(judged(0.3, 0.4)) == numbers.tell(judged(0.3, 0.4))
+    numbers.save(tmp_path)
+    assert WriterNumbers.load(tmp_path).tell(judged(0.3, 0.4)) == numbers.tell(judged(0.3, 0.4))
     (tmp_path / "numbers.json").write_text("{}")
     with pytest.raises(DataError, match="holds no calibration"):
-        WriterNumbers.load(tmp_path / "numbers.json")
+        WriterNumbers.load(tmp_path)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=20, max_size=60), st.lists(st.floats(-6, 6), min_size=2, max_size=9))
+def test_the_percentile_rises_with_the_realism_and_stays_within_its_band(
+    human: list[float], asked: list[float]
+) -> None:
+    numbers = Likeness.of([Judgement(value, 0.0, (), 80) for value in human])
+    told = [numbers.percentile(Judgement(value, 0.0, (), 80)) for value in sorted(asked)]
+    assert all(value is not None and 0 <= value <= 100 for value in told)
+    assert told == sorted(told)  # type: ignore[type-var]
+    assert numbers.percentile(Judgement(0.0, 0.0, (), 101)) is None

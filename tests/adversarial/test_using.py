@@ -46,6 +46,10 @@ def test_the_changes_of_the_sentences_add_up(critic: StoryCritic) -> None:
     )
     (one,) = critic.judge(Request(about="A seal."), [SEAL])
     assert sum(change for _, change in one.sentences) == pytest.approx(one.realism, abs=1e-5)
+    assert len(one.without) == len(one.sentences)
+    # Without its last sentence a text is its beginning: the states are causal.
+    assert one.without[-1] == pytest.approx(one.realism - one.sentences[-1][1], abs=1e-5)
+    assert len(set(one.without)) == len(one.without)
 
 
 def test_a_text_without_a_word_is_told(critic: StoryCritic) -> None:

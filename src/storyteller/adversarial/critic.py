@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from storyteller.adversarial.marks import Marks
 from storyteller.recipe.models import CriticRecipe
 
-__all__ = ["Critic", "Opinion", "Pair", "Read", "critic_loss", "depths_of", "generator_loss", "padded"]
+__all__ = ["Critic", "Opinion", "Pair", "Read", "critic_loss", "depths_of", "generator_loss", "padded", "pessimistic"]
 
 QUERIES = 4
 """Places that the attention of one head looks at."""
@@ -45,6 +45,14 @@ class Read:
             return self
         return Read(self.states[:, : ends[-1]], tuple(ends), self.prompt, self.ids[: ends[-1]])
 
+    def without(self, start: int, end: int) -> Read:
+        """The story as if the tokens from `start` to `end`, not all of it, had not been read for the verdict.
+
+        What stands after them keeps its states: it was read with them in sight. Only its last end is kept.
+        """
+        states = torch.cat([self.states[:, :start], self.states[:, end:]], 1)
+        return Read(states, (self.ends[-1] - (end - start),), self.prompt, self.ids[:start] + self.ids[end:])
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -65,7 +73,7 @@ class Opinion:
     @property
     def score(self) -> Tensor:
         """The pessimistic realism of each prefix [ends]: the heads' mean less half of their deviation."""
-        return self.realism.mean(0) - 0.5 * self.realism.std(0, correction=0)
+        return pessimistic(self.realism)
 
 
 class Head(nn.Module):
@@ -144,6 +152,13 @@ class Critic(nn.Module):
         counts = [len(read.ends) for read in reads]
         return [Opinion(realism[:, i, :n], coherence[:, i, :n]) for i, n in enumerate(counts)]
 
+    @torch.no_grad()
+    def scores(self, reads: Sequence[Read]) -> list[Tensor]:
+        """The pessimistic realism of each story's prefixes, as `Opinion.score`, without the heads for coherence."""
+        states, ends = self._states(reads)
+        realism = self._logits(self.realism, states, ends)
+        return [pessimistic(realism[:, i, : len(read.ends)]) for i, read in enumerate(reads)]
+
     def _states(self, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
         """States [stories, depths, tokens, width] and sentence ends [stories, ends] of a batch."""
         return padded(reads, self.projection.device)
@@ -207,6 +222,11 @@ def discriminator_loss(real: Tensor, fake: Tensor, smoothing: float) -> Tensor:
 def generator_loss(fake: Tensor) -> Tensor:
     """-E log D(G(z)): the seed's loss of the generator, whose negative is the reward `log_d`."""
     return -logsigmoid(fake).mean()
+
+
+def pessimistic(realism: Tensor) -> Tensor:
+    """Of logits [depths, ends] the heads' mean less half of their deviation [ends]."""
+    return realism.mean(0) - 0.5 * realism.std(0, correction=0)
 
 
 def depths_of(layers: int) -> tuple[int, ...]:

@@ -8,9 +8,9 @@ the critic has not seen gets none: it lies too far from the human texts that the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from storyteller.adversarial.using import Judgement, Likeness
 from storyteller.errors import DataError
 from storyteller.runs import read_json, write_json
+from storyteller.runs.files import write_atomic
 
 __all__ = ["Domain", "Isotonic", "Shown", "WriterNumbers"]
 
@@ -26,14 +27,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is shown of a text: `likeness` from 0 to 100, `coherence` on the raters' scale, None where nothing can be said
-    (`why`), and by how much each sentence moved the percentile of what stands before it.
+    """What is shown of a text: `likeness` from 0 to 100, `coherence` on the raters' scale, None where nothing can be said.
+
+    `why` says so, `reason` for programs. `sentences` are (sentence, by how much the percentile is higher than that of a
+    text of the same length band without it).
     """
 
     likeness: float | None
     coherence: float | None
     sentences: tuple[tuple[str, float], ...]
     why: str = ""
+    reason: Literal["", "kind", "length"] = ""
 
 
 @dataclass(frozen=True)
@@ -128,52 +132,53 @@ class WriterNumbers:
     def tell(self, judgement: Judgement) -> Shown:
         """The numbers of a text."""
         if not self.domain.knows(judgement.place):
-            return Shown(None, None, (), "the critic has not seen texts of this kind, and says nothing about it")
-        likeness = self.likeness.percentile(judgement)
-        why = "" if likeness is not None else "there were too few human texts of this length to compare with"
+            why = "the critic has not seen texts of this kind, and says nothing about it"
+            return Shown(None, None, (), why, "kind")
         coherence = None if self.coherence is None else self.coherence(judgement.coherence)
-        return Shown(likeness, coherence, self._sentences(judgement), why)
+        likeness = self.likeness.percentile(judgement)
+        if likeness is None:
+            why = "there were too few human texts of this length to compare with"
+            return Shown(None, coherence, (), why, "length")
+        return Shown(likeness, coherence, self._sentences(judgement, likeness))
 
-    def _sentences(self, judgement: Judgement) -> tuple[tuple[str, float], ...]:
-        """Each sentence's share of the way from the middle of the human texts to the text's own percentile."""
-        changes: list[tuple[str, float]] = []
-        before, reached = 50.0, 0.0
-        for sentence, change in judgement.sentences:
-            reached += change
-            now = self.likeness.percentile(
-                Judgement(reached, judgement.coherence, (), judgement.tokens, judgement.place)
-            )
-            if now is None:
-                return ()
-            changes.append((sentence, now - before))
-            before = now
+    def _sentences(self, judgement: Judgement, likeness: float) -> tuple[tuple[str, float], ...]:
+        """What each sentence adds. In the band of the whole text: another band would change the number by itself."""
+        changes = []
+        for (sentence, _), realism in zip(judgement.sentences, judgement.without, strict=True):
+            rest = self.likeness.percentile(replace(judgement, realism=realism))
+            changes.append((sentence, likeness - rest if rest is not None else 0.0))
         return tuple(changes)
 
-    def save(self, path: Path) -> None:
-        """Write the calibration as JSON."""
+    def save(self, folder: Path) -> None:
+        """Write the calibration to `folder`: `numbers.json`, and the domain's arrays in `numbers.safetensors`."""
+        from safetensors.numpy import save
+
+        domain = {"mean": self.domain.mean, "precision": self.domain.precision}
+        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in domain.items()}
+        write_atomic(folder / "numbers.safetensors", save(arrays))
         told: dict[str, Any] = {
-            "bands": {str(band): values for band, values in self.likeness.bands.items()},
-            "domain": {
-                "mean": self.domain.mean.tolist(),
-                "precision": self.domain.precision.tolist(),
-                "limit": self.domain.limit,
-            },
+            "bands": {str(band): [round(value, 4) for value in values] for band, values in self.likeness.bands.items()},
+            "limit": self.domain.limit,
             "coherence": None
             if self.coherence is None
             else {"knots": self.coherence.knots.tolist(), "values": self.coherence.values.tolist()},
         }
-        write_json(path, told)
+        write_json(folder / "numbers.json", told)
 
     @classmethod
-    def load(cls, path: Path) -> WriterNumbers:
+    def load(cls, folder: Path) -> WriterNumbers:
         """The calibration that `save` wrote; raises `DataError` when there is none."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
         try:
-            told = read_json(path)
-            domain, curve = told["domain"], told["coherence"]
+            told, arrays = read_json(folder / "numbers.json"), load_file(folder / "numbers.safetensors")
+            mean, precision = (arrays[name].astype(np.float64) for name in ("mean", "precision"))
+            curve = told["coherence"]
             return cls(
                 Likeness({int(band): values for band, values in told["bands"].items()}),
-                Domain(np.array(domain["mean"]), np.array(domain["precision"]), float(domain["limit"])),
+                Domain(mean, precision, float(told["limit"])),
                 None if curve is None else Isotonic(np.array(curve["knots"]), np.array(curve["values"])),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} holds no calibration of the critic ({error}); fit it again.") from error
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{folder} holds no calibration of the critic ({error}); fit it again.") from error

@@ -7,6 +7,7 @@ they belong. Neither is quality, and neither should be called so.
 from __future__ import annotations
 
 import math
+import operator
 import random
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ from storyteller.recipe.models import RefineRecipe
 from storyteller.runs import Run, read_json
 from storyteller.tokens import Request, StoryTokenizer, Template
 
-__all__ = ["Judgement", "Likeness", "StoryCritic", "best_of", "resample", "synthetic_filter"]
+__all__ = ["BANDS", "Judgement", "Likeness", "StoryCritic", "Voices", "best_of", "hear", "resample", "synthetic_filter"]
 
 BANDS = (25, 50, 75, 100, 150, 200, 300, 500, 1000)
 """Lengths in tokens at which one band of human texts ends and the next begins."""
@@ -39,9 +40,10 @@ BANDS = (25, 50, 75, 100, 150, 200, 300, 500, 1000)
 class Judgement:
     """What the critic thinks of a text: `realism` and `coherence` as logits, and for each sentence what it changed.
 
-    A long text is judged in parts of the length that the critic knows, each after what stands before it; the logits are
-    the parts' means. `sentences` are (sentence, change of realism), the first of a part against 0. `tokens` were read.
-    `place` is where the text lies in the critic's features, which tells whether the critic knows texts of its kind.
+    A long text is judged in parts of the length that the critic knows; the logits are the parts' means, the realism
+    weighted by their tokens. `sentences` are (sentence, change of realism), the first of a part against 0. `tokens` were
+    read. `place` is where the text lies in the critic's features, which tells whether the critic knows texts of its kind.
+    `without` is for each sentence the realism of the text without it.
     """
 
     realism: float
@@ -49,6 +51,7 @@ class Judgement:
     sentences: tuple[tuple[str, float], ...]
     tokens: int
     place: tuple[float, ...] = ()
+    without: tuple[float, ...] = ()
 
 
 class StoryCritic:
@@ -93,7 +96,7 @@ class StoryCritic:
         ends = list(sentence_marks(ids, tokenizer, language).ends)
         if not ends:
             raise DataError("there is nothing to judge: the text has no word.")
-        realism, coherence, sentences, places = [], [], [], []
+        coherence, told, parts = [], [], []
         start = 0
         while start < ends[-1]:
             # As many whole sentences as the critic knows the length of, at least one.
@@ -102,16 +105,19 @@ class StoryCritic:
             reads = self.read([*prompt, *ids[:start]], [ids[start : start + part[-1]]], [part])
             with torch.no_grad():
                 (opinion,) = self.critic(reads)
-            places.append(self.critic.places(reads)[0])
-            before, place = 0.0, 0
-            for end, score in zip(part, opinion.score.tolist(), strict=True):
-                sentences.append((tokenizer.decode(ids[start + place : start + end]), score - before))
-                before, place = score, end
-            realism.append(before)
+            starts = (0, *part[:-1])
+            told += [
+                tokenizer.decode(ids[start + place : start + end]) for place, end in zip(starts, part, strict=True)
+            ]
             coherence.append(float(opinion.coherence[:, -1].mean()))
+            parts += reads
             start += part[-1]
-        lies = tuple(torch.stack(places).mean(0).tolist())
-        return Judgement(sum(realism) / len(realism), sum(coherence) / len(coherence), tuple(sentences), ends[-1], lies)
+        voices = hear(self.critic, parts)
+        lies = tuple(self.critic.places(parts).mean(0).tolist())
+        return Judgement(
+            voices.realism, sum(coherence) / len(coherence), tuple(zip(told, voices.changes, strict=True)), ends[-1], lies,
+            voices.without,
+        )  # fmt: skip
 
     @torch.no_grad()
     def opinions(
@@ -193,6 +199,41 @@ class StoryCritic:
         if not (alive or done):
             raise DataError("no draft had a word in it; check the model with `storyteller write`.")
         return tokenizer.decode(max([*alive, *done], key=_mean)[2]).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """The realism of a text in parts, and for each sentence how it changed that of its part, and what were without it."""
+
+    realism: float
+    changes: tuple[float, ...]
+    without: tuple[float, ...]
+
+
+def hear(critic: Critic, parts: Sequence[Read], *, each: bool = True) -> Voices:
+    """What the heads say of a text that was read in `parts`, its realism their mean weighted by their tokens.
+
+    Without a sentence the rest is taken as it was read, with the sentence in sight: that needs no other pass of the
+    model. A text of one sentence has realism 0 without it. Unless `each`, no sentence is left out.
+    """
+    lengths = [part.ends[-1] for part in parts]
+    scores = critic.scores(parts)
+    values = [float(score[-1]) for score in scores]
+    changes, without = [], []
+    for place, (part, score) in enumerate(zip(parts, scores, strict=True) if each else ()):
+        changes += [after - before for before, after in zip((0.0, *score.tolist()), score.tolist(), strict=False)]
+        spans = list(zip((0, *part.ends[:-1]), part.ends, strict=True))
+        rest = [part.without(start, end) for start, end in spans] if len(spans) > 1 else []
+        left = [float(one[-1]) for one in critic.scores(rest)] if rest else [0.0]
+        for (start, end), value in zip(spans, left, strict=True):
+            kept = [*lengths[:place], lengths[place] - (end - start), *lengths[place + 1 :]]
+            without.append(_weighted([*values[:place], value, *values[place + 1 :]], kept))
+    return Voices(_weighted(values, lengths), tuple(changes), tuple(without))
+
+
+def _weighted(values: Sequence[float], weights: Sequence[int]) -> float:
+    total: float = sum(map(operator.mul, values, weights))
+    return total / max(1, sum(weights))
 
 
 def _mean(one: tuple[float, int, list[int]]) -> float:
