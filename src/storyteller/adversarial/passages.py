@@ -88,8 +88,10 @@ class PassageCritic:
             ) from error
         if reader is None:
             reader = Reader.open(locate(DEFAULT_BASE), layers, likelihoods=False)
-        else:
+        try:
             reader = Reader(reader.model, reader.tokenizer, layers, likelihoods=False)
+        except DataError as error:
+            raise ModelError(f"The critic in {folder} was made on {card['base']}, another model. {error}") from error
         critic = Critic(reader.width, len(layers), CriticRecipe(width=width), 1, layers)
         mine = {name: value.float() for name, value in tensors.items()}
         if mine["projection"].shape != critic.projection.shape:

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from storyteller.studio.access import Access
 from storyteller.studio.jobs import Jobs
+from storyteller.studio.numbers import Numbers
 from storyteller.studio.quality import Quality
 from storyteller.studio.settings import StudioSettings
 from storyteller.studio.store import Store, Writer
@@ -31,6 +32,7 @@ class Studio:
     jobs: Jobs
     access: Access
     quality: Quality = field(default_factory=Quality)
+    numbers: Numbers = field(default_factory=Numbers)
     closing: threading.Event = field(default_factory=threading.Event)
     pulls: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
 
@@ -45,6 +47,7 @@ class Studio:
         self.stop()
         self.jobs.close()
         self.quality.close()
+        self.numbers.close()
         self.store.close()
 
 

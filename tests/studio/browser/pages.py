@@ -30,8 +30,10 @@ AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best
 
 
 @contextlib.contextmanager
-def serving(folder: Path, desk: Callable[[Store], Any] = TalkingDesk, pace: float = 0.002) -> Iterator[str]:
-    """The address of a running studio that keeps everything in `folder`."""
+def serving(
+    folder: Path, desk: Callable[[Store], Any] = TalkingDesk, pace: float = 0.002, **parts: Any
+) -> Iterator[str]:
+    """The address of a running studio that keeps everything in `folder`; `parts` are parts of it that a test gives."""
     if not (PAGE / "index.html").is_file():
         pytest.skip("the page is not built; run `make page`")
     known = StudioSettings(database=f"sqlite:///{folder / 'studio.db'}", runs=folder / "runs", warm=False)
@@ -39,7 +41,8 @@ def serving(folder: Path, desk: Callable[[Store], Any] = TalkingDesk, pace: floa
     made = desk(store)
     if isinstance(made, TalkingDesk):
         made.pace = pace
-    studio = Studio(known, store, made, Jobs(store, known.runs, folder=folder / "jobs"), Access(known, store))
+    jobs = Jobs(store, known.runs, folder=folder / "jobs")
+    studio = Studio(known, store, made, jobs, Access(known, store), **parts)
     config = uvicorn.Config(create_app(known, studio), log_level="warning", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with listen(port=0) as listener:

@@ -154,6 +154,9 @@ export const connections = {
 
 export const quality = (p: T.Id) => get<T.Quality>(`quality/${p}`);
 
+export const numbers = (passage: { text: string; language: T.Language }, signal?: AbortSignal) =>
+  post<T.Numbers>("numbers", passage, signal ? { signal } : {});
+
 export const edits = {
   summary: () => get<Record<string, unknown>>("edits/summary"),
   exportUrl: (kind: "pairs" | "dpo") => `/api/edits/export?kind=${kind}`,

@@ -381,6 +381,20 @@ export interface Quality {
   state?: "ready" | "measuring";
 }
 
+/** A number from 0 to 100, or the reason why there is none. */
+export interface PassageNumber {
+  value: number | null;
+  reason: "" | "short" | "language" | "kind" | "length";
+}
+
+/** What was read in a passage; the sentences together are the text that was read. */
+export interface Numbers {
+  likeness: PassageNumber;
+  coherence: PassageNumber;
+  words: number;
+  sentences: { text: string; likeness: number | null }[];
+}
+
 export interface Choice {
   generation: Id;
   candidate: number;

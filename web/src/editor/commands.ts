@@ -7,6 +7,8 @@ export interface ManuscriptCommands {
   flush(): Promise<void>;
   /** The text as it is on the screen. */
   text(): string;
+  /** Offsets of the selection as it is now; what `useScene` knows of it comes a little later. */
+  selection(): { start: number; end: number };
   focus(): void;
   /** Show and select a stretch of the text. */
   reveal(start: number, end?: number): void;
@@ -37,6 +39,7 @@ const nothing = (): void => undefined;
 const closed: ManuscriptCommands = {
   flush: async () => undefined,
   text: () => "",
+  selection: () => ({ start: 0, end: 0 }),
   focus: nothing,
   reveal: nothing,
   insert: nothing,

@@ -44,6 +44,7 @@ export class Desk {
   readonly commands: ManuscriptCommands = {
     flush: () => this.sheet.saver.flush(),
     text: () => this.sheet.text,
+    selection: () => this.sheet.selection,
     focus: () => this.sheet.view.focus(),
     reveal: (start, end) => {
       this.sheet.reveal(start, end);

@@ -339,6 +339,28 @@ export const en = {
   "measure.too_little_text": "too little text",
   "quality.measures.note": "They say how a text differs from the baseline. None of them says whether it is good.",
   "quality.baseline": "baseline {value}",
+  "numbers.title": "Two numbers for a passage",
+  "numbers.note":
+    "Read on this computer when you ask, and not kept. They are no grade, and no proof of who wrote what.",
+  "numbers.ask.selection": "Read the selection",
+  "numbers.ask.passage": "Read the passage before the cursor",
+  "numbers.reading": "Reading …",
+  "numbers.words": { one: "{n} word was read.", other: "{n} words were read." },
+  "numbers.earlier": "The text has changed since.",
+  "numbers.likeness": "Human-likeness",
+  "numbers.likeness.value": "{value} of 100",
+  "numbers.likeness.note":
+    "Of 100 passages of this length from published stories, so many read more like our small model than this one does. A low number means that the wording is like our model's, which plain prose by people can be too. A high one means neither good nor written by a person.",
+  "numbers.coherence": "Coherence",
+  "numbers.coherence.value": "{value} of 100",
+  "numbers.coherence.note":
+    "Of 100 texts that score like this, so many are as they were written; the others had a fault put in, such as sentences out of order. It goes with readers' ratings only loosely, and favours what our own model wrote.",
+  "numbers.none.short": "Too short: 40 words are the least that anything can be said of.",
+  "numbers.none.language": "Not available: both numbers were made from English stories only.",
+  "numbers.none.kind": "Not available: it is unlike all that this number was made from.",
+  "numbers.none.length": "Not available: there are too few published passages of this length to compare with.",
+  "numbers.sentences": "Sentence by sentence",
+  "numbers.sentences.note": "How many points the human-likeness is higher with a sentence than without it.",
   "quality.edits": "Your choices",
   "quality.edits.note":
     "What you accept, retry, delete and rewrite is noted on this computer, so that a model can learn from it later if you want.",

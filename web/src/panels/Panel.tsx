@@ -54,7 +54,7 @@ export function Panel({ project, scene }: { project: Project; scene: Id | null }
         {tab === "plan" && <Plan project={project} scene={scene} />}
         {tab === "people" && <People project={project} />}
         {tab === "model" && <Model project={project} scene={scene} />}
-        {tab === "quality" && <Quality project={project} />}
+        {tab === "quality" && <Quality project={project} scene={scene} />}
         {tab === "history" && <History scene={scene} language={project.language} />}
       </div>
     </aside>

@@ -1,16 +1,17 @@
 import { useEffect, useState } from "react";
-import { api, type Figure, type Project, type Quality as Figures, type Source } from "../api";
+import { api, type Figure, type Id, type Project, type Quality as Figures, type Source } from "../api";
 import { language, named, number, percent, t as say, useT } from "../i18n";
 import { download, save } from "../shell/download";
 import { notify } from "../shell/notices";
 import { attempt, useResource } from "../shell/resource";
 import { Confirm } from "../shell/ui";
 import { useScene } from "../state";
+import { Numbers } from "./Numbers";
 
 const SOURCES: readonly Source[] = ["person", "edited", "model", "prompt", "import"];
 
 /** How much of the model's text was kept, and who wrote the book. */
-export function Quality({ project }: { project: Project }) {
+export function Quality({ project, scene }: { project: Project; scene: Id | null }) {
   const t = useT();
   const saved = useScene((state) => state.savedAt);
   const { value, reload } = useResource(() => api.quality(project.id), `${project.id} ${saved}`);
@@ -41,6 +42,7 @@ export function Quality({ project }: { project: Project }) {
           </dl>
         </section>
       )}
+      <Numbers project={project} scene={scene} />
       <Edits />
     </div>
   );

@@ -10,6 +10,7 @@ from storyteller.studio.api import (
     generations,
     jobs,
     models,
+    numbers,
     plan,
     projects,
     quality,
@@ -21,7 +22,21 @@ __all__ = ["ROUTERS", "TAGS"]
 
 ROUTERS = tuple(
     module.router
-    for module in (status, projects, scenes, generations, entries, plan, chat, models, quality, jobs, books, docs)
+    for module in (
+        status,
+        projects,
+        scenes,
+        generations,
+        entries,
+        plan,
+        chat,
+        models,
+        quality,
+        numbers,
+        jobs,
+        books,
+        docs,
+    )
 )
 
 TAGS = [
@@ -33,7 +48,7 @@ TAGS = [
     {"name": "plan", "description": "From a premise to beats, and a draft from them."},
     {"name": "chat", "description": "Talk with the storyteller or with a person of the story."},
     {"name": "models", "description": "Models, connected servers and sampler presets."},
-    {"name": "quality", "description": "What is kept of the models' text, and the log of choices."},
+    {"name": "quality", "description": "What is kept of the models' text, choices, and the two numbers of a passage."},
     {"name": "jobs", "description": "Training."},
     {"name": "books", "description": "Files in and out, and backups."},
     {"name": "openai", "description": "The interface that OpenAI's clients speak."},

@@ -1,0 +1,177 @@
+"""What the two numbers of the studio say of texts that neither was made from: prints JSON.
+
+    python scripts/judge_numbers.py JUDGED CORPORA --drawn DIR
+
+JUDGED holds stories with human ratings, CORPORA texts of other models (`tinystories_sample`, `tinyfabulist_fables`), and
+DIR is what `scripts/train_critic.py draw` left: its passages of the split `test` are held out from the critic. Faults are put
+into them to see how well coherence is calibrated, and sentences exchanged to see whether sentences' parts point to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from judge_scorer import RATINGS, records
+from train_critic import records as corpus_records
+from train_critic import rows, show
+
+from storyteller.adversarial.numbers import WriterNumbers
+from storyteller.adversarial.passages import SHIPPED, PassageCritic
+from storyteller.corpus import split_sentences
+from storyteller.corpus.corruption import FAULTS, corrupt
+from storyteller.evaluate.prompts import cut_at_sentence
+from storyteller.evaluate.scorer import CoherenceScorer
+from storyteller.evaluate.scorer.normalise import normalise
+from storyteller.evaluate.statistics import Bootstrap, auc, kendall, mean
+
+WORDS, RATED = 150, 200
+"""Words of a text that are read, and rated texts of a set at most: every second one of the larger sets."""
+OTHER_MODELS = {"tinystories_sample": 40, "tinyfabulist_fables": 40}
+FAULTY, EXCHANGED = 60, 50
+"""Held-out passages that get a fault, and that get a foreign sentence."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("judged", type=Path)
+    parser.add_argument("corpora", type=Path)
+    parser.add_argument("--drawn", type=Path, required=True)
+    options = parser.parse_args()
+    scorer = CoherenceScorer.load()
+    critic, numbers = PassageCritic.load(SHIPPED, scorer.reader), WriterNumbers.load(SHIPPED)
+    people = [row for row in rows(options.drawn / "people.jsonl") if row["split"] == "test"]
+    drawn = [row for row in rows(options.drawn / "drawn.jsonl") if row["split"] == "test" and row["text"].strip()]
+    told: dict[str, Any] = {}
+    for name in OTHER_MODELS:
+        texts = [
+            record["text"] for record in itertools.islice(corpus_records(options.corpora, name), OTHER_MODELS[name])
+        ]
+        told[name] = spread(percentiles(critic, numbers, texts))
+        print(json.dumps({name: told[name]}), flush=True)
+    for name, rating in RATINGS.items():
+        rated = records(options.judged, name)
+        rated = rated[:: 1 + (len(rated) > RATED)][:RATED]
+        told[name] = rate(critic, numbers, [one["text"] for one in rated], [rating(one) for one in rated])
+        print(json.dumps({name: told[name]}), flush=True)
+    told["coherence"] = coherence(scorer, people)
+    print(json.dumps(told["coherence"], indent=1), flush=True)
+    told["sentences"] = sentences(critic, scorer, people, drawn)
+    print(json.dumps(told, indent=1))
+
+
+def percentiles(critic: PassageCritic, numbers: WriterNumbers, texts: Sequence[str]) -> list[float]:
+    """The human-likeness of the beginnings of texts; NaN where there is none."""
+    cut = [cut_at_sentence(normalise(text), WORDS, "en") for text in texts]
+    judged = [each for (each,) in critic.beginnings(cut, [[1 << 20]] * len(cut))]
+    told = [numbers.tell(one).likeness for one in judged]
+    return [float("nan") if likeness is None else likeness for likeness in told]
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    known = [value for value in values if np.isfinite(value)]
+    if not known:
+        return {"texts": len(values), "told": 0}
+    bootstrap = Bootstrap(map(str, range(len(known))))
+    labels = [str(i) for i in range(len(known))]
+    return {
+        "texts": len(values), "told": len(known), "median": float(np.median(known)),
+        "under": {str(s): show(mean(bootstrap, [float(v < s) for v in known], labels)) for s in (10, 50, 90)},
+    }  # fmt: skip
+
+
+def rate(
+    critic: PassageCritic, numbers: WriterNumbers, texts: Sequence[str], ratings: Sequence[float]
+) -> dict[str, Any]:
+    """How the percentile goes with people's ratings: Kendall's tau."""
+    values = percentiles(critic, numbers, texts)
+    known = [i for i, value in enumerate(values) if np.isfinite(value)]
+    told = spread(values)
+    if len(known) >= 20:
+        labels = [str(i) for i in known]
+        told["tau"] = show(kendall(Bootstrap(labels), [values[i] for i in known], [ratings[i] for i in known], labels))
+    return told
+
+
+def coherence(scorer: CoherenceScorer, people: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """By length: AUC of held-out passages against the same with a fault, and what share is as written by chance told."""
+    chance = random.Random(3)
+    told: dict[str, Any] = {}
+    for words in (WORDS,):
+        whole, faulty, works = [], [], []
+        for number, row in enumerate(people[:FAULTY]):
+            text = cut_at_sentence(row["text"], words, "en")
+            other = people[(number + 1) % len(people)]["text"]
+            made = next(
+                filter(None, (corrupt(text, f, "en", seed=number, other=other) for f in chance.sample(FAULTS, len(FAULTS)))),
+                None,
+            )  # fmt: skip
+            if made is not None and len(text.split()) > 0.6 * words:
+                whole.append(text)
+                faulty.append(made.text)
+                works.append(row["work"])
+        first, second = scorer.score(whole), scorer.score(faulty)
+        bootstrap = Bootstrap(works)
+        logits = [[one.logit for one in side] for side in (first, second)]
+        values = [
+            (one.value, kind) for side, kind in ((first, 1), (second, 0)) for one in side if one.value is not None
+        ]
+        bins = {}
+        for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+            inside = [kind for value, kind in values if low <= value < low + 0.2 + (low == 0.8)]
+            bins[f"{low:.1f}-{low + 0.2:.1f}"] = (len(inside), round(float(np.mean(inside)), 3) if inside else None)
+        told[f"{words} words"] = {
+            "passages": len(whole), "auc": show(auc(bootstrap, logits[0], logits[1], works, works)),
+            "in domain": float(np.mean([one.in_domain for one in first])), "as written, by chance told": bins,
+            "paired": float(np.mean([a > b for a, b in zip(*logits, strict=True)])),
+        }  # fmt: skip
+    return told
+
+
+def sentences(
+    critic: PassageCritic,
+    scorer: CoherenceScorer,
+    people: Sequence[dict[str, Any]],
+    drawn: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """How often a foreign sentence in a person's passage, of the model or of another story, has a lower part than others."""
+    chance = random.Random(4)
+    wins: dict[str, list[float]] = {"likeness, the model's sentence": [], "likeness, another story's": [],
+                                    "coherence, another story's": []}  # fmt: skip
+    texts: dict[str, list[tuple[int, str]]] = {"model": [], "other": []}
+    long = [row for row in people if len(split_sentences(cut_at_sentence(row["text"], 120, "en"), "en")) >= 5]
+    long = long[:EXCHANGED]
+    for number, row in enumerate(long):
+        own = split_sentences(cut_at_sentence(row["text"], 120, "en"), "en")
+        place = chance.randrange(2, len(own))
+        sources = {"model": chance.choice(drawn)["text"], "other": long[(number + 7) % len(long)]["text"]}
+        for kind, source in sources.items():
+            choices = [s for s in split_sentences(source, "en") if len(s.split()) >= 6]
+            if choices:
+                near = min(choices, key=lambda s: abs(len(s) - len(own[place])))
+                texts[kind].append((place, "".join([*own[:place], near.strip() + " ", *own[place + 1 :]])))
+    for kind, name in (("model", "likeness, the model's sentence"), ("other", "likeness, another story's")):
+        for (place, _), judgement in zip(texts[kind], critic.judge([t for _, t in texts[kind]]), strict=True):
+            adds = [judgement.realism - without for without in judgement.without]
+            others = adds[:place] + adds[place + 1 :]
+            wins[name].append(float(np.mean([adds[place] < other for other in others])))
+    for (place, text), score in zip(texts["other"], scorer.score([t for _, t in texts["other"]]), strict=True):
+        parts = score.per_sentence
+        if len(parts) == len(split_sentences(text, "en")):
+            others = [part for i, part in enumerate(parts) if i != place]
+            wins["coherence, another story's"].append(float(np.mean([parts[place] < other for other in others])))
+    told = {}
+    for name, values in wins.items():
+        labels = [str(i) for i in range(len(values))]
+        told[name] = {"passages": len(values), "lower": show(mean(Bootstrap(labels), values, labels))}
+    return told
+
+
+if __name__ == "__main__":
+    main()
