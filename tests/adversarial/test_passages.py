@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_model
@@ -123,6 +122,5 @@ def test_the_shipped_critic_knows_our_model_from_people_and_code_from_prose() ->
     assert shown.likeness is None or shown.likeness < 15
     code = Path(__file__).read_text("utf-8")[500:2000]
     assert numbers.tell(critic.judge([code])[0]).reason == "kind"
-    torch.manual_seed(0)
     first, second = critic.judge([own[0][:900], own[0][:900]])
-    assert first == second
+    assert (first.realism, first.without) == (second.realism, second.without)

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api", tags=["quality"])
 class Asked(Body):
     """A passage of any version of a manuscript."""
 
-    text: str = Field(max_length=20_000, description="Its first 350 words are read.")
+    text: str = Field(max_length=20_000, description="Its first 300 words are read.")
     language: Language = "en"
 
 
