@@ -1,7 +1,10 @@
 """What the two numbers of the studio say of texts that neither was made from: prints JSON.
 
-    python scripts/judge_numbers.py JUDGED CORPORA --drawn DIR
+    python scripts/judge_numbers.py calibrate --drawn DIR
+    python scripts/judge_numbers.py measure --drawn DIR --judged JUDGED --corpora CORPORA [--only coherence]
 
+`calibrate` fits the line by which a coherence is told, on the split `calibrate`: on other works than those that the scorer
+learned from its own chances are too sure of themselves.
 JUDGED holds stories with human ratings, CORPORA texts of other models (`tinystories_sample`, `tinyfabulist_fables`), and
 DIR is what `scripts/train_critic.py draw` left: its passages of the split `test` are held out from the critic. Faults are put
 into them to see how well coherence is calibrated, and sentences exchanged to see whether sentences' parts point to them.
@@ -26,10 +29,12 @@ from storyteller.adversarial.numbers import WriterNumbers
 from storyteller.adversarial.passages import SHIPPED, PassageCritic
 from storyteller.corpus import split_sentences
 from storyteller.corpus.corruption import FAULTS, corrupt
+from storyteller.evaluate.passage import Line
 from storyteller.evaluate.prompts import cut_at_sentence
 from storyteller.evaluate.scorer import CoherenceScorer
 from storyteller.evaluate.scorer.normalise import normalise
 from storyteller.evaluate.statistics import Bootstrap, auc, kendall, mean
+from storyteller.runs import write_json
 
 WORDS, RATED = 150, 200
 """Words of a text that are read, and rated texts of a set at most: every second one of the larger sets."""
@@ -40,15 +45,22 @@ FAULTY, EXCHANGED = 60, 50
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("judged", type=Path)
-    parser.add_argument("corpora", type=Path)
+    parser.add_argument("command", choices=("calibrate", "measure"))
     parser.add_argument("--drawn", type=Path, required=True)
+    parser.add_argument("--judged", type=Path)
+    parser.add_argument("--corpora", type=Path)
+    parser.add_argument("--only", choices=("coherence",))
     options = parser.parse_args()
     scorer = CoherenceScorer.load()
+    if options.command == "calibrate":
+        return calibrate(scorer, [row for row in rows(options.drawn / "people.jsonl") if row["split"] == "calibrate"])
     critic, numbers = PassageCritic.load(SHIPPED, scorer.reader), WriterNumbers.load(SHIPPED)
     people = [row for row in rows(options.drawn / "people.jsonl") if row["split"] == "test"]
     drawn = [row for row in rows(options.drawn / "drawn.jsonl") if row["split"] == "test" and row["text"].strip()]
     told: dict[str, Any] = {}
+    if options.only:
+        print(json.dumps(coherence(scorer, people), indent=1))
+        return None
     for name in OTHER_MODELS:
         texts = [
             record["text"] for record in itertools.islice(corpus_records(options.corpora, name), OTHER_MODELS[name])
@@ -64,6 +76,7 @@ def main() -> None:
     print(json.dumps(told["coherence"], indent=1), flush=True)
     told["sentences"] = sentences(critic, scorer, people, drawn)
     print(json.dumps(told, indent=1))
+    return None
 
 
 def percentiles(critic: PassageCritic, numbers: WriterNumbers, texts: Sequence[str]) -> list[float]:
@@ -99,39 +112,54 @@ def rate(
     return told
 
 
-def coherence(scorer: CoherenceScorer, people: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """By length: AUC of held-out passages against the same with a fault, and what share is as written by chance told."""
+def spoilt(people: Sequence[dict[str, Any]], count: int) -> tuple[list[str], list[str], list[str]]:
+    """The first passages of `WORDS` words that a fault can be put into, the same with one, and their works."""
     chance = random.Random(3)
-    told: dict[str, Any] = {}
-    for words in (WORDS,):
-        whole, faulty, works = [], [], []
-        for number, row in enumerate(people[:FAULTY]):
-            text = cut_at_sentence(row["text"], words, "en")
-            other = people[(number + 1) % len(people)]["text"]
-            made = next(
-                filter(None, (corrupt(text, f, "en", seed=number, other=other) for f in chance.sample(FAULTS, len(FAULTS)))),
-                None,
-            )  # fmt: skip
-            if made is not None and len(text.split()) > 0.6 * words:
-                whole.append(text)
-                faulty.append(made.text)
-                works.append(row["work"])
-        first, second = scorer.score(whole), scorer.score(faulty)
-        bootstrap = Bootstrap(works)
-        logits = [[one.logit for one in side] for side in (first, second)]
-        values = [
-            (one.value, kind) for side, kind in ((first, 1), (second, 0)) for one in side if one.value is not None
-        ]
-        bins = {}
-        for low in (0.0, 0.2, 0.4, 0.6, 0.8):
-            inside = [kind for value, kind in values if low <= value < low + 0.2 + (low == 0.8)]
-            bins[f"{low:.1f}-{low + 0.2:.1f}"] = (len(inside), round(float(np.mean(inside)), 3) if inside else None)
-        told[f"{words} words"] = {
-            "passages": len(whole), "auc": show(auc(bootstrap, logits[0], logits[1], works, works)),
-            "in domain": float(np.mean([one.in_domain for one in first])), "as written, by chance told": bins,
-            "paired": float(np.mean([a > b for a, b in zip(*logits, strict=True)])),
-        }  # fmt: skip
-    return told
+    whole, faulty, works = [], [], []
+    for number, row in enumerate(people):
+        text, other = cut_at_sentence(row["text"], WORDS, "en"), people[(number + 1) % len(people)]["text"]
+        faults = chance.sample(FAULTS, len(FAULTS))
+        made = next(filter(None, (corrupt(text, fault, "en", seed=number, other=other) for fault in faults)), None)
+        if made is not None and len(text.split()) > 0.6 * WORDS and len(whole) < count:
+            whole.append(text)
+            faulty.append(made.text)
+            works.append(row["work"])
+    return whole, faulty, works
+
+
+def calibrate(scorer: CoherenceScorer, people: Sequence[dict[str, Any]]) -> None:
+    """Fit Platt's line from the scorer's log odds to those of a passage being as it was written."""
+    from sklearn.linear_model import LogisticRegression
+
+    whole, faulty, _ = spoilt(people, FAULTY)
+    sides = scorer.score(whole), scorer.score(faulty)
+    read = [(one.logit, kind) for side, kind in zip(sides, (1, 0), strict=True) for one in side if one.in_domain]
+    line = LogisticRegression(C=1e6).fit([[logit] for logit, _ in read], [kind for _, kind in read])
+    told = {"slope": float(line.coef_[0, 0]), "offset": float(line.intercept_[0]), "passages": len(whole)}
+    write_json(SHIPPED / "coherence.json", told)
+    print(told)
+
+
+def coherence(scorer: CoherenceScorer, people: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """AUC of held-out passages against the same with a fault, what share is as written by chance told, and the chances."""
+    whole, faulty, works = spoilt(people, FAULTY)
+    line = Line.load(SHIPPED)
+    sides = scorer.score(whole), scorer.score(faulty)
+    logits = [[one.logit for one in side] for side in sides]
+    bootstrap = Bootstrap(works)
+    values = [
+        (line(one.logit), kind) for side, kind in zip(sides, (1, 0), strict=True) for one in side if one.in_domain
+    ]
+    bins = {}
+    for low, high in itertools.pairwise((0.0, 0.4, 0.5, 0.6, 1.01)):
+        inside = [kind for value, kind in values if low <= value < high]
+        bins[f"{low:.1f} to {min(high, 1):.1f}"] = (len(inside), round(float(np.mean(inside)), 3) if inside else None)
+    return {
+        "passages": len(whole), "auc": show(auc(bootstrap, logits[0], logits[1], works, works)),
+        "paired": show(mean(bootstrap, [float(a > b) for a, b in zip(*logits, strict=True)], works)),
+        "in domain": float(np.mean([one.in_domain for one in sides[0]])), "as written, by chance told": bins,
+        "told, 5th, 50th, 95th percentile": np.quantile([v for v, _ in values], (0.05, 0.5, 0.95)).round(2).tolist(),
+    }  # fmt: skip
 
 
 def sentences(

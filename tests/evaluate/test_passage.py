@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from tests.tiny import tiny_model
 
 from storyteller.adversarial.critic import Critic
 from storyteller.adversarial.numbers import Domain, WriterNumbers
-from storyteller.adversarial.passages import PassageCritic
+from storyteller.adversarial.passages import SHIPPED, PassageCritic
 from storyteller.adversarial.using import Likeness
 from storyteller.errors import GenerationError, ModelError
-from storyteller.evaluate.passage import FEWEST, MOST, PassageReader, refusal
+from storyteller.evaluate.passage import FEWEST, MOST, Line, PassageReader, refusal
 from storyteller.evaluate.prompts import cut_at_sentence
 from storyteller.evaluate.scorer import CoherenceScorer, Score
 from storyteller.models import load_model, locate
@@ -52,7 +53,7 @@ def reader(critic: PassageCritic) -> PassageReader:
     starts = [chance.randrange(len(words) - 120) for _ in range(80)]
     human = critic.judge([" ".join(words[start : start + chance.randint(35, 70)]) for start in starts])
     numbers = WriterNumbers(Likeness.of(human, least=1), Domain.of([one.place for one in human]))
-    return PassageReader(critic, numbers, Scorer())  # type: ignore[arg-type]
+    return PassageReader(critic, numbers, Scorer(), Line(0.5, 0.1))  # type: ignore[arg-type]
 
 
 def test_two_numbers_and_sentences_that_are_the_passage(reader: PassageReader) -> None:
@@ -61,7 +62,7 @@ def test_two_numbers_and_sentences_that_are_the_passage(reader: PassageReader) -
     told = reader.tell(text, "en")
     assert told.likeness.value is not None
     assert 0 <= told.likeness.value <= 100
-    assert told.coherence.value == pytest.approx(60)
+    assert told.coherence.value == pytest.approx(100 / (1 + math.exp(-0.5 * 0.4 - 0.1)))
     assert told.words == len(read.split()) > 40  # no part of a sentence is read
     assert "".join(sentence for sentence, _ in told.sentences) == read
     assert all(part is not None and -100 <= part <= 100 for _, part in told.sentences)
@@ -97,7 +98,7 @@ def test_where_nothing_can_be_said_the_reason_is(reader: PassageReader, text: st
 
 
 def test_a_number_of_the_two_can_be_there_alone(reader: PassageReader) -> None:
-    other = PassageReader(reader.critic, reader.numbers, Scorer(None))  # type: ignore[arg-type]
+    other = PassageReader(reader.critic, reader.numbers, Scorer(None), reader.line)  # type: ignore[arg-type]
     told = other.tell(" ".join(STORY.split()[:60]), "en")
     assert told.likeness.value is not None
     assert (told.coherence.value, told.coherence.reason) == (None, "kind")
@@ -106,7 +107,7 @@ def test_a_number_of_the_two_can_be_there_alone(reader: PassageReader) -> None:
 def test_what_nobody_waits_for_is_not_scored(reader: PassageReader) -> None:
     scorer = Scorer()
     with pytest.raises(GenerationError, match="nobody waits"):
-        PassageReader(reader.critic, reader.numbers, scorer).tell(STORY, "en", lambda: False)  # type: ignore[arg-type]
+        PassageReader(reader.critic, reader.numbers, scorer, reader.line).tell(STORY, "en", lambda: False)  # type: ignore[arg-type]
     assert scorer.asked == 0
 
 
@@ -114,6 +115,15 @@ def test_a_missing_base_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("STORYTELLER_HOME", str(tmp_path))
     with pytest.raises(ModelError, match="storyteller models pull"):
         PassageReader.load()
+
+
+def test_the_line_of_the_coherence_rises_and_comes_from_its_folder(tmp_path: Path) -> None:
+    line = Line.load(SHIPPED)
+    told = [line(logit) for logit in (-8.0, -1.0, 0.0, 1.0, 8.0)]
+    assert told == sorted(told)
+    assert 0 < told[0] < told[-1] < 1
+    with pytest.raises(ModelError, match=r"judge_numbers\.py"):
+        Line.load(tmp_path)
 
 
 @pytest.mark.slow

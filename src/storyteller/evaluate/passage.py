@@ -7,6 +7,7 @@ with one model in memory, and neither is a grade.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ from storyteller.corpus.language import count_words, identify_language
 from storyteller.corpus.story import Language
 from storyteller.errors import GenerationError, ModelError
 from storyteller.models.entries import DEFAULT_BASE, entry_named
+from storyteller.runs import read_json
 
 if TYPE_CHECKING:  # they import torch, and a refusal needs none
     from storyteller.adversarial.numbers import WriterNumbers
     from storyteller.adversarial.passages import PassageCritic
     from storyteller.evaluate.scorer import CoherenceScorer
 
-__all__ = ["FEWEST", "MOST", "Number", "Passage", "PassageReader", "Reason"]
+__all__ = ["FEWEST", "MOST", "Line", "Number", "Passage", "PassageReader", "Reason"]
 
 FEWEST, MOST = 40, 300
 """Words of a passage: with fewer neither number means much, and of more there were too few passages to calibrate on."""
@@ -53,11 +55,37 @@ class Passage:
     sentences: tuple[tuple[str, float | None], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """From the scorer's log odds to the chance that is told; fitted on other works than those that the scorer learned from.
+
+    There its own chances are too sure of themselves (docs/results.md, "Two numbers for a passage").
+    """
+
+    slope: float
+    offset: float
+
+    @classmethod
+    def load(cls, folder: Path) -> Line:
+        """The line in `folder`; raises `ModelError` when there is none."""
+        try:
+            told = read_json(folder / "coherence.json")
+            return cls(float(told["slope"]), float(told["offset"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{folder} does not say how a coherence is told ({error}). Fit it with scripts/judge_numbers.py."
+            ) from error
+
+    def __call__(self, logit: float) -> float:
+        """The chance, from 0 to 1."""
+        return 1 / (1 + math.exp(-(self.slope * logit + self.offset)))
+
+
 class PassageReader:
     """Critic, calibration and scorer on one base in memory: 270 MB in bfloat16, twice that in float32."""
 
-    def __init__(self, critic: PassageCritic, numbers: WriterNumbers, scorer: CoherenceScorer) -> None:
-        self.critic, self.numbers, self.scorer = critic, numbers, scorer
+    def __init__(self, critic: PassageCritic, numbers: WriterNumbers, scorer: CoherenceScorer, line: Line) -> None:
+        self.critic, self.numbers, self.scorer, self.line = critic, numbers, scorer, line
 
     @classmethod
     def load(cls, folder: Path | None = None) -> PassageReader:
@@ -76,7 +104,7 @@ class PassageReader:
                 f"`storyteller models pull {DEFAULT_BASE}`."
             )
         scorer = CoherenceScorer.load()
-        return cls(PassageCritic.load(folder, scorer.reader), WriterNumbers.load(folder), scorer)
+        return cls(PassageCritic.load(folder, scorer.reader), WriterNumbers.load(folder), scorer, Line.load(folder))
 
     def tell(self, text: str, language: Language, going_on: Callable[[], bool] = lambda: True) -> Passage:
         """The numbers of the first `MOST` words of a text.
@@ -97,7 +125,7 @@ class PassageReader:
         parts = parts or [None] * len(judgement.sentences)
         return Passage(
             Number(shown.likeness, shown.reason),
-            Number(None if score.value is None else 100 * score.value, "" if score.value is not None else "kind"),
+            Number(100 * self.line(score.logit)) if score.in_domain else Number(None, "kind"),
             count_words(read, language),
             tuple((sentence, part) for (sentence, _), part in zip(judgement.sentences, parts, strict=True)),
         )

@@ -350,11 +350,11 @@ export const en = {
   "numbers.likeness": "Human-likeness",
   "numbers.likeness.value": "{value} of 100",
   "numbers.likeness.note":
-    "Of 100 passages of this length from published stories, so many read more like our small model than this one does. A low number means that the wording is like our model's, which plain prose by people can be too. A high one means neither good nor written by a person.",
+    "Of 100 passages of this length from published stories, so many read more like our small model than this one does. A low number means that the wording is like our model's; folk tales, plain prose and what other models write often are. A high one means neither good nor written by a person.",
   "numbers.coherence": "Coherence",
   "numbers.coherence.value": "{value} of 100",
   "numbers.coherence.note":
-    "Of 100 texts that score like this, so many are as they were written; the others had a fault put in, such as sentences out of order. It goes with readers' ratings only loosely, and favours what our own model wrote.",
+    "Of 100 passages that score like this, so many are as they were written; half of all had a fault put in, such as sentences out of order. Most lie between 27 and 65, so it is of use between versions of one passage: the unspoilt one has more 8 times in 10. It goes with readers' ratings only loosely, and favours what our own model wrote.",
   "numbers.none.short": "Too short: 40 words are the least that anything can be said of.",
   "numbers.none.language": "Not available: both numbers were made from English stories only.",
   "numbers.none.kind": "Not available: it is unlike all that this number was made from.",

@@ -47,7 +47,7 @@ class Numbers(Answer):
         description="The share of published passages of this length that the critic finds less human."
     )
     coherence: Number = Field(
-        description="Of texts that score like this, how many in a hundred are as written, where half had a fault put in."
+        description="Of passages that score like this, how many in 100 are as written, where half had a fault put in."
     )
     words: int = Field(description="How many words were read.")
     sentences: list[SentencePart] = Field([], description="Together they are the text that was read.")
