@@ -2,6 +2,7 @@
 
     python scripts/judge_numbers.py calibrate --drawn DIR
     python scripts/judge_numbers.py measure --drawn DIR --judged JUDGED --corpora CORPORA [--only coherence]
+    python scripts/judge_numbers.py time
 
 `calibrate` fits the line by which a coherence is told, on the split `calibrate`: on other works than those that the scorer
 learned from its own chances are too sure of themselves.
@@ -16,6 +17,8 @@ import argparse
 import itertools
 import json
 import random
+import resource
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ from storyteller.adversarial.numbers import WriterNumbers
 from storyteller.adversarial.passages import SHIPPED, PassageCritic
 from storyteller.corpus import split_sentences
 from storyteller.corpus.corruption import FAULTS, corrupt
-from storyteller.evaluate.passage import Line
+from storyteller.evaluate.passage import Line, PassageReader
 from storyteller.evaluate.prompts import cut_at_sentence
 from storyteller.evaluate.scorer import CoherenceScorer
 from storyteller.evaluate.scorer.normalise import normalise
@@ -39,18 +42,21 @@ from storyteller.runs import write_json
 WORDS, RATED = 150, 200
 """Words of a text that are read, and rated texts of a set at most: every second one of the larger sets."""
 OTHER_MODELS = {"tinystories_sample": 40, "tinyfabulist_fables": 40}
+EXAMPLES = Path(__file__).parents[1] / "examples" / "stories" / "en"
 FAULTY, EXCHANGED = 60, 50
 """Held-out passages that get a fault, and that get a foreign sentence."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("calibrate", "measure"))
-    parser.add_argument("--drawn", type=Path, required=True)
+    parser.add_argument("command", choices=("calibrate", "measure", "time"))
+    parser.add_argument("--drawn", type=Path, default=Path())
     parser.add_argument("--judged", type=Path)
     parser.add_argument("--corpora", type=Path)
     parser.add_argument("--only", choices=("coherence",))
     options = parser.parse_args()
+    if options.command == "time":
+        return measure_time()
     scorer = CoherenceScorer.load()
     if options.command == "calibrate":
         return calibrate(scorer, [row for row in rows(options.drawn / "people.jsonl") if row["split"] == "calibrate"])
@@ -77,6 +83,23 @@ def main() -> None:
     told["sentences"] = sentences(critic, scorer, people, drawn)
     print(json.dumps(told, indent=1))
     return None
+
+
+def measure_time() -> None:
+    """Processor time of loading and of reading our own stories, and the most memory."""
+    started = time.process_time()
+    reader = PassageReader.load()
+    told: dict[str, Any] = {"load": round(time.process_time() - started, 1)}
+    for words in (120, 300):
+        spent, read = [], []
+        for path in sorted(EXAMPLES.glob("*.md"))[:5]:
+            text = " ".join(path.read_text("utf-8").split("---\n", 2)[2].split()[:words])
+            started = time.process_time()
+            read.append(reader.tell(text, "en").words)
+            spent.append(time.process_time() - started)
+        told[f"{np.mean(read):.0f} words"] = round(float(np.median(spent)), 2)
+    told["MB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(json.dumps(told))
 
 
 def percentiles(critic: PassageCritic, numbers: WriterNumbers, texts: Sequence[str]) -> list[float]:
