@@ -1,10 +1,12 @@
 """One `gail` step against the same step written plainly: transformers.generate, then reference, critic and update passes.
 
-    python benchmarks/rollouts.py [--prompts 8] [--group 4] [--tokens 96] [--rounds 1] [--draw bfloat16] [--busy]
+    python benchmarks/rollouts.py [--prompts 8] [--group 4] [--tokens 96] [--rounds 1] [--draw bfloat16]
+        [--compute bfloat16] [--busy]
 
 Both make the same number of stories of the same greatest length from the same prompts, with the same LoRA, in one process,
 one after the other in turns. The plain step reads the prompt once for every story and in every pass; ours reads it once a
-group, and one pass of the reference serves divergence and critic. Medians and their ratio are printed, and peak memory.
+group, and one pass of the reference serves divergence and critic. With `--compute bfloat16` both have their frozen weights
+and all products in it, the plain step its drawing too. Medians and their ratio are printed, and peak memory.
 """
 
 from __future__ import annotations
@@ -48,13 +50,15 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--draw", choices=("float32", "bfloat16"), default="float32", help="what our step draws in")
+    parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32", help="what both compute in")
     parser.add_argument("--busy", action="store_true", help="count the processor's time: for a machine that others use")
     asked = parser.parse_args()
     Clock.busy = asked.busy
     dtype = torch.bfloat16 if asked.draw == "bfloat16" else None
     located = locate(asked.model)
     template = Template.load(located.adapter or located.folder, StoryTokenizer.load(located.folder))
-    policy = Policy(apply_lora(load_model(located, merge=True), LoraRecipe(rank=16, alpha=32), seed=1))
+    model = apply_lora(load_model(located, merge=True), LoraRecipe(rank=16, alpha=32), seed=1)
+    policy = Policy(model, getattr(torch, asked.compute))
     optimizer = torch.optim.AdamW([p for p in policy.model.parameters() if p.requires_grad], lr=3e-5)
     recipe = CriticRecipe()
     layers = depths_of(policy.depth)
@@ -63,8 +67,8 @@ def main() -> None:
     print(f"{asked.prompts} x {asked.group} stories of {asked.tokens} tokens, prompts of "
           f"{statistics.mean(len(p.ids) for p in prompts):.0f}, {torch.get_num_threads()} threads")  # fmt: skip
     steps: dict[str, Callable[[int], dict[str, float]]] = {
-        "plain": lambda seed: plain_step(
-            policy, optimizer, adversary, template, prompts, asked.group, asked.tokens, seed
+        "plain": lambda seed: in_its_precision(
+            policy, lambda: plain_step(policy, optimizer, adversary, template, prompts, asked.group, asked.tokens, seed)
         ),
         "ours": lambda seed: our_step(
             policy, optimizer, adversary, template, prompts, asked.group, asked.tokens, seed, dtype
@@ -120,6 +124,11 @@ def our_step(
     take_step(policy, optimizer, parts, loss, rate=1e-9, clip=1.0)
     clock.lap("update+replay")
     return clock.times
+
+
+def in_its_precision(policy: Policy, step: Callable[[], dict[str, float]]) -> dict[str, float]:
+    with torch.autocast(policy.device.type, torch.bfloat16, enabled=policy.dtype == torch.bfloat16):
+        return step()
 
 
 def plain_step(

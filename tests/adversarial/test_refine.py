@@ -90,7 +90,7 @@ def test_every_trainer_runs_and_resumes_exactly(
 
 
 def test_what_a_refinement_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama: Path) -> None:
-    run = refine(small("name=sea"), tmp_path / "run", pleased)
+    run = refine(small("name=sea", "refine.frontier=[0.7]"), tmp_path / "run", pleased)
     files = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     assert files >= {
         "recipe.yaml", "asked.yaml", "environment.json", "data.json", "metrics.jsonl", "events.log", "last.json",
@@ -107,6 +107,10 @@ def test_what_a_refinement_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama:
     assert report.startswith("# sea: refined")
     assert "No monitor tripped." in report
     assert "| dev |" in report
+    frontier = json.loads((run.folder / "refinement.json").read_text())["frontier"]
+    assert [point["temperature"] for point in frontier] == [0.7, 0.9]
+    assert all(point["after"]["judge_auc"] < point["before"]["judge_auc"] for point in frontier)
+    assert "## Quality and diversity" in report
     ids = torch.arange(3, 40)[None]
     refined, base = (load_model(locate(folder), merge=True) for folder in (run.folder, tiny_llama))
     assert (refined(input_ids=ids).logits - base(input_ids=ids).logits).abs().max() > 1e-3

@@ -34,7 +34,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is shipped: `scale` 0 is the model unchanged. `gate` and `reference` are figures on the gate's prompts."""
+    """What is shipped: `scale` 0 is the model unchanged. `gate` and `reference` are figures on the gate's prompts, and
+    `frontier` both of them, before and after, at several temperatures.
+    """
 
     scale: float
     weights: str
@@ -43,6 +45,7 @@ class Decision:
     gate: dict[str, float]
     reference: dict[str, float]
     gate_gain: float | None
+    frontier: tuple[tuple[float, dict[str, float], dict[str, float]], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -74,12 +77,19 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
     reference, gate = (stage.measured(stage.prompts.gate, each, 2).figures for each in (unchanged, chosen))
     gain = stage.watch.objective(gate, reference)
     broken = tuple(violations(gate, reference, stage.refine.monitors))
+    frontier = [(stage.refine.rollout.temperature, reference, gate)]
+    for temperature in stage.refine.frontier:
+        before, after = (
+            stage.measured(stage.prompts.gate, each, 2, temperature).figures for each in (unchanged, chosen)
+        )
+        frontier.append((temperature, before, after))
+    points = tuple(sorted(frontier, key=lambda point: point[0]))
     if gain > 0 and not broken:
         why = f"on prompts never used before J is {gain:+.4f}, and every guardrail holds"
-        return Decision(best.scale, best.weights, why, tuple(tried), gate, reference, gain), chosen
+        return Decision(best.scale, best.weights, why, tuple(tried), gate, reference, gain, points), chosen
     reason = "; ".join(map(str, broken)) or f"J is {gain:+.4f}, not above 0"
     why = f"the gate failed on prompts never used before: {reason}"
-    return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain), unchanged
+    return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain, points), unchanged
 
 
 def join_adapters(first: Path | None, second: Path, folder: Path, *, without_second: bool = False) -> None:

@@ -292,10 +292,15 @@ class Refinement:
             self.roll_back(alarms)
         return better
 
-    def measured(self, prompts: Sequence[Prompt], weights: Weights | None, seed: int) -> Measured:
-        """The figures of the adapter `weights` on `prompts`."""
+    def measured(
+        self, prompts: Sequence[Prompt], weights: Weights | None, seed: int, temperature: float | None = None
+    ) -> Measured:
+        """The figures of the adapter `weights` on `prompts`, at the rollouts' temperature or at another one."""
+        rollout = self.refine.rollout
+        if temperature is not None:
+            rollout = rollout.model_copy(update={"temperature": temperature})
         return measure(
-            self.policy, weights, self.adversary, self.template, prompts, self.rules, self.score, self.refine.rollout,
+            self.policy, weights, self.adversary, self.template, prompts, self.rules, self.score, rollout,
             rows=self.recipe.train.rows, seed=seed,
         )  # fmt: skip
 

@@ -50,6 +50,7 @@ def write_report(run: Run, stage: Refinement, decision: Decision) -> Path:
         _verdict(decision),
         "",
         *_table("Before and after, on the gate's prompts", decision.reference, decision.gate),
+        *_frontier(decision),
         *_tried(decision),
         *_course(stage, lines),
         *_alarms(lines),
@@ -82,6 +83,22 @@ def _table(title: str, before: Mapping[str, float], after: Mapping[str, float]) 
         if key in before and key in after
     ]
     return [f"## {title}", "", "| figure | before | after | difference |", "|---|---|---|---|", *rows, ""]
+
+
+def _frontier(decision: Decision) -> list[str]:
+    """Before and after at each temperature: a gain in AUC counts at equal distinct-2, since a cooler draw buys it with that."""
+    if not decision.frontier:
+        return []
+    rows = [
+        f"| {temperature:g} | {before['distinct_2']:.4f} | {before['judge_auc']:.4f} | {after['distinct_2']:.4f} | "
+        f"{after['judge_auc']:.4f} |"
+        for temperature, before, after in decision.frontier
+    ]
+    head = [
+        "| temperature | distinct-2 before | judge AUC before | distinct-2 after | judge AUC after |",
+        "|---|---|---|---|---|",
+    ]
+    return ["## Quality and diversity, on the gate's prompts", "", *head, *rows, ""]
 
 
 def _tried(decision: Decision) -> list[str]:
@@ -132,6 +149,10 @@ def _figures(decision: Decision) -> dict[str, Any]:
         "gate": decision.gate,
         "gate_reference": decision.reference,
         "gate_gain": decision.gate_gain,
+        "frontier": [
+            {"temperature": temperature, "before": before, "after": after}
+            for temperature, before, after in decision.frontier
+        ],
         "tried": [
             {
                 "weights": one.weights,

@@ -37,11 +37,11 @@ from storyteller.runs.sinks import require_sinks
 from storyteller.tokens import StoryTokenizer, Template
 from storyteller.train.checkpoint import clear_leftovers, newest_whole
 from storyteller.train.drive import drive
-from storyteller.train.finetune import same_recipe
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
 from storyteller.train.precision import resolve_precision
+from storyteller.train.stage import same_recipe
 
 __all__ = ["dry_run", "refine"]
 

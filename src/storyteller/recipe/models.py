@@ -265,6 +265,9 @@ class RefineRecipe(_Section):
         None, gt=0, description="wall-clock end of training; what is best by then is finished"
     )
     scales: list[float] = Field([0.25, 0.5, 0.75, 1.0, 1.25], description="adapter scales tried at the end")
+    frontier: list[float] = Field(
+        [0.7, 1.1], description="temperatures at which the report compares before and after on the gate's prompts, too"
+    )
 
 
 class Recipe(_Section):

@@ -5,10 +5,8 @@ locate the base -> tokenize -> load, adapt -> say what it will cost -> fit -> sa
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from storyteller.corpus import read_split
-from storyteller.errors import CheckpointError, RecipeError, TrainingError
+from storyteller.errors import RecipeError, TrainingError
 from storyteller.models import (
     Located,
-    count_parameters,
     load_weights,
     locate,
     reload_difference,
@@ -31,7 +28,7 @@ from storyteller.models import (
 from storyteller.models.adapters.adalora import Allocation
 from storyteller.recipe import Recipe
 from storyteller.recipe.rates import rate_warning
-from storyteller.runs import Run, read_json, replacing_folder, write_json
+from storyteller.runs import Run, replacing_folder
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.plot import plot_losses
@@ -42,15 +39,15 @@ from storyteller.train.checkpoint import State
 from storyteller.train.compiling import compile_layers
 from storyteller.train.continual import anchor_of, score_old
 from storyteller.train.distil import build_objective
-from storyteller.train.estimate import Estimate, measure_cost, plan_of, resolve_steps
-from storyteller.train.interrupt import Interrupted
-from storyteller.train.loop import Plan, fit
+from storyteller.train.estimate import Estimate, plan_of
+from storyteller.train.loop import Plan
 from storyteller.train.perturb import Perturbation
 from storyteller.train.precision import resolve_precision
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding, check_sharding
+from storyteller.train.stage import corpus_licences, needs_dev, resolved, take_best, train
 
-__all__ = ["corpus_licences", "dry_run", "finetune", "same_recipe"]
+__all__ = ["dry_run", "finetune"]
 
 _ALLOCATION = "allocation.safetensors"
 
@@ -79,34 +76,10 @@ def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
     A resumed run keeps its own recipe, and is refused when another one is given. Raises what its parts raise, and
     `Interrupted` after Ctrl-C, when everything is saved.
     """
-    if resume:
-        run = Run.open(folder)
-        recipe = same_recipe(run, recipe)
-        prepared = _prepare(recipe)
-    else:
-        prepared = _prepare(recipe)
-        if prepared.accelerator.is_main_process:
-            Run.create(folder, prepared.recipe, asked=recipe, data=prepared.shards.meta)
-        prepared.accelerator.wait_for_everyone()
-        run = Run.open(folder)
-    if prepared.accelerator.is_main_process:
-        say(str(prepared.estimate))
-        write_json(run.folder / "estimate.json", asdict(prepared.estimate))
-    _score_old(prepared, run, "before")
-    try:
-        state = fit(
-            prepared.objective,
-            _plan(prepared, run),
-            prepared.accelerator,
-            resume=resume,
-            sharding=prepared.sharding,
-        )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}. Go on with: storyteller finetune --resume {folder}") from None
-    if prepared.accelerator.is_main_process:
-        _finish(prepared, run, state)
-    prepared.accelerator.wait_for_everyone()
-    return run
+    return train(
+        recipe, folder, command="finetune", prepare=_prepare, plan=_plan, finish=_finish, resume=resume,
+        begin=lambda prepared, run: _score_old(prepared, run, "before"),
+    )  # fmt: skip
 
 
 def dry_run(recipe: Recipe) -> dict[str, Any]:
@@ -140,17 +113,12 @@ def _prepare(recipe: Recipe) -> _Prepared:
         compile_layers(model)
     objective = build_objective(recipe, model, tokenizer)
     sharding = Sharding(objective, accelerator) if sharded else None
-    context = recipe.data.context
-    measured = sharding.objective if sharding else objective
-    seconds, memory = measure_cost(measured, shards, recipe.train, context, accelerator)
-    steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
-    resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
-    total, trained = count_parameters(model)
+    fixed, estimate = resolved(recipe, shards, objective, accelerator, precision, sharding)
     method = recipe.model.method
     if accelerator.is_main_process and (warning := rate_warning(method, recipe.train.lr)):
         say(warning)
     return _Prepared(
-        recipe.model_copy(update={"train": resolved}),
+        fixed,
         located,
         tokenizer,
         template,
@@ -159,18 +127,15 @@ def _prepare(recipe: Recipe) -> _Prepared:
         model,
         objective,
         accelerator,
-        Estimate(total, trained, memory, steps, steps * seconds),
-        Allocation(model, recipe.model.adalora, steps) if method == "adalora" else None,
+        estimate,
+        Allocation(model, recipe.model.adalora, estimate.steps) if method == "adalora" else None,
         sharding,
     )
 
 
 def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Shards:
     shards = tokenize(recipe.data.path, None, tokenizer, recipe.data, template=template)
-    if len(shards.splits["dev"]) == 0:
-        say("the corpus has no dev split: no evaluation, no best checkpoint, no early stopping")
-        if recipe.train.patience is not None:
-            raise TrainingError("train.patience needs a dev split; prepare a corpus with more works, or drop the key.")
+    needs_dev(shards, recipe)
     return shards
 
 
@@ -252,9 +217,7 @@ def _sampler(prepared: _Prepared) -> Callable[[], str]:
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     """Put the best model into `final/`, prove that it reloads to the same, and describe it."""
-    best = run.pointed("best")
-    if best is not None and best[1].get("step") != state.step:
-        load_weights(prepared.model, best[0])
+    take_best(prepared.model, run, state)
     with replacing_folder(run.final) as part:
         _saver(prepared, check=True)(part)
     train = prepared.shards.meta["splits"]["train"]
@@ -290,28 +253,3 @@ def _figures(run: Run, state: State) -> dict[str, Any]:
         "steps": state.step,
         "target tokens": state.targets,
     }
-
-
-def corpus_licences(corpus: Path) -> dict[str, int]:
-    """Stories by licence as the corpus's own report counts them; none when the folder has no report."""
-    with contextlib.suppress(OSError, json.JSONDecodeError):
-        counts = read_json(corpus / "manifest.json").get("licences", {})
-        return {str(name) or "not stated": int(count) for name, count in counts.items()}
-    return {}
-
-
-def same_recipe(run: Run, given: Recipe) -> Recipe:
-    """The run's own recipe; `CheckpointError` with the differences when another one was asked for."""
-    from storyteller.recipe.load import differences, load_recipe
-
-    asked = run.folder / "asked.yaml"
-    if asked.exists() and given != Recipe():
-        found = differences(load_recipe(asked).model_dump(mode="json"), given.model_dump(mode="json"))
-        changed = [f"  {key}: {old}  ->  {new}" for key, (old, new) in found.items()]
-        if changed:
-            raise CheckpointError(
-                f"{run.folder} was started with another recipe, and a run has one recipe:\n"
-                + "\n".join(changed)
-                + "\nResume it without a recipe, or start a new run with --out."
-            )
-    return run.recipe()

@@ -6,7 +6,7 @@ train the tokenizer -> tokenize -> make the model -> say what it will cost -> fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from accelerate import Accelerator
 from torch import nn
 
 from storyteller.corpus import read_split
-from storyteller.errors import DataError, RecipeError, TrainingError
-from storyteller.models import count_parameters, load_weights, locate, save_model
+from storyteller.errors import DataError, RecipeError
+from storyteller.models import load_weights, locate, save_model
 from storyteller.models.fresh import new_causal, new_masked
 from storyteller.recipe import Recipe
 from storyteller.recipe.pretraining import PretrainRecipe
-from storyteller.runs import Run, replacing_folder, write_json
+from storyteller.runs import Run, replacing_folder
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.plot import plot_losses
@@ -31,14 +31,13 @@ from storyteller.tokens.lexicon import count_words, load_words, save_words
 from storyteller.tokens.masking import MaskedShards, Masking
 from storyteller.train.checkpoint import State
 from storyteller.train.compiling import compile_layers
-from storyteller.train.estimate import Estimate, measure_cost, plan_of, resolve_steps
-from storyteller.train.finetune import corpus_licences, same_recipe
-from storyteller.train.interrupt import Interrupted
-from storyteller.train.loop import Plan, fit
+from storyteller.train.estimate import Estimate, plan_of
+from storyteller.train.loop import Plan
 from storyteller.train.objectives import CausalObjective, MaskedObjective
 from storyteller.train.precision import resolve_precision
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding, check_sharding
+from storyteller.train.stage import corpus_licences, needs_dev, resolved, take_best, train
 
 __all__ = ["dry_run", "pretrain"]
 
@@ -69,32 +68,7 @@ def pretrain(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
     A resumed run keeps its own recipe, and is refused when another one is given. Raises what its parts raise, and
     `Interrupted` after Ctrl-C, when everything is saved.
     """
-    if resume:
-        run = Run.open(folder)
-        prepared = _prepare(same_recipe(run, recipe))
-    else:
-        prepared = _prepare(recipe)
-        if prepared.accelerator.is_main_process:
-            Run.create(folder, prepared.recipe, asked=recipe, data=prepared.shards.meta)
-        prepared.accelerator.wait_for_everyone()
-        run = Run.open(folder)
-    if prepared.accelerator.is_main_process:
-        say(str(prepared.estimate))
-        write_json(run.folder / "estimate.json", asdict(prepared.estimate))
-    try:
-        state = fit(
-            prepared.objective,
-            _plan(prepared, run),
-            prepared.accelerator,
-            resume=resume,
-            sharding=prepared.sharding,
-        )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}. Go on with: storyteller pretrain --resume {folder}") from None
-    if prepared.accelerator.is_main_process:
-        _finish(prepared, run, state)
-    prepared.accelerator.wait_for_everyone()
-    return run
+    return train(recipe, folder, command="pretrain", prepare=_prepare, plan=_plan, finish=_finish, resume=resume)
 
 
 def dry_run(recipe: Recipe) -> dict[str, Any]:
@@ -120,22 +94,17 @@ def _prepare(recipe: Recipe) -> _Prepared:
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
     objective = _objective(recipe, new, tokenizer)
-    context = recipe.data.context
     _refuse_too_little(shards, recipe, accelerator.num_processes)
     sharding = Sharding(objective, accelerator) if sharded else None
-    measured = sharding.objective if sharding else objective
-    seconds, memory = measure_cost(measured, shards, recipe.train, context, accelerator)
-    steps = resolve_steps(recipe.train, shards, context, seconds, accelerator.num_processes)
-    resolved = recipe.train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
-    total, trained = count_parameters(objective)
+    fixed, estimate = resolved(recipe, shards, objective, accelerator, precision, sharding)
     return _Prepared(
-        recipe.model_copy(update={"train": resolved}),
+        fixed,
         folder,
         template,
         shards,
         objective,
         accelerator,
-        Estimate(total, trained, memory, steps, steps * seconds),
+        estimate,
         sharding,
         words,
     )
@@ -161,10 +130,7 @@ def _shards(recipe: Recipe, new: PretrainRecipe, template: Template) -> Shards:
     masked = new.objective == "masked"
     settings = DocumentSettings(prompted=0.0 if masked else new.prompted, masked=masked)
     shards = tokenize(recipe.data.path, None, template.tokenizer, recipe.data, template=template, documents=settings)
-    if len(shards.splits["dev"]) == 0:
-        say("the corpus has no dev split: no evaluation, no best checkpoint, no early stopping")
-        if recipe.train.patience is not None:
-            raise TrainingError("train.patience needs a dev split; prepare a corpus with more works, or drop the key.")
+    needs_dev(shards, recipe)
     if masked:
         return MaskedShards(shards, Masking.of(template, new.masked, new.whole_words))
     return shards
@@ -246,9 +212,7 @@ def _sampler(prepared: _Prepared) -> Callable[[], str] | None:
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     """Put the best model into `final/`, prove that it reloads to the same, and describe it."""
-    best = run.pointed("best")
-    if best is not None and best[1].get("step") != state.step:
-        load_weights(prepared.model, best[0])
+    take_best(prepared.model, run, state)
     with replacing_folder(run.final) as part:
         _saver(prepared, check=True)(part)
     train = prepared.shards.meta["splits"]["train"]

@@ -13,6 +13,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from storyteller.craft.formats.title_page import Line, title_like, title_page
+
 __all__ = [
     "Element",
     "ElementKind",
@@ -36,38 +38,8 @@ _HAN = re.compile("[\u3400-\u9fff]")
 _PLAIN_CUE = re.compile(r"[A-Z][A-Z0-9 '-]*(?: \([A-Z0-9 .'-]+\))?")
 _PLAIN_TRANSITION = re.compile(r"[A-Z][A-Z ]* TO:")
 _WIDE_BRACKETS = str.maketrans("（）", "()")
-_TITLE_KEYS = frozenset(
-    [
-        "title",
-        "credit",
-        "author",
-        "authors",
-        "source",
-        "notes",
-        "draft date",
-        "date",
-        "contact",
-        "copyright",
-        "revision",
-        "language",
-        "lang",
-        "标题",
-        "片名",
-        "剧名",
-        "作者",
-        "编剧",
-        "署名",
-        "原著",
-        "日期",
-        "联系",
-        "版权",
-        "语言",
-    ]
-)
-_TITLE_LINE = re.compile(r"([^\s:：][^:：\n]{0,30}?)\s*[:：][ \t]*(.*)")
 _GUARD = "\u2060"  # invisible; before a line of speech that some parsers would take for a heading or a transition
 _SPOKEN = ("parenthetical", "dialogue")
-_Line = tuple[int, str]  # its number in the source, and what it says
 
 
 @dataclass(slots=True)
@@ -112,8 +84,8 @@ def heading_of(text: str) -> tuple[str, str]:
 def parse_script(text: str) -> Script:
     """The screenplay that a text is; every text is one."""
     lines = _with_comments_joined(text.replace("\r\n", "\n").replace("\r", "\n").expandtabs(4).split("\n"))
-    title_page, start = _title_page(lines)
-    return Script(title_page, list(_elements(lines, start)))
+    page, start = title_page(lines)
+    return Script(page, list(_elements(lines, start)))
 
 
 def write_script(script: Script) -> str:
@@ -228,7 +200,7 @@ def _action(text: str) -> list[str]:
         followed = number + 1 < len(lines) and not _is_special(lines[number + 1])
         first = not out or out[-1] == ""
         shouted = _is_shouted(line) and (followed or line.endswith("TO:"))  # elsewhere that is a cue or a transition
-        begins = first and (shouted or _title_like(line))
+        begins = first and (shouted or title_like(line))
         if begins or _is_special(line):
             out += ["", f"!{line}"] if out else [f"!{line}"]
         else:
@@ -244,7 +216,7 @@ def _solid(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def _elements(lines: list[_Line], start: int) -> Iterator[Element]:
+def _elements(lines: list[Line], start: int) -> Iterator[Element]:
     """The elements of the lines from `start` on."""
     place = start
     while place < len(lines):
@@ -285,11 +257,11 @@ def _elements(lines: list[_Line], start: int) -> Iterator[Element]:
                 yield Element("action", text, line=number)
 
 
-def _bare(lines: list[_Line], place: int) -> str:
+def _bare(lines: list[Line], place: int) -> str:
     return lines[place][1].strip() if place < len(lines) else ""
 
 
-def _speech(lines: list[_Line], place: int) -> Generator[Element, None, int]:
+def _speech(lines: list[Line], place: int) -> Generator[Element, None, int]:
     """What is said after a cue, to the empty line that ends it; returns the place after it."""
     said: list[str] = []
     begun = place
@@ -381,33 +353,7 @@ def _cue_name(text: str) -> str:
     return " ".join(text.translate(_WIDE_BRACKETS).replace("(", " (").split()).rstrip(":： ")
 
 
-def _title_like(line: str) -> bool:
-    match = _TITLE_LINE.match(line)
-    return match is not None and match.group(1).lower() in _TITLE_KEYS
-
-
-def _title_page(lines: list[_Line]) -> tuple[dict[str, str], int]:
-    """The title page, and the place after it; a first line that only looks like one (`FADE IN:`) is none."""
-    place = next((place for place, (_, line) in enumerate(lines) if line.strip()), 0)
-    page: dict[str, str] = {}
-    key = ""
-    if not lines or not _title_like(lines[place][1]):
-        return page, 0
-    while place < len(lines) and lines[place][1].strip():
-        line = lines[place][1]
-        match = _TITLE_LINE.match(line)
-        if match and not line[0].isspace():
-            key = match.group(1)
-            page[key] = match.group(2).strip()
-        elif line[0].isspace():
-            page[key] = f"{page[key]}\n{line.strip()}".strip()
-        else:
-            break
-        place += 1
-    return page, place
-
-
-def _with_comments_joined(lines: list[str]) -> list[_Line]:
+def _with_comments_joined(lines: list[str]) -> list[Line]:
     """The lines with their numbers; a comment or a note that goes over several is one, on one line unless it stands alone."""
     closed, noted = len(lines), len(lines)
     ends: list[tuple[int, int]] = [(0, 0)] * len(lines)  # for each line: where the next "*/" and "]]" are
@@ -415,7 +361,7 @@ def _with_comments_joined(lines: list[str]) -> list[_Line]:
         closed = number if "*/" in lines[number] else closed
         noted = number if "]]" in lines[number] else noted if lines[number].strip() else len(lines)
         ends[number] = (closed, noted)
-    out: list[_Line] = []
+    out: list[Line] = []
     number = 0
     while number < len(lines):
         held, first = [lines[number]], number

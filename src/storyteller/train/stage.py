@@ -1,0 +1,159 @@
+"""What fine-tuning and pretraining have in common: begin or go on with a run, fit, and hand on the best of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from accelerate import Accelerator
+from torch import nn
+
+from storyteller.errors import CheckpointError, TrainingError
+from storyteller.models import count_parameters, load_weights
+from storyteller.recipe import Recipe
+from storyteller.runs import Run, read_json, write_json
+from storyteller.runs.console import say
+from storyteller.tokens import Shards
+from storyteller.train.checkpoint import State
+from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
+from storyteller.train.interrupt import Interrupted
+from storyteller.train.loop import Plan, fit
+from storyteller.train.precision import Precision
+from storyteller.train.sharding import Sharding
+
+__all__ = ["Prepared", "corpus_licences", "needs_dev", "resolved", "same_recipe", "take_best", "train"]
+
+
+class Prepared(Protocol):
+    """A run that is ready to start: everything loaded and measured, nothing written."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe with every number resolved."""
+
+    @property
+    def shards(self) -> Shards:
+        """What is learned from."""
+
+    @property
+    def objective(self) -> nn.Module:
+        """What is minimised."""
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """Where it is computed."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """What it will cost."""
+
+    @property
+    def sharding(self) -> Sharding | None:
+        """How the weights lie on several devices, if they are sharded."""
+
+
+Ready = TypeVar("Ready", bound=Prepared)
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    command: str,
+    prepare: Callable[[Recipe], Ready],
+    plan: Callable[[Ready, Run], Plan],
+    finish: Callable[[Ready, Run, State], None],
+    begin: Callable[[Ready, Run], object] = lambda prepared, run: None,
+    resume: bool = False,
+) -> Run:
+    """Train what `prepare` makes of `recipe` in the run `folder`; with `resume`, go on from its last whole checkpoint.
+
+    `begin` is called on every process before the first step, `finish` on the main one after the last. A resumed run keeps
+    its own recipe, and is refused when another one is given. Raises what the parts raise, and `Interrupted` after Ctrl-C,
+    when everything is saved.
+    """
+    if resume:
+        run = Run.open(folder)
+        prepared = prepare(same_recipe(run, recipe))
+    else:
+        prepared = prepare(recipe)
+        if prepared.accelerator.is_main_process:
+            Run.create(folder, prepared.recipe, asked=recipe, data=prepared.shards.meta)
+        prepared.accelerator.wait_for_everyone()
+        run = Run.open(folder)
+    if prepared.accelerator.is_main_process:
+        say(str(prepared.estimate))
+        write_json(run.folder / "estimate.json", asdict(prepared.estimate))
+    begin(prepared, run)
+    try:
+        state = fit(
+            prepared.objective, plan(prepared, run), prepared.accelerator, resume=resume, sharding=prepared.sharding
+        )
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}. Go on with: storyteller {command} --resume {folder}") from None
+    if prepared.accelerator.is_main_process:
+        finish(prepared, run, state)
+    prepared.accelerator.wait_for_everyone()
+    return run
+
+
+def resolved(
+    recipe: Recipe,
+    shards: Shards,
+    objective: nn.Module,
+    accelerator: Accelerator,
+    precision: Precision,
+    sharding: Sharding | None,
+) -> tuple[Recipe, Estimate]:
+    """The recipe with its steps and precision as numbers of this machine, and what it will cost: measured, not guessed."""
+    train, measured = recipe.train, sharding.objective if sharding else objective
+    seconds, memory = measure_cost(measured, shards, train, recipe.data.context, accelerator)
+    steps = resolve_steps(train, shards, recipe.data.context, seconds, accelerator.num_processes)
+    fixed = train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
+    total, trained = count_parameters(objective)
+    return recipe.model_copy(update={"train": fixed}), Estimate(total, trained, memory, steps, steps * seconds)
+
+
+def needs_dev(shards: Shards, recipe: Recipe) -> None:
+    """Say what is missing without a dev split; raise `TrainingError` for a recipe that cannot do without."""
+    if len(shards.splits["dev"]) > 0:
+        return
+    say("the corpus has no dev split: no evaluation, no best checkpoint, no early stopping")
+    if recipe.train.patience is not None:
+        raise TrainingError("train.patience needs a dev split; prepare a corpus with more works, or drop the key.")
+
+
+def take_best(model: Any, run: Run, state: State) -> None:
+    """Fill `model` from the best checkpoint, if that is not what it is already."""
+    best = run.pointed("best")
+    if best is not None and best[1].get("step") != state.step:
+        load_weights(model, best[0])
+
+
+def corpus_licences(corpus: Path) -> dict[str, int]:
+    """Stories by licence as the corpus's own report counts them; none when the folder has no report."""
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        counts = read_json(corpus / "manifest.json").get("licences", {})
+        return {str(name) or "not stated": int(count) for name, count in counts.items()}
+    return {}
+
+
+def same_recipe(run: Run, given: Recipe) -> Recipe:
+    """The run's own recipe; `CheckpointError` with the differences when another one was asked for."""
+    from storyteller.recipe.load import differences, load_recipe
+
+    asked = run.folder / "asked.yaml"
+    if asked.exists() and given != Recipe():
+        found = differences(load_recipe(asked).model_dump(mode="json"), given.model_dump(mode="json"))
+        changed = [f"  {key}: {old}  ->  {new}" for key, (old, new) in found.items()]
+        if changed:
+            raise CheckpointError(
+                f"{run.folder} was started with another recipe, and a run has one recipe:\n"
+                + "\n".join(changed)
+                + "\nResume it without a recipe, or start a new run with --out."
+            )
+    return run.recipe()
