@@ -106,7 +106,8 @@ def test_a_manuscript_its_history_and_its_branches(page: TestClient) -> None:
     assert gone.status_code == 200
 
 
-def test_text_streams_and_is_taken_up_again(page: TestClient) -> None:
+def test_text_streams_and_is_taken_up_again(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storyteller.studio.api.quality._PATIENCE", 30.0)  # a busy machine counts longer than a page waits
     project, scene = project_of(page)
     answer = page.post(
         f"/api/scenes/{scene}/generate", json={"mode": "continue", "n": 2, "sampling": {"temperature": 1.2}}
