@@ -11,14 +11,16 @@ words with DATA; half of the prompts ask for the passage, half show what stands 
 
 `tell` writes, for each `NAME=RUN`, the stories of the run's best checkpoint at the strength that its dev prompts chose (whether
 or not the gate passed it: the comparison decides that), and beside them the model that all runs began with: as it is
-(`fine-tuned`), and its best of 4 and of 8 by the critic of the first run (`best-of-4`, `best-of-8`); a NAME with `@N`
-after it is also told as its best of N. Sampling is over the full vocabulary at each of `--temperatures`. `--seed` is that of
-the sampling, and stands in each text; give each seed of training its own.
+(`fine-tuned`), and its best of 4 and of 8 (`best-of-4`, `best-of-8`) by the critic of the first run, or with `--critic package`
+by the one that the studio's number comes from; a NAME with `@N` after it is also told as its best of N. Sampling is over the
+full vocabulary at each of `--temperatures`. `--seed` is that of the sampling, and stands in each text; give each seed of
+training its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import random
@@ -29,6 +31,7 @@ from pathlib import Path
 
 from storyteller.adversarial.marks import Marks, sentence_marks
 from storyteller.adversarial.measuring import end_ids
+from storyteller.adversarial.passages import PassageCritic
 from storyteller.adversarial.policy import Weights
 from storyteller.adversarial.rollouts import drawing_dtype, sample
 from storyteller.adversarial.using import StoryCritic
@@ -44,6 +47,8 @@ from storyteller.runs.console import say
 
 BASE = "fine-tuned"
 BEST = (4, 8)
+_READ = 192
+"""Tokens of a draft that the package's critic reads."""
 ROWS = 32
 """Prompts whose stories the critic reads at once."""
 
@@ -208,7 +213,11 @@ def stories(
     for start in range(0, len(people), ROWS):
         part = range(start, min(start + ROWS, len(people)))
         marks = [[sentence_marks(ids, template.tokenizer, people[i].language) for ids in drawn[i]] for i in part]
-        scores = _scores(critic, [prompts[i] for i in part], [drawn[i] for i in part], marks) if several else []
+        scores: list[list[float]] = []
+        if several and options.critic == "package":
+            scores = [_passage_scores(group) for group in marks]
+        elif several:
+            scores = _scores(critic, [prompts[i] for i in part], [drawn[i] for i in part], marks)
         for place, i in enumerate(part):
             for count in (1, *several):
                 best = scores[place].index(max(scores[place][:count])) if count > 1 else 0
@@ -239,6 +248,18 @@ def _scores(
         told = [next(found) if mark.ends else None for mark in group]
         scores.append([float(o.score[-1] + 0.5 * o.coherence[:, -1].mean()) if o else float("-inf") for o in told])
     return scores
+
+
+def _passage_scores(marks: Sequence[Marks]) -> list[float]:
+    """Realism by the critic that comes with the package; it reads no prompt."""
+    present = [mark.text for mark in marks if mark.ends]
+    judged = iter(_package().beginnings(present, [[_READ] for _ in present]) if present else [])
+    return [next(judged)[0].realism if mark.ends else float("-inf") for mark in marks]
+
+
+@functools.cache
+def _package() -> PassageCritic:
+    return PassageCritic.load()
 
 
 if __name__ == "__main__":
