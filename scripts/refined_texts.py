@@ -72,6 +72,7 @@ def main() -> None:
     told.add_argument("--runs", nargs="+", required=True, metavar="NAME=RUN")
     told.add_argument("--base", action="store_true", help="tell with the model before refinement, too")
     told.add_argument("--temperatures", default="0.8,1.0")
+    told.add_argument("--critic", choices=("run", "package"), default="run", help="whose opinion chooses the best of n")
     told.add_argument(
         "--once", default="", help="temperatures at which only that model's first draft is told, with --base"
     )
