@@ -107,7 +107,8 @@ def test_a_manuscript_its_history_and_its_branches(page: TestClient) -> None:
 
 
 def test_text_streams_and_is_taken_up_again(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storyteller.studio.api.quality._PATIENCE", 30.0)  # a busy machine counts longer than a page waits
+    # A busy machine counts longer than a page waits.
+    monkeypatch.setattr("storyteller.studio.api.quality._PATIENCE", 30.0)
     project, scene = project_of(page)
     answer = page.post(
         f"/api/scenes/{scene}/generate", json={"mode": "continue", "n": 2, "sampling": {"temperature": 1.2}}
