@@ -164,9 +164,9 @@ def tell(options: argparse.Namespace) -> None:
             name, _, best = name.partition("@")
             critic = StoryCritic.load(Path(folder))
             weights = chosen_weights(critic, Path(folder))
-            systems: list[tuple[str, Weights, tuple[int, ...]]] = [(name, weights, (int(best),) if best else ())]
+            several: tuple[int, ...] = (int(best),) if best else ()
             unchanged = critic.policy.scaled(weights, 0.0)
-            tasks = [(*one, temperature) for one, temperature in itertools.product(systems, temperatures)]
+            tasks = [(name, weights, several, temperature) for temperature in temperatures]
             if options.base and number == 0:
                 tasks = [
                     *((BASE, unchanged, BEST, temperature) for temperature in temperatures),
@@ -176,8 +176,8 @@ def tell(options: argparse.Namespace) -> None:
                     ),
                     *tasks,
                 ]
-            for system, adapter, several, temperature in tasks:
-                for text in stories(critic, adapter, system, several, people, temperature, options):
+            for system, adapter, counts, temperature in tasks:
+                for text in stories(critic, adapter, system, counts, people, temperature, options):
                     file.write(json.dumps(text.to_json(), ensure_ascii=False) + "\n")
                     done += 1
                 file.flush()

@@ -29,9 +29,8 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         rows, heads, new, width = key_states.shape
         if not self.is_initialized:
             self.dtype, self.device = key_states.dtype, key_states.device
-            # Zeros: what is not filled yet is masked, but a fixed cache multiplies it by 0, and 0 x inf is no number.
-            self.keys = key_states.new_zeros(rows, heads, self.room, width)
-            self.values = value_states.new_zeros(rows, heads, self.room, value_states.shape[-1])
+            self.keys = key_states.new_empty(rows, heads, self.room, width)
+            self.values = value_states.new_empty(rows, heads, self.room, value_states.shape[-1])
             self.is_initialized = True
         if self.place is not None:
             self.keys.index_copy_(2, self.place, key_states)
@@ -52,7 +51,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
     def move(self, rows: Tensor) -> None:
         """Let row i become what row `rows[i]` was."""
         old = self.keys, self.values
-        self.keys, self.values = (each.new_zeros(len(rows), *each.shape[1:]) for each in old)
+        self.keys, self.values = (each.new_empty(len(rows), *each.shape[1:]) for each in old)
         for new, each in zip((self.keys, self.values), old, strict=True):
             new[:, :, : self.used] = each[:, :, : self.used][rows]
 
@@ -84,3 +83,7 @@ class GrowingCache(DynamicCache):  # type: ignore[misc]
         """From now on write at the position `place` [1] and show all of the room; None: grow again."""
         for layer in self.layers:
             layer.place = place
+            if place is not None:
+                # What is not filled yet is masked, but it is multiplied by 0, and 0 x inf is no number.
+                layer.keys[:, :, layer.used :] = 0
+                layer.values[:, :, layer.used :] = 0
