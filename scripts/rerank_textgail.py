@@ -117,19 +117,14 @@ def score(endings: Endings, learn: Sequence[int], test: Sequence[int]) -> dict[s
     adversary = Adversary(critic, recipe, 1)
     held = pairs(learn[: len(learn) // 5])
     adversary.memory.pool = pairs(learn[len(learn) // 5 :])
-    best, kept = 0.0, critic.state_dict()
-    for _ in range(12):  # early stopping on held-out prompts
-        _, reached = adversary.warm_up(held, 25)
-        if reached > best:
-            best, kept = reached, {name: value.clone() for name, value in critic.state_dict().items()}
-    critic.load_state_dict(kept)
+    _, best = adversary.warm_up(held, 300)
     print(f"{len(adversary.memory.pool)} pairs learned from, right in {best:.3f} of {len(held)} held-out pairs; "
-          f"right in {adversary.measure(pairs(test)):.3f} of {len(pairs(test))} test pairs of equal length")  # fmt: skip
+          f"right in {adversary.measure(pairs(test))[1]:.3f} of {len(pairs(test))} test pairs of equal length")  # fmt: skip
     scores: dict[str, list[float]] = {}
     for index in test:
         opinions = adversary.opinions([reads[index, (1.0, seed)] for seed in SEEDS])
         scores[str(index)] = [float(opinion.score[-1]) for opinion in opinions if opinion is not None]
-    return {"held": best, "test": adversary.measure(pairs(test)), "scores": scores}
+    return {"held": best, "test": adversary.measure(pairs(test))[1], "scores": scores}
 
 
 def judge_all(endings: Endings, scores: dict[str, list[float]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.adversarial.conftest import MakeRecipe, stand_in
 
 from storyteller.adversarial import refine
 from storyteller.adversarial.critic import Opinion
+from storyteller.adversarial.marks import sentence_marks
 from storyteller.adversarial.refinement import Refinement
 from storyteller.errors import DataError, RecipeError, TrainingError
 from storyteller.models import load_model, locate
@@ -52,6 +53,27 @@ def _fresh_judge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     pleased.calls = 0  # type: ignore[attr-defined]
     if "leaves" not in request.node.name:  # a plot takes longer than the run that it shows
         monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+
+
+def test_people_seldom_break_the_rules_that_are_taken_from_them(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn stories count up to their last sentence end; lengths of people's that did not would condemn every story."""
+    found: list[int] = []
+
+    def watch(stage: Refinement) -> None:
+        for prompt in stage.prompts.train:
+            marks = sentence_marks(prompt.human, stage.template.tokenizer, prompt.language)
+            found.append(stage.rules.broken(new(prompt.human), marks))
+        raise StopError
+
+    def new(ids: Sequence[int]) -> list[int]:
+        return [100_000 + index for index in ids]  # nobody copies: these ids stand in no story
+
+    monkeypatch.setattr(Refinement, "step", watch)
+    with pytest.raises(StopError):
+        refine(small("refine.trainer=gail", "refine.rollout.new_tokens=160"), tmp_path / "run", stand_in)
+    assert sum(found) < 0.5 * len(found)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_rewards_of_wordless_and_rule_breaking_stories() -> None:
 
 def test_rules_are_what_human_stories_do() -> None:
     human = [list(range(start, start + 40)) for start in range(0, 400, 10)]
-    rules = Rules.of(human, [len(ids) for ids in human])
+    rules = Rules.of(human, [Marks("x", (len(ids),), True) for ids in human])
     ended = Marks("x", (40,), True)
     new = list(range(1000, 1040))
     assert rules.broken(new, ended) == 0

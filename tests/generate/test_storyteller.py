@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.generate.scripted import ScriptedEngine
 
 from storyteller.errors import GenerationError
@@ -43,6 +47,33 @@ def test_tokens_make_up_the_text_and_bring_their_probabilities(teller: Storytell
     assert "".join(token.text for token in tokens).rstrip() == writing.told().text
     assert all(token.logprob <= 0 and len(token.alternatives) == 3 for token in tokens)
     assert tokens[0].alternatives[0].probability >= tokens[0].alternatives[1].probability
+
+
+class Silent(ScriptedEngine):
+    """A model that wants one id above all, and its script next."""
+
+    def __init__(self, tokenizer: StoryTokenizer, script: str, loved: int) -> None:
+        super().__init__(tokenizer, script, 256)
+        self._loved = loved
+
+    def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        logits = super().feed(ids).copy()
+        logits[self._loved] = logits.max() + 5
+        return logits
+
+
+@pytest.mark.parametrize("task", ["write", "continue"])
+@pytest.mark.parametrize("loved", ["\n", "the end"])
+def test_no_story_is_empty(tiny_llama: Path, task: Literal["write", "continue"], loved: str) -> None:
+    template = Template.load(tiny_llama)
+    tokenizer = template.tokenizer
+    (mark,) = tokenizer.encode(loved) if loved == "\n" else sorted(tokenizer.stop_ids)[:1]
+    silent = Storyteller(Silent(tokenizer, "The seal swam.", mark), template)
+    before = "There was a seal." if task == "continue" else None
+    request = Request(task=task, about="A seal" if task == "write" else None, before=before)
+    story = silent.tell(request, temperature=0, dry=False, max_tokens=40)
+    assert story.text.strip()
+    assert story.doubt != "empty"
 
 
 @pytest.mark.parametrize(("language", "sentence"), [("en", "The seal swam on. "), ("zh", "海豹游着。")])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean as mean
 
 import torch
 from torch import Tensor
@@ -24,6 +26,8 @@ SHARES = (0.5, 0.35, 0.15)
 REMEMBERED = 320
 """Pairs kept of the last steps: twenty steps of sixteen, 70 MB at 96 tokens."""
 PER_STEP = 16
+PATIENCE = 60
+"""Steps of a warm-up without a lower held-out loss that end it."""
 
 
 @dataclass
@@ -72,12 +76,14 @@ class Adversary:
         found = iter(Opinion(o.realism.cpu(), o.coherence.cpu()) for o in told)
         return [next(found) if read is not None else None for read in reads]
 
-    def measure(self, pairs: Sequence[Pair]) -> float:
-        """The share of pairs in which the critic prefers the human story."""
+    def measure(self, pairs: Sequence[Pair]) -> tuple[float, float]:
+        """The Bradley-Terry loss on `pairs`, and the share of them in which the critic prefers the human story."""
         human = self.opinions([pair.human for pair in pairs])
         drawn = self.opinions([pair.generated for pair in pairs])
-        won = [h.score[-1] > g.score[-1] for h, g in zip(human, drawn, strict=True) if h and g]
-        return sum(map(float, won)) / max(1, len(won))
+        margins = [float(h.score[-1] - g.score[-1]) for h, g in zip(human, drawn, strict=True) if h and g]
+        if not margins:
+            return math.inf, 0.0
+        return mean(math.log1p(math.exp(-abs(by))) + max(0.0, -by) for by in margins), mean(by > 0 for by in margins)
 
     def learn(self, pairs: Sequence[Pair]) -> float:
         """One step on `pairs`; the loss. Raises `DataError` when one class is missing."""
@@ -106,7 +112,7 @@ class Adversary:
         """
         if not fresh:
             return {"critic_updates": 0.0, **self._standing()}
-        won = self.measure(fresh)
+        _, won = self.measure(fresh)
         self.accuracy = won if self.accuracy is None else 0.9 * self.accuracy + 0.1 * won
         times = 0 if self.accuracy > self.recipe.skip_above else 2 if self.accuracy < self.recipe.twice_below else 1
         losses = []
@@ -118,19 +124,27 @@ class Adversary:
         return figures | ({"critic_loss": losses[-1]} if losses else {})
 
     def warm_up(self, held: Sequence[Pair], steps: int, accuracy: float = 2.0) -> tuple[int, float]:
-        """Learn from the pool until `accuracy` on the `held` pairs or for `steps`; the steps taken and the accuracy."""
+        """Learn from the pool until `accuracy` on the `held` pairs or for `steps`; the steps taken and the accuracy.
+
+        A few hundred pairs are soon learned by heart: it ends when the held-out loss has not fallen for `PATIENCE`
+        steps, and the heads of the least loss are taken back.
+        """
         if not held:
             raise TrainingError("there are no held-out pairs to measure the critic on; raise refine.critic.pool.")
-        done, reached = 0, self.measure(held)
-        while done < steps and reached < accuracy:
+        done, best, (least, reached) = 0, 0, self.measure(held)
+        kept = copy.deepcopy(self.critic.state_dict())
+        while done < steps and done < best + PATIENCE and reached < accuracy:
             for _ in range(min(10, steps - done)):
                 chance = random.Random(mix(self.seed, self.steps, 3))
                 source = [*self.memory.pool, *self.memory.recent]
                 self.learn(chance.sample(source, min(self.recipe.pairs, len(source))))
                 done += 1
-            reached = self.measure(held)
+            loss, now = self.measure(held)
+            if loss < least:
+                least, reached, best, kept = loss, now, done, copy.deepcopy(self.critic.state_dict())
+        self.critic.load_state_dict(kept)
         self.accuracy = reached
-        return done, reached
+        return best, reached
 
     def tensors(self) -> dict[str, Tensor]:
         """Heads, moments and recent pairs by name, for a checkpoint; the pool is kept beside the checkpoints."""

@@ -15,6 +15,7 @@ from storyteller.adversarial.adversary import Adversary
 from storyteller.adversarial.coop import coop_lessons
 from storyteller.adversarial.gail import gail_lessons, policy_gradient
 from storyteller.adversarial.iq import regularised_likelihood
+from storyteller.adversarial.marks import sentence_marks
 from storyteller.adversarial.measuring import Measured, Score, end_ids, measure
 from storyteller.adversarial.monitors import Alarm, Watch
 from storyteller.adversarial.pairs import pair_lessons, preference
@@ -92,8 +93,8 @@ class Refinement:
         self.balance = Balance(self.refine.kl)
         self.averaged: Weights = policy.weights()
         self.sampler: Weights = self.averaged
-        human = [prompt.human for prompt in prompts.train]
-        self.rules = Rules.of(human, [len(ids) for ids in human])
+        marks = [sentence_marks(one.human, template.tokenizer, one.language) for one in prompts.train]
+        self.rules = Rules.of([one.human for one in prompts.train], marks)
         self.steps = recipe.train.steps
         self.evaluate_every = recipe.train.evaluate_every or max(1, math.ceil(self.steps / 8))
         self.save_every = recipe.train.save_every or self.evaluate_every
@@ -144,6 +145,13 @@ class Refinement:
             )  # fmt: skip
         self._told_at = time.monotonic()
         return self.read(prompts, stories, seed)
+
+    def spread(self, prompts: Sequence[Prompt], stories: int, seed: int) -> list[Group]:
+        """About so many `stories`, to as many of the prompts as possible.
+
+        Four to each prompt of a quarter of them would show the critic one human story four times.
+        """
+        return self.tell(prompts[:stories], math.ceil(stories / max(1, len(prompts))), seed)
 
     def read(self, prompts: Sequence[Prompt], stories: Sequence[list[list[int]]], seed: int) -> list[Group]:
         """Groups of stories that are already drawn."""
@@ -253,10 +261,11 @@ class Refinement:
         if step == 0:
             return  # the critic has just learned the reference's stories
         refine, seed = self.refine, mix(self.recipe.train.seed, step, 11)
-        each = refine.rollout.group
-        own = draw(self.prompts.train, max(1, refine.critic.pool // each), self.recipe.train.seed + 1, step)
-        held = self.tell(self.prompts.held[: max(2, len(own) // 4)], each, seed)
-        self.adversary.memory.recent = flat(group.pairs() for group in self.tell(own, each, seed))
+        own = draw(
+            self.prompts.train, min(refine.critic.pool, len(self.prompts.train)), self.recipe.train.seed + 1, step
+        )
+        held = self.spread(self.prompts.held, refine.critic.pool // 4, seed)
+        self.adversary.memory.recent = flat(group.pairs() for group in self.spread(own, refine.critic.pool, seed))
         done, accuracy = self.adversary.warm_up(
             flat(group.pairs() for group in held), refine.critic.warm_up, refine.critic.warm_up_accuracy
         )

@@ -63,8 +63,9 @@ class Rules:
     spans: NDArray[np.int64]
 
     @classmethod
-    def of(cls, stories: Sequence[Sequence[int]], lengths: Sequence[int]) -> Rules:
-        """The rules of human stories given as ids, whose marks end at `lengths`."""
+    def of(cls, stories: Sequence[Sequence[int]], marks: Sequence[Marks]) -> Rules:
+        """The rules of human stories given as ids, measured as drawn ones are: up to the last sentence end."""
+        lengths = [mark.ends[-1] for mark in marks]
         repeats = [repeated_share(ids[:end]) for ids, end in zip(stories, lengths, strict=True)]
         low, high = np.quantile(np.array(lengths), [0.05, 0.95])
         spans = np.unique(np.concatenate([_spans(ids) for ids in stories]))

@@ -169,13 +169,12 @@ def _begin(stage: Refinement) -> None:
     from safetensors.torch import save_file
 
     refine, seed = stage.refine, stage.recipe.train.seed
-    group = refine.rollout.group
     chance = random.Random(seed)
     train, held = list(stage.prompts.train), list(stage.prompts.held)
     chance.shuffle(train)
     say(f"drawing {refine.critic.pool} stories of the reference for the critic to begin with")
-    pool = stage.tell(train[: max(2, refine.critic.pool // group)], group, mix(seed, 101))
-    apart = stage.tell(held[: max(2, refine.critic.pool // group // 4)], group, mix(seed, 102))
+    pool = stage.spread(train, refine.critic.pool, mix(seed, 101))
+    apart = stage.spread(held, refine.critic.pool // 4, mix(seed, 102))
     tokens = sum(len(story) for each in pool for story in each.stories)
     stage.balance.entropy = sum(each.entropy * sum(map(len, each.stories)) for each in pool) / tokens if tokens else 0.0
     probes = refuse_shortcuts(pool, stage.template.tokenizer, refine.critic.probe_limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -16,7 +17,7 @@ from storyteller.errors import GenerationError
 if TYPE_CHECKING:
     from storyteller.tokens import StoryTokenizer
 
-__all__ = ["Draw", "Sampler", "SamplingSettings", "breaker_ids", "dry_penalties", "name_ids"]
+__all__ = ["Draw", "Sampler", "SamplingSettings", "blank_ids", "breaker_ids", "dry_penalties", "name_ids"]
 
 #: A repeat that runs over one of these starts afresh: lines of a scene and speeches begin alike with good reason.
 BREAKERS = '\n:"*“”「」：。！？'
@@ -175,6 +176,16 @@ def breaker_ids(tokenizer: StoryTokenizer) -> frozenset[int]:
     """The ids whose text holds a breaker, by the bytes of the whole vocabulary."""
     holds = re.compile(b"|".join(re.escape(mark.encode()) for mark in BREAKERS)).search
     return frozenset(index for index in range(tokenizer.vocabulary_size) if holds(tokenizer.token_bytes(index)))
+
+
+@functools.lru_cache(maxsize=8)
+def blank_ids(tokenizer: StoryTokenizer) -> frozenset[int]:
+    """The ids whose text is nothing but white space."""
+    return frozenset(
+        index
+        for index in range(tokenizer.vocabulary_size)
+        if (text := tokenizer.token_bytes(index)) and not text.strip()
+    )
 
 
 def name_ids(tokenizer: StoryTokenizer, names: Iterable[str]) -> frozenset[int]:

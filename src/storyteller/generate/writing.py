@@ -19,7 +19,7 @@ from storyteller.generate.constraint import Constraint
 from storyteller.generate.doubt import doubt
 from storyteller.generate.engine import Engine
 from storyteller.generate.mixing import Mixed
-from storyteller.generate.sampling import Sampler
+from storyteller.generate.sampling import Sampler, blank_ids
 from storyteller.generate.stopping import ByteDecoder, FinishReason, Length
 from storyteller.tokens import StoryTokenizer
 from storyteller.tokens.request import Request
@@ -28,6 +28,9 @@ __all__ = ["Alternative", "Renders", "Token", "Told", "Writing"]
 
 #: Positions that must be left for the story when its prompt is in.
 LEAST_ROOM = 64
+
+#: Tokens of white space that a story may begin with; a small model now and then draws nothing else to the end.
+MOST_BLANK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,7 @@ class Writing:
         held: list[Token] = []
         unit: list[Token] = []  # tokens of one unfinished character
         joins = not self._begun  # the next text has to be joined to what was read as the story so far
+        empty, first = not self._begun, len(ids)  # nothing but white space is written yet
         while True:
             if len(ids) >= self._engine.context:
                 window = self._window(story) if request.task in ("write", "continue") else None
@@ -219,7 +223,9 @@ class Writing:
                     return
                 ids, joins = window, True
             logits = yield ids
-            banned = stops if length.too_short_to_end else frozenset[int]()
+            banned = stops if empty or length.too_short_to_end else frozenset[int]()
+            if empty and len(ids) - first >= MOST_BLANK:
+                banned = banned.union(blank_ids(self._template.tokenizer))
             if rules is not None:
                 banned = banned.union(rules.banned(story, story[begun:]))
             draw = self._sampler.draw(logits, ids, banned)
@@ -245,6 +251,7 @@ class Writing:
                     return
             length.feed(text, len(unit))
             story += text
+            empty = empty and not text.strip()
             held += unit
             unit = []
             if rules is not None and rules.over(story, story[begun:]):
