@@ -11,8 +11,8 @@ words with DATA; half of the prompts ask for the passage, half show what stands 
 
 `tell` writes, for each `NAME=RUN`, the stories of the run's best checkpoint at the strength that its dev prompts chose (whether
 or not the gate passed it: the comparison decides that), and beside them the model that all runs began with: as it is
-(`fine-tuned`), and its best of 4 and of 8 (`best-of-4`, `best-of-8`) by the critic of the first run, or with `--critic package`
-by the one that the studio's number comes from; a NAME with `@N` after it is also told as its best of N. Sampling is over the
+(`fine-tuned`), and its best of 4 and of 8 (`best-of-4`, `best-of-8`; `--best` for others) by the critic of the first run,
+or with `--critic package` by the one that the studio's number comes from; a NAME with `@N` after it is also told as its best of N. Sampling is over the
 full vocabulary at each of `--temperatures`. `--seed` is that of the sampling, and stands in each text; give each seed of
 training its own.
 """
@@ -46,7 +46,6 @@ from storyteller.runs import Run, read_json, write_json
 from storyteller.runs.console import say
 
 BASE = "fine-tuned"
-BEST = (4, 8)
 _READ = 192
 """Tokens of a draft that the package's critic reads."""
 ROWS = 32
@@ -72,6 +71,7 @@ def main() -> None:
     told.add_argument("--runs", nargs="+", required=True, metavar="NAME=RUN")
     told.add_argument("--base", action="store_true", help="tell with the model before refinement, too")
     told.add_argument("--temperatures", default="0.8,1.0")
+    told.add_argument("--best", default="4,8", help="best of how many drafts to tell with --base; may be empty")
     told.add_argument("--critic", choices=("run", "package"), default="run", help="whose opinion chooses the best of n")
     told.add_argument(
         "--once", default="", help="temperatures at which only that model's first draft is told, with --base"
@@ -166,10 +166,11 @@ def tell(options: argparse.Namespace) -> None:
             weights = chosen_weights(critic, Path(folder))
             several: tuple[int, ...] = (int(best),) if best else ()
             unchanged = critic.policy.scaled(weights, 0.0)
+            counted = tuple(int(count) for count in filter(None, options.best.split(",")))
             tasks = [(name, weights, several, temperature) for temperature in temperatures]
             if options.base and number == 0:
                 tasks = [
-                    *((BASE, unchanged, BEST, temperature) for temperature in temperatures),
+                    *((BASE, unchanged, counted, temperature) for temperature in temperatures),
                     *(
                         (BASE, unchanged, (), float(temperature))
                         for temperature in filter(None, options.once.split(","))

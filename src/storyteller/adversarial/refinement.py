@@ -156,9 +156,12 @@ class Refinement:
     def read(self, prompts: Sequence[Prompt], stories: Sequence[list[list[int]]], seed: int) -> list[Group]:
         """Groups of stories that are already drawn."""
         rollout = self.refine.rollout
+        fewer = (
+            rollout.group // max(1, *map(len, stories)) if stories else 1
+        )  # small groups leave room for more prompts
         return read_groups(
             self.policy, self.adversary.critic, self.template, prompts, stories, temperature=rollout.temperature,
-            new_tokens=rollout.new_tokens, rows=self.recipe.train.rows, seed=seed,
+            new_tokens=rollout.new_tokens, rows=self.recipe.train.rows * max(1, fewer), seed=seed,
         )  # fmt: skip
 
     def step(self) -> None:
