@@ -12,9 +12,9 @@ words with DATA; half of the prompts ask for the passage, half show what stands 
 `tell` writes, for each `NAME=RUN`, the stories of the run's best checkpoint at the strength that its dev prompts chose (whether
 or not the gate passed it: the comparison decides that), and beside them the model that all runs began with: as it is
 (`fine-tuned`), and its best of 4 and of 8 (`best-of-4`, `best-of-8`; `--best` for others) by the critic of the first run,
-or with `--critic package` by the one that the studio's number comes from; a NAME with `@N` after it is also told as its best of N. Sampling is over the
-full vocabulary at each of `--temperatures`. `--seed` is that of the sampling, and stands in each text; give each seed of
-training its own.
+or with `--critic package` by the one that the studio's number comes from; a NAME with `@N` after it is also told as its
+best of N. Sampling is over the full vocabulary at each of `--temperatures`. `--seed` is that of the sampling, and stands in
+each text; give each seed of training its own.
 """
 
 from __future__ import annotations

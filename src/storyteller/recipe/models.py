@@ -200,7 +200,7 @@ class CriticRecipe(_Section):
     gradient_penalty: float = Field(0.05, ge=0, description="weight of the squared gradient at human features (R1)")
     pool: int = Field(256, ge=4, description="stories of the reference model before training, and in warm-up")
     warm_up: int = Field(300, ge=1, description="most critic steps before training")
-    warm_up_accuracy: float = Field(0.75, ge=0.5, le=1, description="held-out accuracy that ends the warm-up")
+    warm_up_accuracy: float = Field(0.9, ge=0.5, le=1, description="held-out accuracy that ends the warm-up")
     rewarm_steps: int = Field(50, ge=0, description="critic steps on the buffer after a roll-back")
     probe_limit: float = Field(
         0.6, ge=0.5, le=1, description="AUC of length or punctuation alone that refuses the data"
