@@ -231,7 +231,7 @@ def test_without_replay_forgetting_is_caught(small: MakeRecipe, tmp_path: Path, 
     )  # fmt: skip
     recipe = small(
         f"model.base={fitted.folder}", "refine.replay=[0, 0]", "refine.kl=0", "refine.kl_target=null",
-        "train.lr=0.3", "train.warmup=0", "refine.monitors.human_nll=[0.03, 0.07]", "train.steps=4",
+        "train.lr=0.99", "train.warmup=0", "refine.monitors.human_nll=[0.03, 0.07]", "train.steps=4",
         "train.evaluate_every=1", "train.schedule=constant",
     )  # fmt: skip
     alarmed(refine(recipe, tmp_path / "run", stand_in), "human_nll")
