@@ -15,6 +15,7 @@ from tests.adversarial.conftest import MakeRecipe, stand_in
 
 from storyteller.adversarial import refine
 from storyteller.adversarial.critic import Opinion
+from storyteller.adversarial.final import Spot, matched_gain
 from storyteller.adversarial.marks import sentence_marks
 from storyteller.adversarial.refinement import Refinement
 from storyteller.errors import DataError, RecipeError, TrainingError
@@ -109,6 +110,37 @@ def test_every_trainer_runs_and_resumes_exactly(
     )
     assert [line["step"] for line in lines(whole, "train")] == [1, 2, 3, 4]
     assert any(value.abs().max() > 0 for name, value in weights(whole).items() if "lora_B" in name)
+
+
+def test_a_change_of_temperature_is_no_gain() -> None:
+    """What only moves along the line that the unchanged model draws by its temperature has not come nearer to people."""
+    line = [(0.7, 0.60, 0.90), (0.8, 0.67, 0.80), (1.0, 0.80, 0.60)]
+    points: list[Spot] = [(t, {"distinct_2": variety, "judge_auc": area}, {}) for t, variety, area in line]
+    assert matched_gain(points, {"distinct_2": 0.735, "judge_auc": 0.70}) == pytest.approx(0)
+    assert matched_gain(points, {"distinct_2": 0.67, "judge_auc": 0.70}) == pytest.approx(0.1)
+    assert matched_gain(points, {"distinct_2": 0.735, "judge_auc": 0.74}) == pytest.approx(-0.04)
+    assert matched_gain(points, {"distinct_2": 0.9, "judge_auc": 0.65}) == pytest.approx(-0.05)
+    assert matched_gain(points[:1], {"distinct_2": 0.67, "judge_auc": 0.7}) is None
+
+
+def sharper(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], language: str) -> dict[str, float]:
+    """A judge that likes the refined model a little better, and the unchanged one at 0.7, as varied, far better."""
+    sharper.calls += 1  # type: ignore[attr-defined]
+    calls: int = sharper.calls  # type: ignore[attr-defined]
+    area = 0.9 - 0.001 * calls - (0.2 if calls == 6 else 0.0)
+    return stand_in(human, drawn, works, language) | {"judge_auc": area, "distinct_2": 0.4 if calls == 7 else 0.5}
+
+
+def test_the_gate_compares_at_equal_diversity(small: MakeRecipe, tmp_path: Path) -> None:
+    """Three evaluations and two scales come before; the sixth is the gate's first, the model unchanged at 0.7."""
+    sharper.calls = 0  # type: ignore[attr-defined]
+    run = refine(small("refine.frontier=[0.7]"), tmp_path / "run", sharper)
+    told = json.loads((run.folder / "refinement.json").read_text())
+    assert told["gate_gain"] > 0
+    assert told["matched_gain"] < 0
+    assert not told["passed"]
+    assert "at equal distinct-2" in told["why"]
+    assert all(value.abs().max() == 0 for name, value in weights(run).items() if "lora_B" in name)
 
 
 def test_what_a_refinement_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from storyteller.adversarial.monitors import Alarm, violations
 from storyteller.adversarial.policy import Weights
@@ -16,9 +19,12 @@ from storyteller.runs.files import read_json, write_json
 if TYPE_CHECKING:
     from storyteller.adversarial.refinement import Refinement
 
-__all__ = ["Candidate", "Decision", "decide", "join_adapters"]
+__all__ = ["Candidate", "Decision", "Spot", "decide", "join_adapters", "matched_gain"]
 
 _PREFIX = "base_model.model."
+
+Spot = tuple[float, dict[str, float], dict[str, float]]
+"""A temperature, and the figures before and after at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What is shipped: `scale` 0 is the model unchanged. `gate` and `reference` are figures on the gate's prompts, and
-    `frontier` both of them, before and after, at several temperatures.
+    `frontier` both of them, before and after, at several temperatures; `matched_gain` is what the judges' AUC is lower by
+    than that of the model unchanged at the same distinct-2, None where that was measured at one temperature alone.
     """
 
     scale: float
@@ -45,7 +52,8 @@ class Decision:
     gate: dict[str, float]
     reference: dict[str, float]
     gate_gain: float | None
-    frontier: tuple[tuple[float, dict[str, float], dict[str, float]], ...] = ()
+    frontier: tuple[Spot, ...] = ()
+    matched_gain: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -57,8 +65,9 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
     """Choose scale and weights by J on the dev prompts, then let the choice pass the gate on prompts never used before.
 
     Linear interpolation towards the initial model, chosen by reward at fixed harm, is LITI of WARP (Rame et al. 2024,
-    arXiv 2406.16768). The gate does no harm: J above 0 on its own prompts and every guardrail within its limit, else the
-    model stays unchanged. Returns the decision and the scaled weights (all of their update 0 when it failed).
+    arXiv 2406.16768). The gate does no harm: J above 0 on its own prompts, every guardrail within its limit, and the
+    judges' AUC lower than the unchanged model's at equal diversity, for a gain that another temperature gives as well
+    is none; else the model stays unchanged. Returns the decision and the scaled weights (all of their update 0 when it failed).
     """
     kinds = {"raw": raw, "averaged": averaged} if stage.refine.ema else {"raw": raw}
     tried = []
@@ -74,22 +83,41 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
         why = "no scale of the adapter is better on the dev prompts than the model unchanged"
         return Decision(0.0, best.weights, why, tuple(tried), {}, {}, None), unchanged
     chosen = stage.policy.scaled(kinds[best.weights], best.scale)
-    reference, gate = (stage.measured(stage.prompts.gate, each, 2).figures for each in (unchanged, chosen))
+    own = stage.refine.rollout.temperature
+    temperatures = sorted({own, *stage.refine.frontier})
+    before, after = (
+        [stage.measured(stage.prompts.gate, each, 2, temperature).figures for temperature in temperatures]
+        for each in (unchanged, chosen)
+    )
+    points = tuple(zip(temperatures, before, after, strict=True))
+    reference, gate = next((old, new) for temperature, old, new in points if temperature == own)
     gain = stage.watch.objective(gate, reference)
     broken = tuple(violations(gate, reference, stage.refine.monitors))
-    frontier = [(stage.refine.rollout.temperature, reference, gate)]
-    for temperature in stage.refine.frontier:
-        before, after = (
-            stage.measured(stage.prompts.gate, each, 2, temperature).figures for each in (unchanged, chosen)
-        )
-        frontier.append((temperature, before, after))
-    points = tuple(sorted(frontier, key=lambda point: point[0]))
-    if gain > 0 and not broken:
+    matched = matched_gain(points, gate)
+    if gain > 0 and not broken and (matched is None or matched > 0):
         why = f"on prompts never used before J is {gain:+.4f}, and every guardrail holds"
-        return Decision(best.scale, best.weights, why, tuple(tried), gate, reference, gain, points), chosen
+        if matched is not None:
+            why += f"; at equal distinct-2 the judges' AUC is {matched:.3f} lower"
+        return Decision(best.scale, best.weights, why, tuple(tried), gate, reference, gain, points, matched), chosen
     reason = "; ".join(map(str, broken)) or f"J is {gain:+.4f}, not above 0"
+    if gain > 0 and not broken:
+        reason = (
+            f"at equal distinct-2 the judges' AUC is {-(matched or 0.0):+.3f} of the unchanged model's, not below it"
+        )
     why = f"the gate failed on prompts never used before: {reason}"
-    return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain, points), unchanged
+    return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain, points, matched), unchanged
+
+
+def matched_gain(points: Sequence[Spot], figures: Mapping[str, float]) -> float | None:
+    """What the judges' AUC in `figures` is lower by than the unchanged model's at the same distinct-2.
+
+    That is a straight line between its own temperatures, and the nearest of them beyond their ends. None for fewer than two.
+    """
+    if len(points) < 2:
+        return None
+    line = sorted((before["distinct_2"], before["judge_auc"]) for _, before, _ in points)
+    varieties, areas = [place for place, _ in line], [area for _, area in line]
+    return float(np.interp(figures["distinct_2"], varieties, areas)) - figures["judge_auc"]
 
 
 def join_adapters(first: Path | None, second: Path, folder: Path, *, without_second: bool = False) -> None:

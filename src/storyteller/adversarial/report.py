@@ -98,7 +98,13 @@ def _frontier(decision: Decision) -> list[str]:
         "| temperature | distinct-2 before | judge AUC before | distinct-2 after | judge AUC after |",
         "|---|---|---|---|---|",
     ]
-    return ["## Quality and diversity, on the gate's prompts", "", *head, *rows, ""]
+    gain = decision.matched_gain
+    told = (
+        [f"At the distinct-2 that it has after, the AUC before is higher by {gain:.4f}.", ""]
+        if gain is not None
+        else []
+    )
+    return ["## Quality and diversity, on the gate's prompts", "", *head, *rows, "", *told]
 
 
 def _tried(decision: Decision) -> list[str]:
@@ -149,6 +155,7 @@ def _figures(decision: Decision) -> dict[str, Any]:
         "gate": decision.gate,
         "gate_reference": decision.reference,
         "gate_gain": decision.gate_gain,
+        "matched_gain": decision.matched_gain,
         "frontier": [
             {"temperature": temperature, "before": before, "after": after}
             for temperature, before, after in decision.frontier
