@@ -7,10 +7,10 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean as mean
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from storyteller.adversarial.critic import Critic, Opinion, Pair, Read, critic_loss
 from storyteller.errors import DataError, TrainingError
@@ -80,10 +80,11 @@ class Adversary:
         """The Bradley-Terry loss on `pairs`, and the share of them in which the critic prefers the human story."""
         human = self.opinions([pair.human for pair in pairs])
         drawn = self.opinions([pair.generated for pair in pairs])
-        margins = [float(h.score[-1] - g.score[-1]) for h, g in zip(human, drawn, strict=True) if h and g]
-        if not margins:
+        won = [h.score[-1] - g.score[-1] for h, g in zip(human, drawn, strict=True) if h and g]
+        if not won:
             return math.inf, 0.0
-        return mean(math.log1p(math.exp(-abs(by))) + max(0.0, -by) for by in margins), mean(by > 0 for by in margins)
+        margins = torch.stack(won).double()
+        return -float(logsigmoid(margins).mean()), float((margins > 0).double().mean())
 
     def learn(self, pairs: Sequence[Pair]) -> float:
         """One step on `pairs`; the loss. Raises `DataError` when one class is missing."""
@@ -124,10 +125,10 @@ class Adversary:
         return figures | ({"critic_loss": losses[-1]} if losses else {})
 
     def warm_up(self, held: Sequence[Pair], steps: int, accuracy: float = 2.0) -> tuple[int, float]:
-        """Learn from the pool until `accuracy` on the `held` pairs or for `steps`; the steps taken and the accuracy.
+        """Learn from the pool until `accuracy` on the `held` pairs or for `steps`.
 
         A few hundred pairs are soon learned by heart: it ends when the held-out loss has not fallen for `PATIENCE`
-        steps, and the heads of the least loss are taken back.
+        steps, and the heads of the least loss are taken back. Returns the steps that these learned, and their accuracy.
         """
         if not held:
             raise TrainingError("there are no held-out pairs to measure the critic on; raise refine.critic.pool.")
