@@ -7,9 +7,9 @@ import math
 
 import pytest
 
+from storyteller.adversarial.balance import Balance
 from storyteller.adversarial.measuring import auc
 from storyteller.adversarial.monitors import GUARDS, Watch, violations
-from storyteller.adversarial.refinement import Balance
 from storyteller.recipe.models import MonitorsRecipe
 
 RECIPE = MonitorsRecipe()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from storyteller.adversarial.adversary import Adversary
+from storyteller.adversarial.balance import LEAST_DIVERGENCE, Balance
 from storyteller.adversarial.coop import coop_lessons
 from storyteller.adversarial.gail import gail_lessons, policy_gradient
 from storyteller.adversarial.iq import regularised_likelihood
@@ -22,7 +23,7 @@ from storyteller.adversarial.pairs import pair_lessons, preference
 from storyteller.adversarial.policy import Policy, Weights
 from storyteller.adversarial.prompts import Prompt, PromptSets, draw
 from storyteller.adversarial.reading import Group, read_groups
-from storyteller.adversarial.rewards import Rules, Scale, flat
+from storyteller.adversarial.rewards import Rules, flat
 from storyteller.adversarial.rollouts import drawing_dtype, sample
 from storyteller.adversarial.update import Lesson, Loss, batches, take_step
 from storyteller.recipe import Recipe
@@ -39,33 +40,6 @@ from storyteller.train.schedule import learning_rate
 __all__ = ["Balance", "Refinement"]
 
 ROUND_BASED = ("coop", "pairs")
-_LEAST_DIVERGENCE = 1e-3
-
-
-@dataclass
-class Balance:
-    """What is steered while the run goes on, and saved with it."""
-
-    divergence: float
-    rate: float = 1.0
-    rollbacks: int = 0
-    entropy: float = 0.0
-    seconds: float = 0.0
-    realism: Scale = field(default_factory=Scale)
-    coherence: Scale = field(default_factory=Scale)
-
-    def steer(self, drift: float, target: float | None) -> None:
-        """Raise the divergence's weight while the drift is over its target, lower it while it is well under."""
-        if target is not None and drift > 1.5 * target:
-            self.divergence = max(self.divergence, _LEAST_DIVERGENCE) * 1.1
-        elif target is not None and drift < 0.5 * target:
-            self.divergence = max(self.divergence / 1.1, min(self.divergence, _LEAST_DIVERGENCE))
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Balance:
-        """The balance that `asdict` wrote."""
-        scales = {name: Scale(**values[name]) for name in ("realism", "coherence")}
-        return cls(**{**values, **scales})
 
 
 class Refinement:
@@ -340,7 +314,7 @@ class Refinement:
             self.metrics.write(self.state.step, "alarm", {**names, "rollback": self.balance.rollbacks})
         self._restore(best[0], whole=False)
         self.balance.rate *= 0.5
-        self.balance.divergence = max(2 * self.balance.divergence, _LEAST_DIVERGENCE)
+        self.balance.divergence = max(2 * self.balance.divergence, LEAST_DIVERGENCE)
         self.watch.calm()
         memory = self.adversary.memory
         if not final and self.trainer != "iq" and (memory.recent or memory.pool):
