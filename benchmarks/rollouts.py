@@ -119,7 +119,7 @@ def our_step(
         Lesson(g.prompt.ids, g.stories, [torch.ones(len(s)) for s in g.stories], g.reference, g.prompt.human)
         for g in groups
     ]
-    loss = policy_gradient(divergence=0.02, replay=0.2, entropy=0.0, least_entropy=0.0)
+    loss = policy_gradient(divergence=0.02, replay=0.2)
     parts = batches(lessons, ROWS, TEMPERATURE, template.tokenizer.pad_id, policy.device)
     take_step(policy, optimizer, parts, loss, rate=1e-9, clip=1.0)
     clock.lap("update+replay")

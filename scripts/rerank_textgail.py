@@ -118,13 +118,16 @@ def score(endings: Endings, learn: Sequence[int], test: Sequence[int]) -> dict[s
     held = pairs(learn[: len(learn) // 5])
     adversary.memory.pool = pairs(learn[len(learn) // 5 :])
     _, best = adversary.warm_up(held, 300)
-    print(f"{len(adversary.memory.pool)} pairs learned from, right in {best:.3f} of {len(held)} held-out pairs; "
-          f"right in {adversary.measure(pairs(test))[1]:.3f} of {len(pairs(test))} test pairs of equal length")  # fmt: skip
+    tested = adversary.measure(pairs(test)).accuracy
+    print(
+        f"{len(adversary.memory.pool)} pairs learned from, right in {best.accuracy:.3f} of {len(held)} held-out pairs; "
+        f"right in {tested:.3f} of {len(pairs(test))} test pairs of equal length"
+    )
     scores: dict[str, list[float]] = {}
     for index in test:
         opinions = adversary.opinions([reads[index, (1.0, seed)] for seed in SEEDS])
         scores[str(index)] = [float(opinion.score[-1]) for opinion in opinions if opinion is not None]
-    return {"held": best, "test": adversary.measure(pairs(test))[1], "scores": scores}
+    return {"held": best.accuracy, "test": tested, "scores": scores}
 
 
 def judge_all(endings: Endings, scores: dict[str, list[float]]) -> dict[str, Any]:

@@ -242,9 +242,9 @@ def train(critic: PassageCritic, told: list[tuple[dict[str, Any], dict[str, Any]
     recipe = CriticRecipe(width=64, coherence_weight=0.0, pairs=24)
     adversary = Adversary(critic.critic, recipe, 1)
     adversary.memory.pool = pairs[False]
-    steps, accuracy = adversary.warm_up(pairs[True], 600)
+    steps, stands = adversary.warm_up(pairs[True], 600)
     best = area_of(adversary, pairs[True])
-    print(f"{steps} steps: right in {accuracy:.3f} of {len(pairs[True])}, AUC {best:.3f}", flush=True)
+    print(f"{steps} steps: {stands} ({len(pairs[True])}), AUC {best:.3f}", flush=True)
     return {"pairs": len(pairs[False]), "steps": steps, "development_auc": round(best, 3),
             "probes": {name: round(value, 3) for name, value in probes.items()}}  # fmt: skip
 

@@ -115,32 +115,49 @@ def test_it_learns_to_tell_what_differs_and_not_what_does_not() -> None:
         adversary = Adversary(critic(), RECIPE, seed=1)
         adversary.memory.pool = pairs(24, shift)
         held = pairs(16, shift, start=100)
-        done, accuracy = adversary.warm_up(held, 30, 2.0)
+        done, stands = adversary.warm_up(held, 30, 2.0)
         assert done <= adversary.steps == 30
-        assert least <= accuracy <= most
+        assert least <= stands.accuracy <= most
 
 
 def test_warm_up_ends_before_the_pool_is_known_by_heart() -> None:
     """Eight pairs say little of others: the heads that are kept are those of the least held-out loss, not the last."""
     adversary = Adversary(critic(), RECIPE, seed=1)
     adversary.memory.pool, held = pairs(8, 0.2), pairs(32, 0.2, start=100)
-    before, _ = adversary.measure(held)
-    done, accuracy = adversary.warm_up(held, 400)
+    before = adversary.measure(held)
+    done, stands = adversary.warm_up(held, 400)
     assert adversary.steps < 400
     assert done <= adversary.steps - PATIENCE
-    after, now = adversary.measure(held)
-    assert (now, adversary.accuracy) == (accuracy, accuracy)
-    assert after <= before
+    after = adversary.measure(held)
+    assert after == stands
+    assert adversary.accuracy == stands.accuracy
+    assert after.loss <= before.loss
     adversary.learn(adversary.memory.pool)
-    assert adversary.measure(held)[0] != after
+    assert adversary.measure(held).loss != after.loss
 
 
 def test_warm_up_ends_when_it_is_good_enough() -> None:
     adversary = Adversary(critic(), RECIPE, seed=1)
     adversary.memory.pool = pairs(24, 2.0)
-    done, accuracy = adversary.warm_up(pairs(16, 2.0, start=100), 60, 0.75)
+    done, stands = adversary.warm_up(pairs(16, 2.0, start=100), 60, 0.75)
     assert done < 60
-    assert accuracy >= 0.75
+    assert stands.accuracy >= 0.75
+    assert str(stands).startswith("right in ")
+
+
+def test_it_stands_by_both_heads() -> None:
+    """Coherence is measured beside stories with a fault, which only coherence learns from."""
+    recipe = RECIPE.model_copy(update={"coherence_weight": 2.0})
+    adversary = Adversary(critic(), recipe, seed=1)
+    adversary.memory.pool, held = pairs(24, 2.0), pairs(16, 2.0, start=100)
+    before = adversary.measure(held)
+    _, after = adversary.warm_up(held, 60)
+    assert before.coherence is not None
+    assert after.coherence is not None
+    assert after.coherence > max(0.8, before.coherence)
+    faultless = adversary.measure([Pair(pair.human, pair.generated, None) for pair in held])
+    assert (faultless.accuracy, faultless.coherence) == (after.accuracy, None)
+    assert faultless.loss < after.loss
 
 
 def test_learning_is_a_function_of_seed_and_step_alone() -> None:

@@ -36,12 +36,14 @@ def chance(policy: Tensor, story: tuple[int, ...]) -> Tensor:
     return logprobs(policy, story).sum().exp()
 
 
-def batch(weights: list[Tensor], stories: list[tuple[int, ...]], reference: list[Tensor] | None = None) -> Batch:
+def batch(
+    weights: list[Tensor], stories: list[tuple[int, ...]], reference: list[Tensor] | None = None, entropy: float = 0.0
+) -> Batch:
     rows = lay_out([[1]], [[list(story) for story in stories]], pad_id=0)
     n = sum(map(len, stories))
     drawn = torch.ones(n, dtype=torch.bool)
     flat = torch.cat(reference) if reference else torch.zeros(n)
-    return Batch(rows, drawn, torch.ones(n), torch.cat(weights), flat, n, 1, 1)
+    return Batch(rows, drawn, torch.ones(n), torch.cat(weights), flat, entropy, n, 1, 1)
 
 
 def tokens(values: Tensor) -> Tokens:
@@ -53,7 +55,7 @@ def test_the_group_baseline_leaves_the_policy_gradient_unbiased() -> None:
     policy = logits().requires_grad_()
     expected = torch.stack([chance(policy, story) for story in STORIES]) @ REWARD
     (exact,) = torch.autograd.grad(expected, policy)
-    loss_of = policy_gradient(divergence=0.0, replay=0.0, entropy=0.0, least_entropy=0.0)
+    loss_of = policy_gradient(divergence=0.0, replay=0.0)
     estimate = torch.zeros_like(exact)
     total = 0.0
     for i, j in itertools.product(range(len(STORIES)), repeat=2):
@@ -90,28 +92,29 @@ def test_a_loss_in_parts_is_the_loss() -> None:
     """Two batches of one step add up to the step: divisors count the whole step."""
     policy, reference = logits(1).requires_grad_(), logits(9)
     stories = STORIES[:4]
-    loss_of = policy_gradient(divergence=0.3, replay=0.0, entropy=0.0, least_entropy=0.0)
+    loss_of = policy_gradient(divergence=0.3, replay=0.0)
 
     def part(chosen: list[tuple[int, ...]], n: int) -> Tensor:
         weights = [torch.full((len(s),), float(s[0]), dtype=torch.float64) for s in chosen]
         made = batch(weights, chosen, [logprobs(reference, s) for s in chosen])
-        whole = Batch(made.rows, made.drawn, made.temperature, made.weight, made.reference, n, 1, 1)
+        whole = Batch(made.rows, made.drawn, made.temperature, made.weight, made.reference, 0.0, n, 1, 1)
         return loss_of(tokens(torch.cat([logprobs(policy, s) for s in chosen])), whole)[0]
 
     n = sum(map(len, stories))
     assert torch.allclose(part(stories, n), part(stories[:1], n) + part(stories[1:], n))
 
 
-def test_the_entropy_floor_pulls_only_below_it() -> None:
+def test_the_entropy_is_pulled_back_into_its_band_from_both_sides() -> None:
     policy = logits().requires_grad_()
     own, table = logprobs(policy, STORIES[0]), policy.log_softmax(-1)
     entropy = -(table.exp() * table).sum(-1)[:2]
-    made = batch([torch.zeros(2)], [STORIES[0]])
-    for floor, pulled in ((0.01, False), (10.0, True)):
-        loss_of = policy_gradient(divergence=0.0, replay=0.0, entropy=1.0, least_entropy=floor)
+    loss_of = policy_gradient(divergence=0.0, replay=0.0, entropy=1.0, band=(0.9, 1.1))
+    (flatter,) = torch.autograd.grad(entropy.mean(), policy, retain_graph=True)
+    for reference, way in ((0.5, 1), (1.0, 0), (2.0, -1)):  # the reference's entropy over the policy's
+        made = batch([torch.zeros(2)], [STORIES[0]], entropy=reference * float(entropy.mean().detach()))
         loss, _ = loss_of(Tokens(own, entropy, own, own), made)
         (gradient,) = torch.autograd.grad(loss, policy, retain_graph=True)
-        assert bool(gradient.abs().max() > 0) is pulled
+        assert torch.allclose(gradient, way * flatter)
 
 
 def test_preference_is_the_loss_of_dpo() -> None:
@@ -123,7 +126,7 @@ def test_preference_is_the_loss_of_dpo() -> None:
     zeros = torch.zeros(len(human), dtype=torch.float64)
     drawn = torch.cat([torch.ones(len(other), dtype=torch.bool), torch.zeros(len(human), dtype=torch.bool)])
     weight = torch.cat([torch.full((len(other),), 0.7, dtype=torch.float64), zeros])
-    made = Batch(rows, drawn, torch.ones(len(own)), weight, torch.cat([other, zeros]), len(other), len(human), 1)
+    made = Batch(rows, drawn, torch.ones(len(own)), weight, torch.cat([other, zeros]), 0.0, len(other), len(human), 1)
     loss, figures = preference(beta=0.5, likelihood=0.0)(tokens(own), made)
 
     def ratio(story: tuple[int, ...]) -> Tensor:
@@ -138,7 +141,7 @@ def test_iq_is_likelihood_plus_the_implied_rewards() -> None:
     values = torch.tensor([2.0, 3.0, 1.0, 5.0])
     logit = torch.tensor([1.0, 0.5, 0.2, 4.0])
     made = batch([torch.zeros(2), torch.zeros(2)], [STORIES[0], STORIES[1]])
-    counted = Batch(made.rows, ~made.drawn, made.temperature, made.weight, made.reference, 1, 4, 1)
+    counted = Batch(made.rows, ~made.drawn, made.temperature, made.weight, made.reference, 0.0, 1, 4, 1)
     loss, _ = regularised_likelihood(td=0.1)(Tokens(logit - values, values, logit, values), counted)
     nll = (values - logit).sum() / 4
     # Q(s, a) - V(s') within each story; nothing crosses from one to the next.

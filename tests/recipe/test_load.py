@@ -173,6 +173,7 @@ def test_extends_one_level_beside_the_file_or_bundled(tmp_path: Path) -> None:
         ("train.schedule=cosin", "'cosine'"),
         ("data.tasks.wirte=1", "'write'"),
         ("data.tasks={write: 0}", "one must be over 0"),
+        ("refine.entropy_band=[1.1, 1.2]", r"\[1.1, 1.2\] must hold 1"),
         ("train.lr", "key.key=value"),
         ("=3", "key.key=value"),
         ("train..lr=3", "key.key=value"),

@@ -19,7 +19,7 @@ from storyteller.train.checkpoint import moments, restore_moments
 from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
 
-__all__ = ["Adversary", "Memory"]
+__all__ = ["Adversary", "Memory", "Standing"]
 
 #: Shares of a step's pairs: this step's stories, those of the last 20 steps, those of the reference.
 SHARES = (0.5, 0.35, 0.15)
@@ -55,6 +55,22 @@ class Memory:
         return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The critic on pairs that it has not learned from: Bradley-Terry loss, and how often it prefers the human story.
+
+    `accuracy` is that of realism, beside drawn stories, `coherence` beside those with a fault (None: there are none).
+    """
+
+    loss: float
+    accuracy: float
+    coherence: float | None
+
+    def __str__(self) -> str:
+        beside = "" if self.coherence is None else f", and of {self.coherence:.0%} with a fault"
+        return f"right in {self.accuracy:.0%} of pairs with a drawn story{beside}"
+
+
 class Adversary:
     """The critic and how it learns; `accuracy` is its running accuracy on pairs that it has not learned from."""
 
@@ -76,15 +92,20 @@ class Adversary:
         found = iter(Opinion(o.realism.cpu(), o.coherence.cpu()) for o in told)
         return [next(found) if read is not None else None for read in reads]
 
-    def measure(self, pairs: Sequence[Pair]) -> tuple[float, float]:
-        """The Bradley-Terry loss on `pairs`, and the share of them in which the critic prefers the human story."""
+    def measure(self, pairs: Sequence[Pair]) -> Standing:
+        """How well realism and coherence tell the human stories of `pairs` from the drawn ones and from those with a fault."""
         human = self.opinions([pair.human for pair in pairs])
         drawn = self.opinions([pair.generated for pair in pairs])
-        won = [h.score[-1] - g.score[-1] for h, g in zip(human, drawn, strict=True) if h and g]
-        if not won:
-            return math.inf, 0.0
-        margins = torch.stack(won).double()
-        return -float(logsigmoid(margins).mean()), float((margins > 0).double().mean())
+        faulty = self.opinions([pair.corrupted for pair in pairs])
+        real = [h.score[-1] - g.score[-1] for h, g in zip(human, drawn, strict=True) if h and g]
+        sound = [
+            h.coherence[:, -1].mean() - f.coherence[:, -1].mean() for h, f in zip(human, faulty, strict=True) if h and f
+        ]
+        loss, accuracy = _told_apart(real)
+        if not sound:
+            return Standing(loss, accuracy, None)
+        doubt, coherence = _told_apart(sound)
+        return Standing(loss + self.recipe.coherence_weight * doubt, accuracy, coherence)
 
     def learn(self, pairs: Sequence[Pair]) -> float:
         """One step on `pairs`; the loss. Raises `DataError` when one class is missing."""
@@ -113,7 +134,8 @@ class Adversary:
         """
         if not fresh:
             return {"critic_updates": 0.0, **self._standing()}
-        _, won = self.measure(fresh)
+        standing = self.measure(fresh)
+        won = standing.accuracy
         self.accuracy = won if self.accuracy is None else 0.9 * self.accuracy + 0.1 * won
         times = 0 if self.accuracy > self.recipe.skip_above else 2 if self.accuracy < self.recipe.twice_below else 1
         losses = []
@@ -122,29 +144,31 @@ class Adversary:
             losses.append(self.learn(self.memory.mixed(fresh, self.recipe.pairs, chance)))
         self.memory.remember(fresh, random.Random(mix(self.seed, step, 5)))
         figures = {"critic_updates": float(times), "critic_step_accuracy": won, **self._standing()}
+        if standing.coherence is not None:
+            figures["coherence_step_accuracy"] = standing.coherence
         return figures | ({"critic_loss": losses[-1]} if losses else {})
 
-    def warm_up(self, held: Sequence[Pair], steps: int, accuracy: float = 2.0) -> tuple[int, float]:
+    def warm_up(self, held: Sequence[Pair], steps: int, accuracy: float = 2.0) -> tuple[int, Standing]:
         """Learn from the pool until `accuracy` on the `held` pairs or for `steps`.
 
         A few hundred pairs are soon learned by heart: it ends when the held-out loss has not fallen for `PATIENCE`
-        steps, and the heads of the least loss are taken back. Returns the steps that these learned, and their accuracy.
+        steps, and the heads of the least loss are taken back. Returns the steps that these learned, and how they stand.
         """
         if not held:
             raise TrainingError("there are no held-out pairs to measure the critic on; raise refine.critic.pool.")
-        done, best, (least, reached) = 0, 0, self.measure(held)
+        done, best, reached = 0, 0, self.measure(held)
         kept = copy.deepcopy(self.critic.state_dict())
-        while done < steps and done < best + PATIENCE and reached < accuracy:
+        while done < steps and done < best + PATIENCE and reached.accuracy < accuracy:
             for _ in range(min(10, steps - done)):
                 chance = random.Random(mix(self.seed, self.steps, 3))
                 source = [*self.memory.pool, *self.memory.recent]
                 self.learn(chance.sample(source, min(self.recipe.pairs, len(source))))
                 done += 1
-            loss, now = self.measure(held)
-            if loss < least:
-                least, reached, best, kept = loss, now, done, copy.deepcopy(self.critic.state_dict())
+            now = self.measure(held)
+            if now.loss < reached.loss:
+                reached, best, kept = now, done, copy.deepcopy(self.critic.state_dict())
         self.critic.load_state_dict(kept)
-        self.accuracy = reached
+        self.accuracy = reached.accuracy
         return best, reached
 
     def tensors(self) -> dict[str, Tensor]:
@@ -174,6 +198,14 @@ class Adversary:
 
     def _standing(self) -> dict[str, float]:
         return {} if self.accuracy is None else {"critic_accuracy": self.accuracy}
+
+
+def _told_apart(margins: Sequence[Tensor]) -> tuple[float, float]:
+    """The Bradley-Terry loss of `margins`, human less other, and the share of them over 0."""
+    if not margins:
+        return math.inf, 0.0
+    stacked = torch.stack(list(margins)).double()
+    return -float(logsigmoid(stacked).mean()), float((stacked > 0).double().mean())
 
 
 def pairs_to_tensors(pairs: Iterable[Pair]) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """`gail`: on-policy adversarial imitation (Ho and Ermon 2016; on text: TextGAIL, Wu et al. 2021; GAD, 2025).
 
 The policy tells stories, the critic's opinion is their reward, the group's other stories are the baseline. One epoch on
-what was just drawn, so there is no importance ratio. Divergence from the reference, human replay and an entropy floor hold
-it where likelihood training had brought it.
+what was just drawn, so there is no importance ratio. Divergence from the reference, human replay and a band about its
+entropy hold it where likelihood training had brought it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def gail_lessons(
     members = values.shape[1]
     lessons = [
         Lesson(group.prompt.ids, group.stories, weights[i * members : (i + 1) * members], group.reference,
-               group.prompt.human)
+               group.prompt.human, group.entropy)
         for i, group in enumerate(groups)
     ]  # fmt: skip
     figures = {
@@ -62,13 +62,16 @@ def gail_lessons(
 
 
 def policy_gradient(
-    *, divergence: float, replay: float, entropy: float, least_entropy: float, drawn: float = 1.0
-) -> Loss:
+    *, divergence: float, replay: float, entropy: float = 0.0, band: tuple[float, float] = (1.0, 1.0),
+    drawn: float = 1.0,
+) -> Loss:  # fmt: skip
     """The loss of on-policy imitation on a batch.
 
-    - `drawn` / N sum A log pi + `divergence` * k3 + `replay` * NLL(human) + `entropy` * relu(`least_entropy` - H): sums over
-    tokens, divided by the whole step's drawn (N) or human tokens. The advantages A are the batch's weights. The gradient of
-    its first term is the score-function estimate of the expected reward's (Williams 1992).
+    - `drawn` / N sum A log pi + `divergence` * k3 + `replay` * NLL(human) + `entropy` * (relu(low - H) + relu(H - high)):
+    sums over tokens, divided by the whole step's drawn (N) or human tokens. The advantages A are the batch's weights. The
+    gradient of its first term is the score-function estimate of the expected reward's (Williams 1992). H is the policy's
+    entropy, and `band` gives low and high as shares of the reference's on the same tokens: a policy that grows narrow
+    collapses, and one that grows flat only does what a higher temperature does for nothing.
     """
 
     def loss(tokens: Tokens, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -78,9 +81,10 @@ def policy_gradient(
         drift = k3(logprob[mine], batch.reference[mine]).sum() / n
         nll = -logprob[human].sum() / batch.human_tokens
         total = replay * nll - drawn * gain + divergence * drift
-        if entropy and least_entropy and bool(mine.any()):
-            share = int(mine.sum()) / n
-            total = total + entropy * share * relu(least_entropy - tokens.entropy[mine].mean())
+        if entropy and bool(mine.any()):
+            share, own = int(mine.sum()) / n, tokens.entropy[mine].mean()
+            low, high = (limit * batch.entropy for limit in band)
+            total = total + entropy * share * (relu(low - own) + relu(own - high))
         with torch.no_grad():
             figures = {
                 "kl": float(drift),

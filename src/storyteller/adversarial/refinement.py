@@ -217,12 +217,11 @@ class Refinement:
         if self.trainer == "pairs":
             return preference(beta=refine.dpo_beta, likelihood=0.2)
         if self.trainer == "coop":
-            return policy_gradient(divergence=0.0, replay=1.0, entropy=0.0, least_entropy=0.0)
+            return policy_gradient(divergence=0.0, replay=1.0)
         first, last = refine.replay
         replay = first + (last - first) * step / max(1, self.steps - 1)
-        floor = refine.entropy_floor * self.balance.entropy
         return policy_gradient(
-            divergence=self.balance.divergence, replay=replay, entropy=refine.entropy, least_entropy=floor
+            divergence=self.balance.divergence, replay=replay, entropy=refine.entropy, band=refine.entropy_band
         )
 
     def _rate(self, step: int) -> float:
@@ -243,10 +242,10 @@ class Refinement:
         )
         held = self.spread(self.prompts.held, refine.critic.pool // 4, seed)
         self.adversary.memory.recent = flat(group.pairs() for group in self.spread(own, refine.critic.pool, seed))
-        done, accuracy = self.adversary.warm_up(
+        done, stands = self.adversary.warm_up(
             flat(group.pairs() for group in held), refine.critic.warm_up, refine.critic.warm_up_accuracy
         )
-        self.run.event(f"step {step}: a new round; the critic learned {done} steps to an accuracy of {accuracy:.2f}")
+        self.run.event(f"step {step}: a new round; the critic learned {done} steps and is {stands}")
 
     def evaluate(self) -> bool:
         """Measure on the dev prompts; True when J has never been higher. Alarms take the run back."""

@@ -27,18 +27,21 @@ _MISSING = -3.0
 
 @dataclass(slots=True)
 class Scale:
-    """Running mean and variance of a logit over drawn stories: the critic's logits wander, rewards must not."""
+    """The mean of a logit over a step's stories, and its running variance within a step.
+
+    The critic's logits wander from step to step by more than they differ within one. Beside a running mean whole steps
+    would lie beyond the clipping, where all stories are worth the same.
+    """
 
     mean: float = 0.0
     variance: float = 0.0
     seen: bool = False
 
-    def update(self, values: Tensor, decay: float = 0.99) -> None:
+    def update(self, values: Tensor, decay: float = 0.9) -> None:
         """Take in one batch; the first one sets the scale."""
-        mean, variance = float(values.mean()), float(values.var(correction=0))
         share = 1 - decay if self.seen else 1.0
-        self.variance += share * (variance + (1 - share) * (mean - self.mean) ** 2 - self.variance)
-        self.mean += share * (mean - self.mean)
+        self.mean = float(values.mean())
+        self.variance += share * (float(values.var(correction=0)) - self.variance)
         self.seen = True
 
     @property
@@ -102,7 +105,7 @@ def rewards(
 ) -> Tensor:
     """The reward of each drawn story; None stands for one without a word.
 
-    `logit` is log D - log(1 - D), the reverse-KL direction, which does not saturate, in deviations of the running
+    `logit` is log D - log(1 - D), the reverse-KL direction, which does not saturate, in deviations of
     `realism`; `log_d` is the seed's reward as it stands.
     """
     told = [opinion for opinion in opinions if opinion is not None]

@@ -183,9 +183,10 @@ def _begin(stage: Refinement) -> None:
     stage.adversary.memory.pool = flat(each.pairs() for each in pool)
     held_pairs = flat(each.pairs() for each in apart)
     if refine.trainer != "iq":
-        done, accuracy = stage.adversary.warm_up(held_pairs, refine.critic.warm_up, refine.critic.warm_up_accuracy)
-        say(f"the critic learned {done} steps: on works that it has not seen it is right in {accuracy:.0%} of pairs")
-        stage.run.event(f"the critic learned {done} steps to an accuracy of {accuracy:.3f} on held-out works")
+        done, stands = stage.adversary.warm_up(held_pairs, refine.critic.warm_up, refine.critic.warm_up_accuracy)
+        told = f"the critic learned {done} steps: on works that it has not seen it is {stands}"
+        say(told)
+        stage.run.event(told)
     tensors = {
         name: value.clone().contiguous() for name, value in pairs_to_tensors(stage.adversary.memory.pool).items()
     }

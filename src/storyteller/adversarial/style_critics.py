@@ -74,7 +74,8 @@ class StyleCritics:
         for style, adversary in self.of.items():
             chance = random.Random(f"{self.seed}/{style}")
             adversary.memory.pool = _against(style, self._human, chance)
-            _, self.accuracy[style] = adversary.warm_up(_against(style, apart, chance), steps)
+            _, stands = adversary.warm_up(_against(style, apart, chance), steps)
+            self.accuracy[style] = stands.accuracy
 
     def scores(self, ways: Sequence[Way], groups: Sequence[Sequence[Rewrite]], step: int | None = None) -> Tensor:
         """The pessimistic logit of each rewrite being a person's passage of the style asked for [ways, members].

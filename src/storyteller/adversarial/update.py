@@ -19,7 +19,7 @@ __all__ = ["Batch", "Lesson", "Loss", "batches", "k3", "take_step"]
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """What the policy learns at one prompt: drawn stories with a weight and a reference log-probability for each token,
-    and the human story, which comes last in the row.
+    and the human story, which comes last in the row. `entropy` is the reference's mean on the drawn tokens.
     """
 
     prompt: Sequence[int]
@@ -27,12 +27,14 @@ class Lesson:
     weights: Sequence[Tensor]
     reference: Sequence[Tensor]
     human: Sequence[int]
+    entropy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some lessons as tensors, each [n] over the stories' tokens; on human tokens `weight` and `reference` are 0.
 
+    `entropy` is the reference's mean on these drawn tokens;
     `drawn_tokens`, `human_tokens` and `lessons` count the whole step, over all of its batches: the divisors.
     """
 
@@ -41,6 +43,7 @@ class Batch:
     temperature: Tensor
     weight: Tensor
     reference: Tensor
+    entropy: float
     drawn_tokens: int
     human_tokens: int
     lessons: int
@@ -61,6 +64,7 @@ def batches(
         branches = [[*lesson.stories, *([lesson.human] if lesson.human else [])] for lesson in part]
         layout = lay_out([lesson.prompt for lesson in part], branches, pad_id, device)
         weight, reference, drawn = [], [], []
+        lengths = [sum(map(len, lesson.stories)) for lesson in part]
         for lesson in part:
             human = torch.zeros(len(lesson.human))
             weight += [*lesson.weights, human]
@@ -73,6 +77,7 @@ def batches(
             temperature=torch.where(is_drawn, temperature, 1.0),
             weight=torch.cat(weight).to(device),
             reference=torch.cat(reference).to(device),
+            entropy=sum(lesson.entropy * n for lesson, n in zip(part, lengths, strict=True)) / max(1, sum(lengths)),
             drawn_tokens=max(1, drawn_tokens),
             human_tokens=max(1, human_tokens),
             lessons=len(lessons),

@@ -200,7 +200,7 @@ class CriticRecipe(_Section):
     gradient_penalty: float = Field(0.05, ge=0, description="weight of the squared gradient at human features (R1)")
     pool: int = Field(256, ge=4, description="stories of the reference model before training, and in warm-up")
     warm_up: int = Field(300, ge=1, description="most critic steps before training")
-    warm_up_accuracy: float = Field(0.9, ge=0.5, le=1, description="held-out accuracy that ends the warm-up")
+    warm_up_accuracy: float = Field(0.95, ge=0.5, le=1, description="held-out accuracy that ends the warm-up")
     rewarm_steps: int = Field(50, ge=0, description="critic steps on the buffer after a roll-back")
     probe_limit: float = Field(
         0.6, ge=0.5, le=1, description="AUC of length or punctuation alone that refuses the data"
@@ -222,7 +222,7 @@ class MonitorsRecipe(_Section):
     """When to worry; a pair is (healthy, roll back). Differences are to the reference model on the same prompts."""
 
     patience_steps: int = Field(10, ge=1, description="steps that a step monitor must be out of bounds")
-    accuracy_high: float = Field(0.92, description="the critic wins too easily: its reward says nothing")
+    accuracy_high: float = Field(0.97, description="the critic wins too easily: its reward says nothing")
     accuracy_low: float = Field(0.52, description="the critic is beaten: its reward is noise")
     kl: tuple[float, float] = Field((0.08, 0.15), description="drift from the reference, nats per token")
     reward_std: float = Field(0.05, ge=0, description="least spread of rewards within a group")
@@ -254,8 +254,10 @@ class RefineRecipe(_Section):
         0.05, gt=0, description="divergence the weight is steered to; null: weight is fixed"
     )
     replay: tuple[float, float] = Field((0.3, 0.1), description="weight of human text's loss, first and last")
-    entropy: float = Field(0.01, ge=0, description="weight of the entropy floor")
-    entropy_floor: float = Field(0.85, ge=0, description="the floor, as a share of the reference's entropy")
+    entropy: float = Field(0.2, ge=0, description="weight of what the entropy is beyond its band, in nats")
+    entropy_band: tuple[float, float] = Field(
+        (0.97, 1.03), description="gail: least and most entropy, as shares of the reference's on the same tokens"
+    )
     ema: float = Field(0.98, ge=0, lt=1, description="decay of the averaged weights")
     rounds: int = Field(3, ge=1, description="coop and pairs: times the critic and the sampler are renewed")
     least_ess: float = Field(3.0, ge=1, description="coop: effective samples per prompt that the weights must keep")
@@ -268,6 +270,13 @@ class RefineRecipe(_Section):
     frontier: list[float] = Field(
         [0.7, 1.1], description="temperatures at which the report compares before and after on the gate's prompts, too"
     )
+
+    @model_validator(mode="after")
+    def _band_has_an_inside(self) -> Self:
+        low, high = self.entropy_band
+        if not 0 <= low <= 1 <= high:
+            raise ValueError(f"entropy_band: [{low:g}, {high:g}] must hold 1, the reference's own entropy")
+        return self
 
 
 class Recipe(_Section):
