@@ -10,8 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.postgresql import postgresql, postgresql_database
 
 from storyteller.runs.children import Child
+
+__all__ = ["postgresql", "postgresql_database"]
 
 #: Stand-ins for `storyteller prepare` and `storyteller evaluate`, each of which leaves what a pipeline looks for.
 _OTHERS = """

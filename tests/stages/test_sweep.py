@@ -156,9 +156,14 @@ def test_a_plan_says_what_would_be_searched() -> None:
     assert plan["first"] == {"train.rows": 4, "data.views": 1}
 
 
-def test_two_workers_share_a_sweep(quick_children: list[Sequence[str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_workers_share_a_sweep(
+    kind: str, quick_children: list[Sequence[str]], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """One more worker from another folder, through the database; no trial is done twice."""
     url = f"sqlite:///{tmp_path / 'shared.db'}"
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgresql_database").replace("postgresql://", "postgresql+psycopg://")
     sweep_recipe(tmp_path / "a", recipe(sweep__trials=1), database=url)
     with pytest.raises(CheckpointError, match="--worker"):
         sweep_recipe(tmp_path / "b", recipe(sweep__trials=8), database=url)

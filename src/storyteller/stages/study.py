@@ -21,6 +21,7 @@ from storyteller.stages.space import distributions, starting_point
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+    from optuna.storages import RDBStorage
     from optuna.study import Study
     from optuna.trial import Trial
 
@@ -29,10 +30,11 @@ __all__ = ["counts", "folder_of", "next_trial", "open_study", "pruner", "renew",
 _MAY_CHANGE = ("sweep.trials", "sweep.minutes", "sweep.failures", "sweep.keep")
 
 
+@contextmanager
 def open_study(
     folder: Path, *, values: Mapping[str, Any] | None, name: str | None, database: str | None, join: bool
-) -> Study:
-    """The study of the sweep in `folder`; a new one unless there is one.
+) -> Iterator[Study]:
+    """The study of the sweep in `folder`; a new one unless there is one. Its connections end with the block.
 
     `values` is the recipe as it was given (None: that of the study), `name` the study's name, `database` the URL of a shared
     database; without `join` a study of that name that another folder has begun is refused. Raises `CheckpointError` when
@@ -44,12 +46,25 @@ def open_study(
     mine = _place(folder, name)
     local = f"sqlite:///{(folder / 'study.db').resolve()}"
     try:
-        storage = optuna.storages.RDBStorage(
-            database or local, engine_kwargs={"connect_args": {"timeout": 60}} if not database else None
-        )
+        # A trial may take hours, in which a server may drop its connection.
+        engine = {"pool_pre_ping": True} if database else {"connect_args": {"timeout": 60}}
+        storage = optuna.storages.RDBStorage(database or local, engine_kwargs=engine)
         known = optuna.get_all_study_names(storage)
     except Exception as error:  # whatever the driver of the database raises
         raise CheckpointError(f"the sweep's database cannot be opened: {_without_password(error, database)}") from None
+    try:
+        yield _study(storage, known, folder, mine, values, name, join)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _study(
+    storage: RDBStorage, known: Sequence[str], folder: Path, mine: Mapping[str, Any], values: Mapping[str, Any] | None,
+    name: str | None, join: bool,
+) -> Study:  # fmt: skip
+    import optuna
+
     wanted = mine["study"] or name or (known[0] if len(known) == 1 else None)
     if wanted is None:
         told = f"it holds {', '.join(known)}; choose with --study" if known else "it holds none; start one first"

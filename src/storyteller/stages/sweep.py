@@ -56,8 +56,7 @@ def sweep_recipe(
         name = name or recipe.name
     elif not (folder / "sweep.json").is_file() and database is None:
         raise RecipeError(f"{folder} holds no sweep; name a recipe with a sweep block, or check the path.")
-    with stoppable():
-        study = open_study(folder, values=values, name=name, database=database, join=join)
+    with stoppable(), open_study(folder, values=values, name=name, database=database, join=join) as study:
         asked = renew(study, overrides)
         sweep = _sweep_of(recipe_of(asked))
         study.pruner = pruner(sweep)
@@ -71,8 +70,8 @@ def sweep_recipe(
             ) from None
         found = counts(study)
         report = write_report(study, asked, sweep, folder)
-    if not found["complete"] and (found["failed"] or found["pruned"]):
-        raise TrainingError(_nothing_found(study, sweep, folder, found))
+        if not found["complete"] and (found["failed"] or found["pruned"]):
+            raise TrainingError(_nothing_found(study, sweep, folder, found))
     return report
 
 

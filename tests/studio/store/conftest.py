@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
+from tests.postgresql import command, postgresql
 
 from storyteller.studio.store import Store, Writer
 
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The address of a PostgreSQL server on a Unix socket, without the name of a database."""
-    server, initdb = _program("postgres"), _program("initdb")
-    if server is None or initdb is None:
-        pytest.skip("no PostgreSQL server is installed")
-    user = None
-    if os.geteuid() == 0:  # the server refuses to run as root
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        user = next((name for name in ("postgres", "nobody") if name in names), None)
-        if user is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    if user:
-        shutil.chown(folder, user)
-    options = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    made = [initdb, "-D", str(folder / "data"), "-U", "writer", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(made, check=True, **options)
-    quick = ["fsync=off", "listen_addresses=", f"unix_socket_directories={folder}"]
-    running = subprocess.Popen(
-        [server, "-D", str(folder / "data"), *(part for setting in quick for part in ("-c", setting))], **options
-    )
-    try:
-        _wait(folder)
-        yield f"postgresql://writer@/NAME?host={folder}"
-    finally:
-        running.send_signal(signal.SIGQUIT)  # at once: a checkpoint would take half a minute
-        running.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
+__all__ = ["postgresql"]
 
 
 @pytest.fixture(scope="session")
 def migrated(postgresql: str) -> str:
     """The name of a database with our tables, from which others are copied."""
-    _sql(postgresql, "CREATE DATABASE migrated")
+    command(postgresql, "CREATE DATABASE migrated")
     Store(postgresql.replace("NAME", "migrated")).close()
     return "migrated"
 
@@ -66,9 +30,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     server, template = request.getfixturevalue("postgresql"), request.getfixturevalue("migrated")
     name = f"t{uuid.uuid4().hex[:12]}"
-    _sql(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    command(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield server.replace("NAME", name)
-    _sql(server, f"DROP DATABASE {name} WITH (FORCE)")
+    command(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -95,23 +59,3 @@ def store(opened: Callable[[], Store]) -> Store:
 def writer(store: Store) -> Writer:
     """The writer of a studio without accounts."""
     return store.writer()
-
-
-def _program(name: str) -> str | None:
-    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
-    return shutil.which(name) or next(map(str, places), None)
-
-
-def _sql(server: str, command: str) -> None:
-    with psycopg.connect(server.replace("NAME", "postgres"), autocommit=True) as connection:
-        connection.execute(command)
-
-
-def _wait(folder: Path) -> None:
-    for _ in range(200):
-        try:
-            psycopg.connect(host=str(folder), user="writer", dbname="postgres").close()
-            return
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-    pytest.skip("the PostgreSQL server does not start")
