@@ -32,7 +32,7 @@ from storyteller.evaluate.frontier import Point, at_diversity
 from storyteller.evaluate.judges import Family, Verdict, judge
 from storyteller.evaluate.matching import equalise
 from storyteller.evaluate.ngrams import within_budget, words
-from storyteller.evaluate.statistics import Bootstrap, Resampled, auc, holm
+from storyteller.evaluate.statistics import Bootstrap, Resampled, auc, holm, mean
 from storyteller.evaluate.suite.meanings import Meanings
 from storyteller.evaluate.texts import HUMAN, Text, read_texts
 from storyteller.runs import read_json, write_json
@@ -88,6 +88,9 @@ def main() -> None:
     judged.add_argument("--plan", type=Path, required=True)
     judged.add_argument("--candidates", required=True, help="with commas; all other systems are baselines")
     judged.add_argument("--reference", default="fine-tuned", help="the system that the guardrails are held against")
+    judged.add_argument(
+        "--losses", type=Path, nargs="*", default=[], help="what refined_texts.py wrote beside its texts"
+    )
     judged.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     if asked.command == "plan":
@@ -95,6 +98,8 @@ def main() -> None:
     else:
         texts = [text for path in asked.texts for text in read_texts(path)]
         verdict = compare(texts, read_json(asked.plan), asked.candidates.split(","), asked.reference, asked.out)
+        losses = {name: own for path in asked.losses for name, own in read_json(path).items()}
+        verdict["human_loss"] = rises(losses, asked.reference, {text.prompt_id: text.cluster for text in texts})
         write_json(asked.out / "verdict.json", verdict)
         print(render(verdict))
 
@@ -182,6 +187,20 @@ def compare(
         ],
         "systems": told,
     }
+
+
+def rises(losses: dict[str, dict[str, float]], reference: str, works: dict[str, str]) -> dict[str, Any]:
+    """By how much each model loses more than `reference` on people's texts, in nats a token, paired by text."""
+    beside = losses.get(reference, {})
+    found = {}
+    for name, own in losses.items():
+        shared = sorted(own.keys() & beside.keys())
+        if name != reference and shared:
+            bootstrap = Bootstrap(works[prompt] for prompt in shared)
+            clusters = [works[prompt] for prompt in shared]
+            rise = mean(bootstrap, [own[prompt] - beside[prompt] for prompt in shared], clusters)
+            found[name] = asdict(rise.interval())
+    return found
 
 
 def spot_of(own: Sequence[Text], people: dict[str, Text]) -> Spot:
@@ -329,6 +348,8 @@ def render(verdict: dict[str, Any]) -> str:
             )
             lines.append(f"| {one['system']} | {against['baseline']} | {gains} | {p_values} | {note} |")
     lines += ["", *by_seed]
+    for name, rise in verdict["human_loss"].items():
+        lines.append(f"people's texts cost {name} {shown(rise)} nats a token more")
     for one in verdict["systems"]:
         if one["broken"]:
             lines.append(f"\n{one['system']} breaks: {'; '.join(one['broken'])}")

@@ -14,7 +14,8 @@ or not the gate passed it: the comparison decides that), and beside them the mod
 (`fine-tuned`), and its best of 4 and of 8 (`best-of-4`, `best-of-8`; `--best` for others) by the critic of the first run,
 or with `--critic package` by the one that the studio's number comes from; a NAME with `@N` after it is also told as its
 best of N. Sampling is over the full vocabulary at each of `--temperatures`. `--seed` is that of the sampling, and stands in
-each text; give each seed of training its own.
+each text; give each seed of training its own. Beside TEXTS.jsonl it writes `TEXTS.losses.json`: what each of these models loses
+on people's texts, in nats a token.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.marks import Marks, sentence_marks
 from storyteller.adversarial.measuring import end_ids
 from storyteller.adversarial.passages import PassageCritic
@@ -157,7 +161,7 @@ def _grams(text: str) -> set[int]:
 def tell(options: argparse.Namespace) -> None:
     people = read_texts(options.people)[: options.limit]
     temperatures = [float(value) for value in options.temperatures.split(",")]
-    done = 0
+    done, losses = 0, {}
     with options.out.open("w", encoding="utf-8") as file:
         for number, asked in enumerate(options.runs):
             name, _, folder = asked.partition("=")
@@ -177,12 +181,31 @@ def tell(options: argparse.Namespace) -> None:
                     ),
                     *tasks,
                 ]
+            for system, adapter in {task[0]: task[1] for task in tasks}.items():
+                losses[system] = human_losses(critic, adapter, people)
+            write_json(options.out.with_suffix(".losses.json"), losses)
             for system, adapter, counts, temperature in tasks:
                 for text in stories(critic, adapter, system, counts, people, temperature, options):
                     file.write(json.dumps(text.to_json(), ensure_ascii=False) + "\n")
                     done += 1
                 file.flush()
                 say(f"{system} at {temperature:g}: {done} texts")
+
+
+@torch.no_grad()
+def human_losses(critic: StoryCritic, adapter: Weights, people: Sequence[Text]) -> dict[str, float]:
+    """The mean loss of each prompt's human text under the model with `adapter`, in nats a token."""
+    policy, template, found = critic.policy, critic.template, {}
+    with policy.wearing(adapter):
+        for start in range(0, len(people), 8):
+            part = people[start : start + 8]
+            prompts = [template.prompt(text.request) for text in part if text.request is not None]
+            texts = [[template.tokenizer.encode(text.text)] for text in part]
+            rows = lay_out(prompts, texts, template.tokenizer.pad_id, policy.device)
+            hidden, _ = policy.read(rows)
+            values = rows.split(policy.tokens(hidden, rows.labels, 1.0).logprob.cpu())
+            found |= {text.prompt_id: -float(value.mean()) for text, value in zip(part, values, strict=True)}
+    return found
 
 
 def chosen_weights(critic: StoryCritic, folder: Path) -> Weights:
