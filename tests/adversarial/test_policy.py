@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import given
 from tests.adversarial.conftest import load_policy, moved
 
 from storyteller.adversarial import rollouts
 from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.policy import Policy, token_values
-from storyteller.adversarial.rollouts import sample
+from storyteller.adversarial.rollouts import draw_ids, sample
 
 PROMPTS = [[1, 5, 6, 7], [1, 8, 9]]
 STORIES = [[[10, 11, 12], [20], [30, 31]], [[40, 41, 42, 43], [50, 51]]]
@@ -47,18 +49,21 @@ def test_token_values_are_those_of_the_whole_logits() -> None:
     weight = torch.randn(30, 8, generator=random)
     labels = torch.randint(30, (600,), generator=random)
     temperature = torch.rand(600, generator=random) + 0.5
+    temperature[:200] = 1  # as in whole chunks of human text
     values = token_values(hidden, weight, labels, temperature)
     logits = hidden @ weight.T
     scaled = (logits / temperature[:, None]).log_softmax(-1)
     assert torch.allclose(values.logprob, scaled.gather(1, labels[:, None])[:, 0], atol=1e-5)
     assert torch.allclose(values.entropy, -(scaled.exp() * scaled).sum(-1), atol=1e-4)
-    assert torch.allclose(values.value, logits.logsumexp(-1), atol=1e-5)
+    soft = temperature * (logits / temperature[:, None]).logsumexp(-1)
+    assert torch.allclose(values.value, soft, atol=1e-5)
+    assert torch.allclose(values.logit, logits.gather(1, labels[:, None])[:, 0], atol=1e-5)
     shares = torch.randn(4, 600, generator=random)
     (shares * torch.stack([values.logprob, values.entropy, values.logit, values.value])).sum().backward()
     assert hidden.grad is not None
     ours, hidden.grad = hidden.grad.clone(), None
     chosen, logit = (each.gather(1, labels[:, None])[:, 0] for each in (scaled, logits))
-    each = [chosen, -(scaled.exp() * scaled).sum(-1), logit, logits.logsumexp(-1)]
+    each = [chosen, -(scaled.exp() * scaled).sum(-1), logit, soft]
     (shares * torch.stack(each)).sum().backward()
     assert torch.allclose(ours, hidden.grad, atol=1e-4)
 
@@ -115,6 +120,28 @@ def test_stories_are_drawn_in_the_policys_own_proportions(policy: Policy) -> Non
         entropy = (second * second.log()).sum()
         spread = ((second * second.log().square()).sum() - entropy**2).sqrt() / len(followed) ** 0.5
         assert abs(mean - entropy) < 4 * spread
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=700), st.integers(0, 2**31), st.data())
+def test_only_what_has_a_chance_is_drawn(values: list[float], seed: int, data: st.DataObject) -> None:
+    """One id alone, or ids among others that are banned; at any size of the vocabulary."""
+    kept = data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1))
+    logits = torch.tensor(values)
+    logits[[i for i in range(len(values)) if i not in kept]] = -torch.inf
+    drawn = draw_ids(logits.expand(8, -1), torch.Generator().manual_seed(seed))
+    assert set(drawn.tolist()) <= kept
+
+
+def test_rare_ids_are_drawn_as_often_as_they_should() -> None:
+    """Over a large vocabulary: the share of the draws that fall in each tenth of the probability is a tenth."""
+    logits = 4 * torch.randn(40_000, generator=torch.Generator().manual_seed(3))
+    probability = logits.double().softmax(0)
+    order = probability.argsort()
+    tenth = (probability[order].cumsum(0) * 10).long().clamp(max=9)[order.argsort()]
+    random = torch.Generator().manual_seed(4)
+    counts = sum(torch.bincount(tenth[draw_ids(logits.expand(200, -1), random)], minlength=10) for _ in range(20))
+    expected = torch.zeros(10, dtype=torch.float64).index_add(0, tenth, probability) * 4000
+    assert float(((counts - expected) ** 2 / expected).sum()) < 28  # chi-squared of nine degrees at .001
 
 
 def test_weights_that_are_no_numbers_are_told(policy: Policy) -> None:

@@ -20,7 +20,8 @@ Ids = Sequence[int]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some groups as tensors: `input_ids` and `position_ids` [rows, length], `mask` [rows, 1, length, length] (bool).
+    """Some groups as tensors: `input_ids`, `position_ids` and `segments` [rows, length]; a segment is 1 for the prompt, the
+    stories' are 2, 3, ..., padding is 0.
 
     The stories' tokens, in order, number n: `predictors` [n] is the flat position that each is predicted from,
     `places` [n] the flat position at which it stands, `labels` [n] the token, `story` [n] the story it belongs to,
@@ -29,12 +30,18 @@ class Rows:
 
     input_ids: Tensor
     position_ids: Tensor
-    mask: Tensor
+    segments: Tensor
     predictors: Tensor
     places: Tensor
     labels: Tensor
     story: Tensor
     lengths: list[int]
+
+    @property
+    def mask(self) -> Tensor:
+        """What each position sees [rows, 1, length, length]: its own segment's past, and the prompt; padding, padding."""
+        seen = self.segments.unsqueeze(2).eq(self.segments.unsqueeze(1)) | self.segments.eq(1).unsqueeze(1)
+        return seen.tril().unsqueeze(1)
 
     def split(self, tokens: Tensor) -> list[Tensor]:
         """Per-token values [n, ...] cut into one tensor for each story."""
@@ -78,16 +85,10 @@ def lay_out(
     return Rows(
         input_ids=ids.to(device),
         position_ids=positions.to(device),
-        mask=_mask(segments.to(device)),
+        segments=segments.to(device),
         predictors=torch.tensor(predictors, device=device),
         places=spots.to(device),
         labels=ids.view(-1)[spots].to(device),
         story=torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(device),
         lengths=lengths,
     )
-
-
-def _mask(segments: Tensor) -> Tensor:
-    """What each position sees: its own segment's past, and the prompt (segment 1); padding (0) sees padding, too."""
-    seen = segments.unsqueeze(2).eq(segments.unsqueeze(1)) | segments.eq(1).unsqueeze(1)
-    return seen.tril().unsqueeze(1)

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from storyteller.adversarial.groups import Rows
+from storyteller.train.attention import segment_bounds, use_packed_attention
 from storyteller.train.optim import trainable
 
 __all__ = ["Policy", "Tokens", "Weights", "token_values"]
 
-CHUNK = 256
-"""Rows of logits alive at once: 256 x 49,152 float32 are 50 MB, and a chunk's backward pass holds two or three such."""
+CHUNK = 96
+"""Rows of logits alive at once: of 49,152 float32 they are 19 MB. Over 32 MB the C library gives memory back to the system
+with every chunk, and getting it again takes half of the time."""
 
 Weights = Mapping[str, Tensor]
 """An adapter's weights by parameter name."""
@@ -24,8 +26,8 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a model says of the tokens that were drawn, each [n]: `logprob` at the temperature of the drawing, the
-    `entropy` of that distribution, the raw `logit` and the log-sum `value` of all logits (soft value, at temperature 1).
+    """What a model says of the tokens that were drawn, each [n]: `logprob` at the temperature T of the drawing, the
+    `entropy` of that distribution, the raw `logit` z and the soft value T log sum exp(z / T) of all logits.
     """
 
     logprob: Tensor
@@ -55,6 +57,7 @@ class Policy:
         self.head: Tensor = causal.get_output_embeddings().weight
         self.depth: int = causal.config.get_text_config().num_hidden_layers
         self.width: int = self.head.shape[1]
+        self._packed = use_packed_attention(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -132,13 +135,20 @@ class Policy:
 
         `layers` are numbered as transformers numbers hidden states: the last one stands after the final norm.
         """
+        seen: dict[str, Any]
+        if self._packed and self.device.type == "cpu":
+            # A mask of four dimensions is taken as it is; this one is never read.
+            unread = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+            seen = {"attention_mask": unread, "segments": segment_bounds(rows.segments), "shared": True}
+        else:
+            seen = {"attention_mask": rows.mask}
         with self._computing():
             output = self.body(
                 input_ids=rows.input_ids,
                 position_ids=rows.position_ids,
-                attention_mask=rows.mask,
                 use_cache=False,
                 output_hidden_states=bool(layers),
+                **seen,
             )
         chosen = [output.hidden_states[layer].flatten(0, 1)[rows.places] for layer in layers]
         return output.last_hidden_state.flatten(0, 1)[rows.predictors], chosen
@@ -160,43 +170,41 @@ def token_values(hidden: Tensor, weight: Tensor, labels: Tensor, temperature: fl
 class _TokenValues(torch.autograd.Function):
     """The four values and their gradient by `hidden`, chunk by chunk and in place.
 
-    With z = logits / T, p = softmax(z) and H its entropy: d logprob = (onehot - p) / T, dH = -p (log p + H) / T,
-    d logit = onehot, d value = softmax(logits). Written out, since autograd keeps or makes again some ten tensors of a
+    With z the logits, p = softmax(z / T) and H its entropy: d logprob = (onehot - p) / T, dH = -p (log p + H) / T,
+    d logit = onehot, d value = p. Written out, since autograd keeps or makes again some ten tensors of a
     chunk's size, which took longer than the products that they belong to.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, temperature: Tensor) -> tuple[Tensor, ...]:
         n = len(labels)
-        logprob, entropy, logit, value = (hidden.new_empty(n, dtype=torch.float32) for _ in range(4))
+        logprob, entropy, logit, norm = (hidden.new_empty(n, dtype=torch.float32) for _ in range(4))
         for rows in _chunks(n):
-            logits = (hidden[rows] @ weight.T).float()
-            logit[rows] = logits.gather(1, labels[rows].unsqueeze(1)).squeeze(1)
-            value[rows] = logits.logsumexp(1)
-            surprise, probability = _distribution(logits, temperature[rows])
+            scaled = _scaled(hidden[rows], weight, temperature[rows])
+            chosen = scaled.gather(1, labels[rows].unsqueeze(1)).squeeze(1)
+            surprise = scaled.log_softmax(1)
             logprob[rows] = surprise.gather(1, labels[rows].unsqueeze(1)).squeeze(1)
-            entropy[rows] = -torch.linalg.vecdot(probability, surprise)
-        ctx.save_for_backward(hidden, weight, labels, temperature, entropy, value)
-        return logprob, entropy, logit, value
+            entropy[rows] = -torch.linalg.vecdot(torch.exp(surprise, out=scaled), surprise)
+            logit[rows], norm[rows] = chosen * temperature[rows], chosen - logprob[rows]
+        ctx.save_for_backward(hidden, weight, labels, temperature, entropy, norm)
+        return logprob, entropy, logit, norm * temperature
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, labels, temperature, entropy, value = ctx.saved_tensors
+        hidden, weight, labels, temperature, entropy, norm = ctx.saved_tensors
         of_logprob, of_entropy, of_logit, of_value = gradients
-        by_entropy, by_value = (bool(each.any()) for each in (of_entropy, of_value))
+        by_entropy = bool(of_entropy.any())
+        # The gradient by the logits is p (a + b log p), and of the chosen one's the rest.
+        a = of_value - (of_logprob + of_entropy * entropy) / temperature
+        b = -of_entropy / temperature
+        chosen = of_logprob / temperature + of_logit
         result = torch.empty_like(hidden)
         for rows in _chunks(len(labels)):
-            logits = (hidden[rows] @ weight.T).float()
-            soft = (logits - value[rows].unsqueeze(1)).exp_().mul_(of_value[rows].unsqueeze(1)) if by_value else None
-            surprise, gradient = _distribution(logits, temperature[rows])
-            share = -of_logprob[rows].unsqueeze(1)
-            if by_entropy:
-                share = surprise.add_(entropy[rows].unsqueeze(1)).mul_(-of_entropy[rows].unsqueeze(1)).add_(share)
-            gradient.mul_(share).div_(temperature[rows].unsqueeze(1))
-            if soft is not None:
-                gradient.add_(soft)
-            own = of_logprob[rows] / temperature[rows] + of_logit[rows]
-            gradient.scatter_add_(1, labels[rows].unsqueeze(1), own.unsqueeze(1))
+            surprise = _scaled(hidden[rows], weight, temperature[rows]).sub_(norm[rows].unsqueeze(1))
+            gradient = surprise.exp() if by_entropy else surprise.exp_()
+            share = a[rows].unsqueeze(1)
+            gradient.mul_(surprise.mul_(b[rows].unsqueeze(1)).add_(share) if by_entropy else share)
+            gradient.scatter_add_(1, labels[rows].unsqueeze(1), chosen[rows].unsqueeze(1))
             result[rows] = gradient.to(weight.dtype) @ weight
         return result, None, None, None
 
@@ -205,8 +213,9 @@ def _chunks(count: int) -> Iterator[slice]:
     return (slice(start, start + CHUNK) for start in range(0, count, CHUNK))
 
 
-def _distribution(logits: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
-    """log p, which takes the place of `logits`, and p at `temperature` [rows]."""
-    logits.div_(temperature.unsqueeze(1))
-    logits.sub_(logits.logsumexp(1, keepdim=True))
-    return logits, logits.exp()
+def _scaled(hidden: Tensor, weight: Tensor, temperature: Tensor) -> Tensor:
+    """The logits over `temperature` [rows], in float32."""
+    logits = hidden @ weight.T
+    if bool((temperature == 1).all()):
+        return logits.float()
+    return logits * temperature.reciprocal().unsqueeze(1)

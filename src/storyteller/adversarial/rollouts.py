@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.policy import Policy
@@ -21,8 +22,11 @@ from storyteller.recipe.models import RolloutRecipe
 from storyteller.runs.console import say
 from storyteller.train.precision import resolve_precision
 
-__all__ = ["Recorded", "drawing_dtype", "sample"]
+__all__ = ["Recorded", "draw_ids", "drawing_dtype", "sample"]
 
+_BLOCK = 256
+"""Ids whose probabilities are summed together when one is drawn."""
+_INSIDE = 1 - 1e-12
 _COMPACT = 0.75
 """The batch is cut to the stories still being told when they are under this share of it: a cut copies the cache."""
 
@@ -93,10 +97,7 @@ def _sample(
     # A recorded pass is for a batch of one size: there the rows of ended stories run on until all have ended.
     recorded = _recorded(policy, cache, seen) if _worth_recording(device, new_tokens) else None
     for step in range(new_tokens):
-        logits = (hidden @ policy.head.T).float() / temperature
-        if not bool(logits.isfinite().all()):
-            raise FloatingPointError("the policy's logits are no numbers")
-        drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
+        drawn = draw_ids((hidden @ policy.head.T).float() / temperature, generator)
         told[alive, step] = torch.where(running, drawn, -1)
         running &= ~final[drawn]
         left = int(running.sum())
@@ -113,6 +114,26 @@ def _sample(
         hidden = _advance(policy, drawn.unsqueeze(1), (lengths + step).unsqueeze(1), seen, cache)
     stories = [[token for token in row if token >= 0] for row in told.tolist()]
     return [stories[start : start + group] for start in range(0, len(stories), group)]
+
+
+def draw_ids(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """An id for each row of `logits` [rows, vocabulary], in proportion to its probability.
+
+    One uniform number for a row is looked up in the sums of its probabilities, first of `_BLOCK` ids at a time, then within
+    the block. `torch.multinomial` draws a number for every id, which took a fifth of a token's time.
+    """
+    blocks = pad(logits.softmax(-1), (0, -logits.shape[1] % _BLOCK)).view(len(logits), -1, _BLOCK)
+    sums = blocks.sum(-1).cumsum(-1, dtype=torch.float64)  # in float32 the rarest ids would be lost
+    if not bool(sums[:, -1].isfinite().all()):
+        raise FloatingPointError("the policy's logits are no numbers")
+    uniform = torch.rand(len(sums), 1, generator=generator, dtype=torch.float64, device=logits.device)
+    uniform *= sums[:, -1:] * _INSIDE
+    block = torch.searchsorted(sums, uniform, right=True)
+    within = blocks.take_along_dim(block.unsqueeze(-1), 1).squeeze(1).cumsum(-1, dtype=torch.float64)
+    rest = uniform - pad(sums, (1, 0)).gather(1, block)
+    # What rounding leaves beyond a block's end belongs to its last id that has a chance at all.
+    rest = torch.minimum(rest, within[:, -1:] * _INSIDE)
+    return (block * _BLOCK + torch.searchsorted(within, rest, right=True)).squeeze(1)
 
 
 class Recorded:
