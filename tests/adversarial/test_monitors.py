@@ -36,7 +36,7 @@ def tripped(changes: dict[str, float], steps: int = 12) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "monitor"),
     [
-        ({"critic_accuracy": 0.95}, "critic_accuracy"),
+        ({"critic_accuracy": 0.99}, "critic_accuracy"),
         ({"critic_accuracy": 0.50}, "critic_accuracy"),
         ({"kl": 0.4}, "kl"),
         ({"reward_std": 0.01}, "reward"),
@@ -51,7 +51,7 @@ def test_a_step_out_of_bounds_is_told(changes: dict[str, float], monitor: str) -
     assert tripped(changes) == [monitor]
 
 
-@pytest.mark.parametrize("changes", [{"critic_accuracy": 0.95}, {"reward_std": 0.01}])
+@pytest.mark.parametrize("changes", [{"critic_accuracy": 0.99}, {"reward_std": 0.01}])
 def test_a_few_bad_steps_are_no_alarm(changes: dict[str, float]) -> None:
     assert tripped(changes, steps=9) == []
 
@@ -100,7 +100,7 @@ def test_pleasing_the_critic_alone_is_told() -> None:
 def test_a_watch_survives_as_json() -> None:
     watch = Watch(RECIPE, dict(REFERENCE))
     for _ in range(4):
-        watch.step(HEALTHY | {"critic_accuracy": 0.95})
+        watch.step(HEALTHY | {"critic_accuracy": 0.99})
         watch.evaluation(REFERENCE)
     again = Watch.from_json(RECIPE, json.loads(json.dumps(watch.to_json())))
     assert again == watch
