@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from storyteller.cli.recipes import asked_recipe
 from storyteller.errors import RecipeError
 
 __all__ = ["finetune"]
@@ -27,11 +28,8 @@ def finetune(
 ) -> None:
     """Fine-tune a model on prepared stories."""
     from storyteller.cli.output import print_dry_run
-    from storyteller.recipe import Recipe, load_recipe
 
-    if recipe is None and resume is None:
-        raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
-    loaded = load_recipe(recipe, overrides or []) if recipe is not None else Recipe()
+    loaded = asked_recipe(recipe, overrides, resume)
     if find_lr:
         if resume is not None:
             raise RecipeError("--find-lr starts from a recipe, not from a run; leave out --resume.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from storyteller.errors import RecipeError
+from storyteller.cli.recipes import asked_recipe
 
 __all__ = ["pretrain"]
 
@@ -23,11 +23,8 @@ def pretrain(
 ) -> None:
     """Train a new model from nothing on prepared stories; `model.size` sets all that a recipe leaves out."""
     from storyteller.cli.output import print_dry_run
-    from storyteller.recipe import Recipe, load_recipe
 
-    if recipe is None and resume is None:
-        raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
-    loaded = load_recipe(recipe, overrides or []) if recipe is not None else Recipe()
+    loaded = asked_recipe(recipe, overrides, resume)
     # The heavy import comes after the recipe was read: a typo in a key is told at once.
     from storyteller.train.pretrain import dry_run as plan
     from storyteller.train.pretrain import pretrain as run

@@ -1,13 +1,19 @@
-"""`storyteller recipes [NAME]`."""
+"""`storyteller recipes [NAME]`, and how the commands that train read the one that they are given."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["recipes"]
+from storyteller.errors import RecipeError
+
+if TYPE_CHECKING:
+    from storyteller.recipe import Recipe
+
+__all__ = ["asked_recipe", "recipes"]
 
 
 def recipes(
@@ -24,3 +30,14 @@ def recipes(
     else:
         for known, path in bundled_recipes().items():
             print(f"{known:20} {path.read_text(encoding='utf-8').splitlines()[0].removeprefix('# ')}")
+
+
+def asked_recipe(recipe: str | None, overrides: list[str] | None, resume: Path | None) -> Recipe:
+    """The recipe that was named, with its overrides; that of a resumed run, which need not be named, is in its folder."""
+    from storyteller.recipe import Recipe, load_recipe
+
+    if recipe is not None:
+        return load_recipe(recipe, overrides or [])
+    if resume is None:
+        raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
+    return Recipe()

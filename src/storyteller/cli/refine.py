@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storyteller.cli.recipes import asked_recipe
 from storyteller.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -31,11 +32,8 @@ def refine(
 ) -> None:
     """Refine a fine-tuned storyteller against a critic; it stays as it is unless it passes its gate."""
     from storyteller.cli.output import print_dry_run
-    from storyteller.recipe import Recipe, load_recipe
 
-    if recipe is None and resume is None:
-        raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
-    loaded = load_recipe(recipe, overrides or []) if recipe is not None else Recipe()
+    loaded = asked_recipe(recipe, overrides, resume)
     # The heavy imports come after the recipe was read: a typo in a key is told at once.
     from storyteller.adversarial.stage import dry_run as plan
     from storyteller.adversarial.stage import refine as run
