@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from storyteller.adversarial.critic import Critic, Pair, Read
@@ -99,16 +100,22 @@ def _read(
         for prompt, drawn, fault in zip(prompts, stories, faulty, strict=True)
     ]
     layout = lay_out([prompt.ids for prompt in prompts], branches, template.tokenizer.pad_id, policy.device)
+    # Which branches are drawn: of the others nobody asks how likely their tokens are.
+    is_drawn = torch.tensor(
+        [number < len(drawn) for drawn, branch in zip(stories, branches, strict=True) for number in range(len(branch))]
+    )
+    mine = is_drawn.to(policy.device)[layout.story]
     with policy.reference():
         hidden, states = policy.read(layout, layers=critic.layers)
-        values = policy.tokens(hidden, layout.labels, temperature)
-    logprobs, entropies = layout.split(values.logprob.cpu()), layout.split(values.entropy.cpu())
+        values = policy.tokens(hidden[mine], layout.labels[mine], temperature)
+    lengths = [len(story) for drawn in stories for story in drawn]
+    logprobs, entropies = (torch.split(each.cpu(), lengths) for each in (values.logprob, values.entropy))
     projected = layout.split_states(critic.project(states) if states else None)
-    groups, place = [], 0
+    groups, place, first = [], 0, 0
     for prompt, drawn, branch in zip(prompts, stories, branches, strict=True):
-        mine = slice(place, place + len(branch))
+        own = slice(first, first + len(drawn))
         marks = [sentence_marks(ids, template.tokenizer, prompt.language) for ids in branch]
-        reads = critic.reads(prompt.ids, branch, marks, projected[mine])
+        reads = critic.reads(prompt.ids, branch, marks, projected[place : place + len(branch)])
         human = reads[len(drawn)]
         assert human is not None, "a prompt's human story has a sentence"
         groups.append(
@@ -116,15 +123,15 @@ def _read(
                 prompt=prompt,
                 stories=drawn,
                 marks=marks[: len(drawn)],
-                reference=logprobs[mine][: len(drawn)],
-                entropy=float(sum(e.sum() for e in entropies[mine][: len(drawn)]) / sum(map(len, drawn))),
+                reference=list(logprobs[own]),
+                entropy=float(sum(e.sum() for e in entropies[own]) / sum(map(len, drawn))),
                 reads=reads[: len(drawn)],
                 human=human,
                 corrupted=reads[-1] if len(branch) > len(drawn) + 1 else None,
                 fault_at=_first_difference(prompt.human, branch[-1]),
             )
         )
-        place += len(branch)
+        place, first = place + len(branch), first + len(drawn)
     return groups
 
 
