@@ -399,3 +399,25 @@ def test_a_judge_with_too_few_texts_is_told(small: MakeRecipe, tmp_path: Path) -
 
     with pytest.raises(TrainingError, match=r"too few.*dev_prompts"):
         refine(small(), tmp_path / "run", strict)
+
+
+@pytest.mark.parametrize(
+    ("judged", "why"), [({1}, "no scale of the adapter"), ({1, 2, 3, 4, 5}, "the gate failed: on its prompts")]
+)
+def test_what_cannot_be_judged_later_ends_no_run(small: MakeRecipe, tmp_path: Path, judged: set[int], why: str) -> None:
+    """After the first evaluation a refusal is no gain: the run ends, and the model stays as it was."""
+    calls = 0
+
+    def sometimes(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], language: str) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls not in judged:
+            raise DataError("4 texts a class are too few.")
+        return stand_in(human, drawn, works, language) | {"judge_auc": 0.9 - 0.01 * calls}
+
+    run = refine(small(), tmp_path / "run", sometimes)
+    told = json.loads((run.folder / "refinement.json").read_text())
+    assert told["scale"] == 0.0
+    assert why in told["why"]
+    assert "unchanged" in (run.folder / "report.md").read_text().lower()
+    assert (run.final / "adapter_config.json").is_file()

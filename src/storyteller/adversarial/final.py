@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from storyteller.adversarial.measuring import UnjudgedError
 from storyteller.adversarial.monitors import Alarm, violations
 from storyteller.adversarial.policy import Weights
 from storyteller.models.adapters.factors import Factors, read_factors
@@ -73,24 +74,30 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
     tried = []
     for kind, weights in kinds.items():
         for scale in stage.refine.scales:
-            figures = stage.measured(stage.prompts.dev, stage.policy.scaled(weights, scale), 1).figures
+            try:
+                figures = stage.measured(stage.prompts.dev, stage.policy.scaled(weights, scale), 1).figures
+            except UnjudgedError as error:
+                say(f"adapter {kind} x {scale:g}: {error}")
+                continue
             broken = tuple(violations(figures, stage.watch.reference, stage.refine.monitors))
             tried.append(Candidate(kind, scale, figures, stage.watch.objective(figures), broken))
             say(f"adapter {kind} x {scale:g}: judge AUC {figures['judge_auc']:.3f}, J {tried[-1].gain:+.4f}")
-    best = max(tried, key=lambda one: (not one.alarms, one.gain))
     unchanged = stage.policy.scaled(raw, 0.0)
+    if not tried:
+        why = "no scale of the adapter writes stories that could be judged"
+        return Decision(0.0, "raw", why, (), {}, {}, None), unchanged
+    best = max(tried, key=lambda one: (not one.alarms, one.gain))
     if best.gain <= 0 or best.alarms:
         why = "no scale of the adapter is better on the dev prompts than the model unchanged"
         return Decision(0.0, best.weights, why, tuple(tried), {}, {}, None), unchanged
     chosen = stage.policy.scaled(kinds[best.weights], best.scale)
     own = stage.refine.rollout.temperature
     temperatures = sorted({own, *stage.refine.frontier})
-    before, after = (
-        [stage.measured(stage.prompts.gate, each, 2, temperature).figures for temperature in temperatures]
-        for each in (unchanged, chosen)
-    )
-    points = tuple(zip(temperatures, before, after, strict=True))
-    reference, gate = next((old, new) for temperature, old, new in points if temperature == own)
+    points = tuple(filter(None, (_spot(stage, unchanged, chosen, temperature) for temperature in temperatures)))
+    reference, gate = next(((old, new) for temperature, old, new in points if temperature == own), ({}, {}))
+    if not gate:
+        why = "the gate failed: on its prompts the stories could not be judged"
+        return Decision(0.0, best.weights, why, tuple(tried), {}, {}, None), unchanged
     gain = stage.watch.objective(gate, reference)
     broken = tuple(violations(gate, reference, stage.refine.monitors))
     matched = matched_gain(points, gate)
@@ -106,6 +113,18 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
         )
     why = f"the gate failed on prompts never used before: {reason}"
     return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain, points, matched), unchanged
+
+
+def _spot(stage: Refinement, unchanged: Weights, chosen: Weights, temperature: float) -> Spot | None:
+    """The figures before and after on the gate's prompts; None, told, where the judge cannot judge one of the two."""
+    try:
+        before, after = (
+            stage.measured(stage.prompts.gate, each, 2, temperature).figures for each in (unchanged, chosen)
+        )
+    except UnjudgedError as error:
+        say(f"at T = {temperature:g}: {error}")
+        return None
+    return temperature, before, after
 
 
 def matched_gain(points: Sequence[Spot], figures: Mapping[str, float]) -> float | None:

@@ -22,11 +22,15 @@ from storyteller.errors import DataError, TrainingError
 from storyteller.recipe.models import RolloutRecipe
 from storyteller.tokens import Template
 
-__all__ = ["Measured", "Score", "auc", "end_ids", "measure"]
+__all__ = ["Measured", "Score", "UnjudgedError", "auc", "end_ids", "measure"]
 
 Score = Callable[[Sequence[str], Sequence[str], Sequence[str], Language], Mapping[str, float]]
 """(human texts, drawn texts, works, language), in pairs -> figures: `judge_auc` (0.5 is best), and for the guardrails
 `distinct_2`, `self_bleu` and `rep_4`. It must share nothing with the critic."""
+
+
+class UnjudgedError(TrainingError):
+    """The stories that were drawn are too few, or too unlike people's in length, for the judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def measure(
     """The figures of the policy with adapter `weights` (None: as it is) on `prompts`, one story each, or more of few.
 
     The same seed gives two models the same random numbers. Where prompts are of several languages, the score function
-    gets those of the most common one. Raises `TrainingError` when it cannot be computed.
+    gets those of the most common one. Raises `UnjudgedError` when the score function cannot tell.
     """
     each = max(1, math.ceil(recipe.dev_prompts / len(prompts)))
     with policy.wearing(weights):
@@ -87,14 +91,14 @@ def _scored(groups: Sequence[Group], score: Score) -> dict[str, float]:
         if mark.ends and group.prompt.language == language
     ]
     if not told:
-        raise TrainingError(
+        raise UnjudgedError(
             "every drawn story is empty, so there is nothing to judge. Check the model with `storyteller write`."
         )
     human, drawn, works = zip(*told, strict=True)
     try:
         return dict(score(human, drawn, works, language))
     except DataError as error:
-        raise TrainingError(
+        raise UnjudgedError(
             f"the judge cannot judge the {len(told)} dev stories: {error} Raise refine.rollout.dev_prompts, or prepare "
             "a corpus whose dev split has more works."
         ) from error

@@ -17,7 +17,7 @@ from storyteller.adversarial.coop import coop_lessons
 from storyteller.adversarial.gail import gail_lessons, policy_gradient
 from storyteller.adversarial.iq import regularised_likelihood
 from storyteller.adversarial.marks import sentence_marks
-from storyteller.adversarial.measuring import Measured, Score, end_ids, measure
+from storyteller.adversarial.measuring import Measured, Score, UnjudgedError, end_ids, measure
 from storyteller.adversarial.monitors import Alarm, Watch
 from storyteller.adversarial.pairs import pair_lessons, preference
 from storyteller.adversarial.policy import Policy, Weights
@@ -248,10 +248,22 @@ class Refinement:
         self.run.event(f"step {step}: a new round; the critic learned {done} steps and is {stands}")
 
     def evaluate(self) -> bool:
-        """Measure on the dev prompts; True when J has never been higher. Alarms take the run back."""
+        """Measure on the dev prompts; True when J has never been higher. Alarms take the run back.
+
+        What the judge cannot judge is no gain, and no end of a run that has gone on for hours.
+        """
         began = time.monotonic()
-        measured = self.measured(self.prompts.dev, None, 1)
-        figures, first = measured.figures, self.state.step == 0
+        first = self.state.step == 0
+        try:
+            measured = self.measured(self.prompts.dev, None, 1)
+        except UnjudgedError as error:
+            if first:  # then no evaluation would come through
+                raise
+            self.state.worse += 1
+            self.run.event(f"step {self.state.step}: not judged: {error}")
+            say(f"step {self.state.step}/{self.steps}  not judged: {error}")
+            return False
+        figures = measured.figures
         if first:
             self.watch.reference = dict(figures)
         gain = self.watch.objective(figures)

@@ -173,7 +173,7 @@ class RolloutRecipe(_Section):
     only: str | None = Field(
         None, description="train on stories whose form, source, author or title this regular expression finds"
     )
-    dev_prompts: int = Field(64, ge=2, description="fixed prompts of a monitor's evaluation; as many more for the gate")
+    dev_prompts: int = Field(96, ge=2, description="fixed prompts of a monitor's evaluation; as many more for the gate")
 
 
 class CriticRecipe(_Section):
