@@ -128,11 +128,11 @@ def sharper(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], la
     sharper.calls += 1  # type: ignore[attr-defined]
     calls: int = sharper.calls  # type: ignore[attr-defined]
     area = 0.9 - 0.001 * calls - (0.2 if calls == 6 else 0.0)
-    return stand_in(human, drawn, works, language) | {"judge_auc": area, "distinct_2": 0.4 if calls == 7 else 0.5}
+    return stand_in(human, drawn, works, language) | {"judge_auc": area, "distinct_2": 0.4 if calls == 8 else 0.5}
 
 
 def test_the_gate_compares_at_equal_diversity(small: MakeRecipe, tmp_path: Path) -> None:
-    """Three evaluations and two scales come before; the sixth is the gate's first, the model unchanged at 0.7."""
+    """Three evaluations and two scales come before the gate: the sixth and eighth are the model unchanged, the sixth at 0.7."""
     sharper.calls = 0  # type: ignore[attr-defined]
     run = refine(small("refine.frontier=[0.7]"), tmp_path / "run", sharper)
     told = json.loads((run.folder / "refinement.json").read_text())
@@ -162,7 +162,7 @@ def test_what_a_refinement_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama:
     assert "No monitor tripped." in report
     assert "| dev |" in report
     frontier = json.loads((run.folder / "refinement.json").read_text())["frontier"]
-    assert [point["temperature"] for point in frontier] == [0.7, 0.9]
+    assert [point["temperature"] for point in frontier] == [0.7, 1.0]
     assert all(point["after"]["judge_auc"] < point["before"]["judge_auc"] for point in frontier)
     assert "## Quality and diversity" in report
     ids = torch.arange(3, 40)[None]

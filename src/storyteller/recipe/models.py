@@ -164,7 +164,7 @@ class RolloutRecipe(_Section):
     )
     new_tokens: int = Field(96, ge=4, description="longest story in tokens; human stories are cut to it, too")
     prompt_tokens: int = Field(192, ge=8, description="longest prompt in tokens")
-    temperature: float = Field(0.9, gt=0, description="temperature of rollouts, over the full vocabulary")
+    temperature: float = Field(1.0, gt=0, description="temperature of rollouts, over the full vocabulary")
     prefix_share: float = Field(0.5, ge=0, le=1, description="share of prompts that show a human beginning to continue")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "float32", description="of the weights while drawing; bfloat16 is faster, its log-probabilities a little off"
@@ -268,7 +268,7 @@ class RefineRecipe(_Section):
     )
     scales: list[float] = Field([0.25, 0.5, 0.75, 1.0, 1.25], description="adapter scales tried at the end")
     frontier: list[float] = Field(
-        [0.7, 1.1], description="temperatures at which the report compares before and after on the gate's prompts, too"
+        [0.9, 1.1], description="temperatures at which the report compares before and after on the gate's prompts, too"
     )
 
     @model_validator(mode="after")
