@@ -11,12 +11,13 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
-__all__ = ["command", "postgresql", "postgresql_database"]
+__all__ = ["command", "database", "postgresql", "postgresql_database"]
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +54,17 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture
 def postgresql_database(postgresql: str) -> Iterator[str]:
     """The address of an empty database of it."""
+    with database(postgresql) as url:
+        yield url
+
+
+@contextmanager
+def database(server: str, template: str = "template1") -> Iterator[str]:
+    """The address of a new database of the server, a copy of `template`, which is dropped after the block."""
     name = f"t{uuid.uuid4().hex[:12]}"
-    command(postgresql, f"CREATE DATABASE {name}")
-    yield postgresql.replace("NAME", name)
-    command(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
+    command(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.replace("NAME", name)
+    command(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _program(name: str) -> str | None:

@@ -26,8 +26,10 @@ def test_a_scale_follows_and_standardises() -> None:
     scale = Scale()
     random = torch.Generator().manual_seed(1)
     for _ in range(600):
-        scale.update(5 + 2 * torch.randn(64, generator=random))
-    assert scale.mean == pytest.approx(5, abs=0.8)
+        values = 5 + 2 * torch.randn(64, generator=random)
+        scale.update(values)
+    assert scale.mean == pytest.approx(float(values.mean()))
+    assert scale.mean == pytest.approx(5, abs=0.8)  # three deviations of a mean of 64
     assert scale.deviation == pytest.approx(2, abs=0.2)
     assert scale.standardise(torch.tensor([5.0, 100.0, -100.0]), 3).tolist() == pytest.approx([0, 3, -3], abs=0.1)
     scale.update(torch.tensor([104.0, 108.0]))  # a step whose logits have all wandered keeps its differences

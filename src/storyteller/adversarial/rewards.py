@@ -30,7 +30,7 @@ class Scale:
     """The mean of a logit over a step's stories, and its running variance within a step.
 
     The critic's logits wander from step to step by more than they differ within one. Beside a running mean whole steps
-    would lie beyond the clipping, where all stories are worth the same.
+    would lie near the clipping, where stories are worth the same.
     """
 
     mean: float = 0.0

@@ -81,8 +81,11 @@ def _attention(
         q, k, v = query[part], key[part], value[part]
         parts = []
         for start, end in bounds:
-            own, before = slice(start, end), slice(0, bounds[0][1] if shared and start else 0)
-            keys, values = (torch.cat([each[:, :, before], each[:, :, own]], dim=2) for each in (k, v))
+            own = slice(start, end)
+            keys, values = k[:, :, own], v[:, :, own]
+            if shared and start:
+                first = slice(0, bounds[0][1])
+                keys, values = torch.cat([k[:, :, first], keys], dim=2), torch.cat([v[:, :, first], values], dim=2)
             # Every segment has the virtual tokens, if there are any, and its own past.
             keys, values, mask = with_virtual_tokens(module, q[:, :, own], keys, values, None)
             if mask is None and not both_ways:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.postgresql import command, postgresql
+from tests.postgresql import command, database, postgresql
 
 from storyteller.studio.store import Store, Writer
 
@@ -29,10 +28,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path / 'studio.db'}"
         return
     server, template = request.getfixturevalue("postgresql"), request.getfixturevalue("migrated")
-    name = f"t{uuid.uuid4().hex[:12]}"
-    command(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server.replace("NAME", name)
-    command(server, f"DROP DATABASE {name} WITH (FORCE)")
+    with database(server, template) as address:
+        yield address
 
 
 @pytest.fixture
