@@ -5,7 +5,7 @@ python scripts/robustness.py continual TALES PLAYS [CHINESE ...] OUT [--seeds 1 
 
 TALES, PLAYS and so on are folders written by `storyteller prepare`. Each option is a small fine-tune of the default model
 beside a plain one with the same seed: the same stories in the same order. What is measured is the model at the end of the
-training, on test stories; of early stopping, and of every other run in a column of its own, the one that the dev split chose.
+training, on test stories, and in a column of its own the one that the dev split chose, which is what early stopping keeps.
 `continual` learns one corpus after the other, and measures all of them after each. OUT holds one folder a line of the
 table; what is there already is not run again, so the script may be stopped and started. It prints the tables and writes
 OUT/*.json.
@@ -46,7 +46,6 @@ OPTIONS = {
     "augment": ["data.augment={copies: 1}"],
 }
 MORE = {
-    "early stopping": ["train.patience=2"],
     "weight decay 0.1": ["train.weight_decay=0.1"],
     "dropout 0.1": ["train.dropout=0.1"],
     "contrastive": ["train.contrastive={weight: 1.0}"],
@@ -90,22 +89,21 @@ def option(tales: Path, out: Path, name: str, seed: int, asked: argparse.Namespa
         shutil.rmtree(folder, ignore_errors=True)
         common = [*SMALL, f"model.base={asked.base}", f"train.seed={seed}", *asked.overrides]
         run = finetune(load_recipe(None, [*common, f"data.path={tales}", *(OPTIONS | MORE)[name]]), folder)
-        write_json(told, measure(run, tales, asked, stopped=name == "early stopping"))
+        write_json(told, measure(run, tales, asked))
         shutil.rmtree(run.checkpoints, ignore_errors=True)
     found: dict[str, Any] = read_json(told)
     return found
 
 
-def measure(run: Run, tales: Path, asked: argparse.Namespace, *, stopped: bool) -> dict[str, Any]:
-    """Bits per byte of the last model and of the one that dev chose, and how much a model's texts repeat themselves.
-
-    The texts are those of the model at the end, or, for a run that was `stopped` early, of the chosen one.
-    """
+def measure(run: Run, tales: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """Bits per byte of the last model and of the one that dev chose, and how much the last one's texts repeat themselves."""
     dev = [(line["step"], line["bits_per_byte"]) for line in run.metrics() if line["split"] == "dev"]
     last = run.pointed("last")
     assert last is not None, "a run that has ended has a last checkpoint"
-    chosen = held_out(run.final, tales, asked.stories, asked.tokens)
-    teller = Storyteller.load(str(run.final if stopped else last[0]), engine="torch")
+    ended = held_out(last[0], tales, asked.stories, asked.tokens)
+    best = run.pointed("best")
+    same = best is not None and best[0] == last[0]
+    teller = Storyteller.load(str(last[0]), engine="torch")
     texts = ["" for _ in PROMPTS]
     for index, told in teller.tell_many(PROMPTS, seeds=list(range(len(PROMPTS))), words=asked.words_told):
         texts[index] = getattr(told, "text", "")
@@ -114,8 +112,8 @@ def measure(run: Run, tales: Path, asked: argparse.Namespace, *, stopped: bool) 
     rows = degeneration(texts, "en")
     return {
         "dev": dev,
-        "bits_per_byte": chosen if stopped else held_out(last[0], tales, asked.stories, asked.tokens),
-        "chosen": chosen,
+        "bits_per_byte": ended,
+        "chosen": ended if same else held_out(run.final, tales, asked.stories, asked.tokens),
         "rep_4": statistics.mean(row.rep_4 for row in rows),
         "rep_2": statistics.mean(row.rep_2 for row in rows),
     }
