@@ -58,6 +58,15 @@ def test_ctrl_c_ends_it_with_the_result_or_the_way_on(tmp_path: Path, finished: 
         assert "1 of 4 are judged. The same command goes on" in after
 
 
+@pytest.mark.parametrize("name", ["verdicts.json", "verdicts.md", "verdicts"])
+def test_raw_judgements_never_stand_where_the_summary_goes(tmp_path: Path, name: str) -> None:
+    write_texts(tmp_path / "texts.jsonl", texts(4))
+    result = CliRunner().invoke(app, ["evaluate", "blind", str(tmp_path / "texts.jsonl"), "--out", str(tmp_path / name)])
+    assert result.exit_code == 2
+    assert "ends in .jsonl" in result.stderr
+    assert not (tmp_path / name).exists()
+
+
 def test_report_sums_up_what_there_is(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     write_texts(path, texts(4))

@@ -149,6 +149,14 @@ def test_a_failing_server_ends_the_run_and_the_next_goes_on(tmp_path: Path, faul
     assert summary["verdicts"] == 12
 
 
+@pytest.mark.parametrize("name", ["judge.json", "judge.md"])
+def test_raw_answers_never_stand_where_the_summary_goes(tmp_path: Path, name: str) -> None:
+    with fake_openai(perfect) as fake, RemoteModel(fake.url, "wise") as client:
+        with pytest.raises(DataError, match=r"ends in \.jsonl"):
+            judge_texts([written(tmp_path)], [], client, out=tmp_path / name)
+        assert fake.asked == []
+
+
 @pytest.mark.parametrize(
     ("judge_name", "system"),
     [

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from storyteller.corpus.language import count_words
 from storyteller.errors import DataError
 from storyteller.evaluate.agreement import share_interval
+from storyteller.evaluate.blind.judgements import check_answers
 from storyteller.evaluate.blind.results import meeting_table, percent
 from storyteller.evaluate.bootstrap import ratio_interval
 from storyteller.evaluate.bradley_terry import Comparison, detectable, fit, meetings
@@ -66,13 +67,14 @@ def judge_texts(
 
     Answers are kept raw in `out` (by default `judge.jsonl` beside the first file of texts), from which an interrupted
     run goes on; the summary stands beside it as `.json` and `.md`. Raises `DataError` when the judge wrote some of the
-    texts, and `GenerationError` when it cannot be asked.
+    texts and when `out` is no `.jsonl` file, and `GenerationError` when it cannot be asked.
     """
+    out = out or texts[0].with_name("judge.jsonl")
+    check_answers(out)
     known = [text for path in texts for text in read_texts(path)]
     chosen = choose_pairs(known, systems, pairs, seed)
     _refuse_own_judge(client.model, {name for pair in chosen for name in (pair.first, pair.second)})
     of_people = read_human_pairs(human_pairs, human_limit, seed) if human_pairs else []
-    out = out or texts[0].with_name("judge.jsonl")
     if not of_people:
         say("agreement with people will not be measured: give pairs that people judged with --human-pairs")
     answers = ask_judge(client, [*of_people, *chosen], out, max_tokens=max_tokens, workers=workers)

@@ -11,7 +11,7 @@ from storyteller.corpus.story import Language
 from storyteller.errors import DataError
 from storyteller.runs.lines import append_line, read_lines
 
-__all__ = ["Choice", "Judgement", "append_judgement", "read_judgements", "standing"]
+__all__ = ["Choice", "Judgement", "append_judgement", "check_answers", "read_judgements", "standing"]
 
 Choice = Literal["left", "right", "tie", "skip", "undo"]
 
@@ -45,6 +45,12 @@ class Judgement:
     def preferred(self) -> str | None:
         """The system that was preferred; None for a tie."""
         return {"left": self.left, "right": self.right}.get(self.choice)
+
+
+def check_answers(path: Path) -> None:
+    """Raise `DataError` unless raw answers are to go to a `.jsonl` file: summaries beside it end in `.json` and `.md`."""
+    if path.suffix != ".jsonl":
+        raise DataError(f"{path}: the raw answers are kept line by line; name a file that ends in .jsonl with --out.")
 
 
 def append_judgement(path: Path, judgement: Judgement) -> None:

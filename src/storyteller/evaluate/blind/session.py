@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from storyteller.errors import DataError
-from storyteller.evaluate.blind.judgements import Choice, Judgement, append_judgement, read_judgements, standing
+from storyteller.evaluate.blind.judgements import Choice, Judgement, append_judgement, check_answers, read_judgements, standing
 from storyteller.evaluate.blind.results import render, summarise
 from storyteller.evaluate.blind.schedule import Showing, schedule
 from storyteller.evaluate.pairs import Pair
@@ -35,7 +35,11 @@ class Session:
         repeat: float = 0.1,
         effect: float = 0.6,
     ) -> None:
-        """Plan the showings; `DataError` when `out` holds this rater's judgements of pairs that are not among them."""
+        """Plan the showings.
+
+        Raises `DataError` when `out` is no `.jsonl` file or holds this rater's judgements of pairs that are not among them.
+        """
+        check_answers(out)
         self.out, self.rater, self.effect = out, rater, effect
         self.showings = schedule(pairs, rater, seed, repeat)
         self.language = Counter(pair.language for pair in pairs).most_common(1)[0][0]
@@ -132,6 +136,7 @@ class Session:
 
 def write_summary(judgements: Path, effect: float = 0.6) -> dict[str, Any]:
     """The summary of a file of judgements, written beside it as `.json` and `.md`; `DataError` where nothing is judged."""
+    check_answers(judgements)
     said = read_judgements(judgements)
     if not standing(said):
         raise DataError(f"{judgements} holds no judgement yet; run the same command without --report and judge some.")
