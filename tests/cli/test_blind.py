@@ -16,7 +16,8 @@ from tests.evaluate.blind.pages import session_over, texts
 from typer.testing import CliRunner
 
 from storyteller.cli import app
-from storyteller.evaluate.texts import write_texts
+from storyteller.evaluate.blind import judge_blind
+from storyteller.evaluate.texts import Text, write_texts
 
 RUN = "from storyteller.cli import main; main()"
 
@@ -39,7 +40,7 @@ def test_ctrl_c_ends_it_with_the_result_or_the_way_on(tmp_path: Path, finished: 
         line = command.stderr.readline()
         assert line, before
         before += line
-    assert "To see a preference of 60% takes 197 pairs" in before
+    assert "To see a preference of 60% takes 197 pairs of two systems" in before
     address = re.search(r"http://127\.0\.0\.1:\d+/", before)
     assert address
     with httpx.Client(base_url=address[0], trust_env=False, timeout=60) as page:
@@ -58,10 +59,22 @@ def test_ctrl_c_ends_it_with_the_result_or_the_way_on(tmp_path: Path, finished: 
         assert "1 of 4 are judged. The same command goes on" in after
 
 
+def test_three_systems_get_the_pairs_of_the_effect_for_every_two(tmp_path: Path, monkeypatch, capsys) -> None:
+    known = [Text(f"{system} {n}", system, f"{n}") for system in ("one", "two", "三") for n in range(300)]
+    write_texts(tmp_path / "texts.jsonl", known)
+    monkeypatch.setattr("storyteller.evaluate.blind.server.serve", lambda session, listener: listener.close())
+    judge_blind([tmp_path / "texts.jsonl"], effect=0.7, port=0, browser=False, repeat=0)
+    told = capsys.readouterr().err
+    assert "takes 50 pairs of two systems" in told
+    assert "150 pairs, 50 or more of every two systems, which can see a preference of 69.8% or more" in told
+
+
 @pytest.mark.parametrize("name", ["verdicts.json", "verdicts.md", "verdicts"])
 def test_raw_judgements_never_stand_where_the_summary_goes(tmp_path: Path, name: str) -> None:
     write_texts(tmp_path / "texts.jsonl", texts(4))
-    result = CliRunner().invoke(app, ["evaluate", "blind", str(tmp_path / "texts.jsonl"), "--out", str(tmp_path / name)])
+    result = CliRunner().invoke(
+        app, ["evaluate", "blind", str(tmp_path / "texts.jsonl"), "--out", str(tmp_path / name)]
+    )
     assert result.exit_code == 2
     assert "ends in .jsonl" in result.stderr
     assert not (tmp_path / name).exists()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from storyteller.cli.judge import judge
 from storyteller.errors import DataError, GenerationError
+from storyteller.evaluate.bradley_terry import detectable
 from storyteller.evaluate.human_pairs import read_human_pairs
 from storyteller.evaluate.judge_model import judge_texts, render_verdicts
 from storyteller.evaluate.texts import Text, write_texts
@@ -147,6 +148,16 @@ def test_a_failing_server_ends_the_run_and_the_next_goes_on(tmp_path: Path, faul
         summary = judge_texts([path], ["good", "dull"], client)
     assert len(fake.asked) == 24 - 5
     assert summary["verdicts"] == 12
+
+
+def test_three_systems_are_told_what_two_of_them_can_see(tmp_path: Path) -> None:
+    texts = [Text(f"{system} seal {n}", system, str(n)) for system in ("good", "dull", "odd") for n in range(40)]
+    write_texts(tmp_path / "texts.jsonl", texts)
+    with fake_openai(perfect) as fake, RemoteModel(fake.url, "wise") as client:
+        summary = judge_texts([tmp_path / "texts.jsonl"], [], client, pairs=60)
+    ties = sum(meeting["ties"] for meeting in summary["meetings"])
+    assert summary["verdicts"] == 60
+    assert summary["seen_with_these"] == detectable(20, ties=ties / 60)
 
 
 @pytest.mark.parametrize("name", ["judge.json", "judge.md"])

@@ -16,7 +16,9 @@ def blind(
     systems: Annotated[
         str | None, typer.Option(help="Whose texts to compare, with commas; name@0.8 is one temperature. Default: all.")
     ] = None,
-    pairs: Annotated[int | None, typer.Option(min=1, help="How many; default: what the effect takes.")] = None,
+    pairs: Annotated[
+        int | None, typer.Option(min=1, help="How many in all; default: what the effect takes of every two systems.")
+    ] = None,
     effect: Annotated[float, typer.Option(help="The preference that should be seen, such as 0.6.")] = 0.6,
     rater: Annotated[str, typer.Option(help="Who judges; each rater goes through the same pairs.")] = "me",
     seed: Annotated[int, typer.Option(help="Decides which pairs, their order and their sides.")] = 1,

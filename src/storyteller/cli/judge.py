@@ -20,7 +20,7 @@ def judge(
     systems: Annotated[
         str | None, typer.Option(help="Whose texts to compare, with commas; name@0.8 is one temperature. Default: all.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="How many pairs of texts.")] = 200,
+    pairs: Annotated[int, typer.Option(min=1, help="How many pairs of texts, shared by every two systems.")] = 200,
     human_pairs: Annotated[
         Path | None, typer.Option(help="Pairs that people judged (.jsonl, .xz), to measure the judge itself.")
     ] = None,

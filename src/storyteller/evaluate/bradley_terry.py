@@ -7,6 +7,7 @@ each, so its order is that of the plain win rates when everybody meets everybody
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import Interval, cluster_weights, ratio_interval
 
-__all__ = ["Comparison", "Strengths", "detectable", "fit", "meetings", "sample_size", "win_rate"]
+__all__ = ["Comparison", "Strengths", "detectable", "fewest", "fit", "meetings", "sample_size", "win_rate"]
 
 Array = NDArray[np.float64]
 
@@ -118,6 +119,11 @@ def sample_size(effect: float, power: float = 0.8, alpha: float = 0.05, ties: fl
     if not 0.5 < effect <= 1:
         raise DataError(f"an effect of {effect} cannot be planned for: name a share of wins above 0.5, such as 0.6.")
     return ceil((_reach(power, alpha) / (2 * (effect - 0.5))) ** 2 / _decided(ties))
+
+
+def fewest(pairs: Iterable[tuple[str, str]]) -> int:
+    """How often those two systems met that met least; what can be seen of every two is what these meetings can show."""
+    return min(Counter(frozenset(pair) for pair in pairs).values(), default=0)
 
 
 def detectable(pairs: int, power: float = 0.8, alpha: float = 0.05, ties: float = 0.0) -> float | None:

@@ -20,7 +20,7 @@ from storyteller.evaluate.agreement import share_interval
 from storyteller.evaluate.blind.judgements import check_answers
 from storyteller.evaluate.blind.results import meeting_table, percent
 from storyteller.evaluate.bootstrap import ratio_interval
-from storyteller.evaluate.bradley_terry import Comparison, detectable, fit, meetings
+from storyteller.evaluate.bradley_terry import Comparison, detectable, fewest, fit, meetings
 from storyteller.evaluate.human_pairs import read_human_pairs
 from storyteller.evaluate.judge_rubric import judge_messages, parse_answer
 from storyteller.evaluate.pairs import Pair, choose_pairs
@@ -141,7 +141,8 @@ def render_verdicts(summary: Mapping[str, Any]) -> str:
     seen = summary["seen_with_these"]
     can = "nothing, not even a unanimous preference" if seen is None else f"a preference of {seen:.0%} or more"
     lines += [
-        f"- {summary['verdicts']} of {summary['pairs']} pairs have a verdict; they can see {can} (power 80 %).",
+        f"- {summary['verdicts']} of {summary['pairs']} pairs have a verdict; of any two systems they can see {can} "
+        "(power 80 %).",
         f"- Not readable: {summary['unparsable_answers']} of {summary['answers']} answers; their pairs are left out.",
         f"- Position: {percent(summary['position_bias'])} of the pairs went to the same place in both orders, and count "
         f"as ties; of all decided answers {percent(summary['said_a'])} named the text that stood first.",
@@ -176,14 +177,15 @@ def _summarise(
     compared = [
         Comparison(v.pair.first, v.pair.second, v.result, v.pair.cluster) for v in verdicts if v.result is not None
     ]
-    ties = sum(verdict.result == "tie" for verdict in compared)
+    ties = sum(verdict.result == "tie" for verdict in compared) / len(compared) if compared else 1.0
+    least = fewest((verdict.first, verdict.second) for verdict in compared)
     decided = said.count("A") + said.count("B")
     return {
         "judge": judge,
         "pairs": len(verdicts),
         "verdicts": len(compared),
         **_standings(compared),
-        "seen_with_these": detectable(len(compared), ties=ties / len(compared)) if ties < len(compared) else None,
+        "seen_with_these": detectable(least, ties=ties) if ties < 1 else None,
         "answers": len(said),
         "unparsable_answers": said.count(None),
         "position_bias": _share(sum(verdict.biased for verdict in read), len(read)),

@@ -50,6 +50,18 @@ def test_a_preference_is_found_and_said_first() -> None:
     assert render(summary).splitlines()[2].startswith("**good is preferred to bad**")
 
 
+def test_three_systems_see_what_two_of_them_can() -> None:
+    good_bad = judged("Ada", likes=0.6)
+    others = [
+        replace(said, pair=f"{said.pair} {other}", left=other if said.left == "bad" else "good", right="good"
+                if said.left == "bad" else other)
+        for other in ("fair", "poor") for said in good_bad
+    ]  # fmt: skip
+    two, three = (summarise(said, resamples=20)["effect"] for said in (good_bad, [*good_bad, *others]))
+    assert three["seen_with_these"] == two["seen_with_these"]
+    assert three["pairs_needed"] == two["pairs_needed"]
+
+
 def test_a_coin_shows_no_preference() -> None:
     summary = summarise(judged("Ada", likes=0.0, seed=4), resamples=300)
     assert "No preference between" in render(summary)

@@ -14,7 +14,7 @@ from typing import Any
 from storyteller.evaluate.blind.judgements import Judgement, read_judgements, standing
 from storyteller.evaluate.blind.results import comparisons_of, render, summarise
 from storyteller.evaluate.blind.session import Session, write_summary
-from storyteller.evaluate.bradley_terry import detectable, sample_size
+from storyteller.evaluate.bradley_terry import detectable, fewest, sample_size
 from storyteller.evaluate.pairs import Pair, choose_pairs
 from storyteller.evaluate.texts import read_texts
 from storyteller.runs.console import say
@@ -47,15 +47,17 @@ def judge_blind(
 ) -> dict[str, Any] | None:
     """Serve the page until Ctrl-C, and return the summary if the rater came to the end, else None.
 
-    `pairs` is by default what the `effect` takes; the judgements go to `out`, by default `blind.jsonl` beside the first
-    file of texts, and a second call goes on where the first was left. Raises `DataError` for texts that make no pairs
-    and `StorytellerError` for a port that is in use.
+    `pairs` is by default what the `effect` takes of every two systems; the judgements go to `out`, by default
+    `blind.jsonl` beside the first file of texts, and a second call goes on where the first was left. Raises `DataError`
+    for texts that make no pairs and `StorytellerError` for a port that is in use.
     """
     from storyteller.evaluate.blind.server import listen, serve
 
     out = out or texts[0].with_name("blind.jsonl")
     known = [text for path in texts for text in read_texts(path)]
-    chosen = choose_pairs(known, systems, pairs or sample_size(effect), seed)
+    chosen = choose_pairs(known, systems, seed=seed)
+    met = len({(pair.first, pair.second) for pair in chosen})
+    chosen = chosen[: pairs or sample_size(effect) * met]
     session = Session(chosen, rater, out, seed=seed, repeat=repeat, effect=effect)
     say(_plan(chosen, effect, session))
     listener = listen(port)
@@ -74,11 +76,14 @@ def judge_blind(
 
 def _plan(pairs: Sequence[Pair], effect: float, session: Session) -> str:
     """What the pairs can show, said before anybody spends an hour on them."""
-    seen = detectable(len(pairs))
+    met = [(pair.first, pair.second) for pair in pairs]
+    least = fewest(met)
+    seen = detectable(least)
+    of_two = f", {least:,} or more of every two systems" if len(set(met)) > 1 else ""
     can = "no preference at all, not even a unanimous one" if seen is None else f"a preference of {seen:.1%} or more"
     again = len(session.showings) - len(pairs)
     return (
-        f"To see a preference of {effect:.0%} takes {sample_size(effect):,} pairs (power 80 %, alpha 5 %, no ties; "
-        f"with 20 % ties {sample_size(effect, ties=0.2):,}).\n"
-        f"There are {len(pairs):,} pairs, which can see {can}. {again} of them come twice."
+        f"To see a preference of {effect:.0%} takes {sample_size(effect):,} pairs of two systems (power 80 %, alpha 5 %, "
+        f"no ties; with 20 % ties {sample_size(effect, ties=0.2):,}).\n"
+        f"There are {len(pairs):,} pairs{of_two}, which can see {can}. {again} of them come twice."
     )

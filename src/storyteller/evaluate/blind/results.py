@@ -11,7 +11,7 @@ from typing import Any, Literal
 from storyteller.errors import DataError
 from storyteller.evaluate.agreement import krippendorff_alpha, share_interval
 from storyteller.evaluate.blind.judgements import Judgement, standing
-from storyteller.evaluate.bradley_terry import Comparison, detectable, fit, meetings, sample_size
+from storyteller.evaluate.bradley_terry import Comparison, detectable, fewest, fit, meetings, sample_size
 
 __all__ = ["comparisons_of", "meeting_table", "percent", "render", "summarise"]
 
@@ -39,6 +39,7 @@ def summarise(judgements: Sequence[Judgement], effect: float = 0.6, resamples: i
     seconds = [judgement.seconds for judgement in kept if judgement.choice != "skip" and judgement.seconds > 0]
     ties = sum(verdict.result == "tie" for verdict in verdicts) / len(verdicts)
     chosen = Counter(judgement.choice for judgement in kept)
+    met = {said.pair: (said.left, said.right) for said in kept if said.choice != "skip"}
     decided = chosen["left"] + chosen["right"]
     return {
         "verdicts": len(verdicts),
@@ -52,9 +53,7 @@ def summarise(judgements: Sequence[Judgement], effect: float = 0.6, resamples: i
         "effect": {
             "asked": effect,
             "pairs_needed": sample_size(effect, ties=min(ties, 0.99)),
-            "seen_with_these": detectable(
-                len({verdict.pair for verdict in kept if verdict.choice != "skip"}), ties=min(ties, 0.99)
-            ),
+            "seen_with_these": detectable(fewest(met.values()), ties=min(ties, 0.99)),
         },
         "left_side": asdict(share_interval(chosen["left"], decided)) if decided else None,
         "seconds": _times(seconds),
@@ -166,8 +165,8 @@ def _soundness(summary: dict[str, Any]) -> list[str]:
     lines = [
         f"{summary['verdicts']} verdicts ({raters}), {summary['ties']:.0%} ties, {summary['skipped']} skipped; "
         f"95 % intervals by a bootstrap over {over}.",
-        f"A preference of {effect['asked']:.0%} takes {effect['pairs_needed']} pairs with this share of ties; "
-        f"what was judged can see a preference of: {seen} (power 80 %).",
+        f"A preference of {effect['asked']:.0%} takes {effect['pairs_needed']} pairs of two systems with this share of ties; "
+        f"what was judged can see, between any two, a preference of: {seen} (power 80 %).",
         f"Left side preferred: {percent(side)} of the decided; 50 % is no bias." if side else "Nothing was decided.",
     ]
     if times:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from storyteller.errors import DataError
-from storyteller.evaluate.blind.judgements import Choice, Judgement, append_judgement, check_answers, read_judgements, standing
+from storyteller.evaluate.blind.judgements import (
+    Choice,
+    Judgement,
+    append_judgement,
+    check_answers,
+    read_judgements,
+    standing,
+)
 from storyteller.evaluate.blind.results import render, summarise
 from storyteller.evaluate.blind.schedule import Showing, schedule
 from storyteller.evaluate.pairs import Pair
