@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.evaluate.passages import stories
 
 from storyteller.corpus.language import count_words, ends_sentence
+from storyteller.corpus.story import Story
 from storyteller.errors import DataError
 from storyteller.evaluate.prompts import choose_prompts, cut_at_sentence
 
@@ -35,6 +38,25 @@ def test_prompts_are_spread_over_works_before_a_work_has_two():
     more = choose_prompts(stories(), 60, words=40)
     assert more[:20] == chosen
     assert len({prompt.work for prompt in more}) < 60 == len(more)
+
+
+def _chapters(title: str, count: int, sentences: int) -> list[Story]:
+    text = "The keeper walked slowly to the old sea wall today. " * sentences
+    return [Story(f"{title}-{n}", text, "en", "chapter", 10 * sentences, title=title, work=title) for n in range(count)]
+
+
+def test_a_work_of_many_chapters_gives_no_more_prompts_than_another():
+    told = _chapters("Long Novel", 95, 60) + [story for n in range(10) for story in _chapters(f"Tale {n}", 1, 60)]
+    chosen = choose_prompts(told, 22, words=100)
+    assert sorted(Counter(prompt.work for prompt in chosen).values()) == [2] * 11
+    # The second passage of the novel is of another chapter.
+    assert len({prompt.id.split("/")[0] for prompt in chosen if prompt.work == "Long Novel"}) == 2
+
+
+def test_stories_without_a_passage_do_not_keep_others_from_giving_more():
+    told = [story for n in range(100) for story in _chapters(f"Short {n}", 1, 3)] + _chapters("Long", 2, 400)
+    assert len(choose_prompts(told, 20, words=100)) == 20
+    assert len(choose_prompts(told, 1000, words=100)) == 2 * (4000 // 180)
 
 
 def test_the_order_of_the_stories_does_not_matter():

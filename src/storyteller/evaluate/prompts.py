@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import cycle, islice
+from typing import Literal, TypeVar
 
 from storyteller.corpus.language import count_words, ends_sentence, split_sentences
 from storyteller.corpus.story import Language, Story
@@ -19,6 +21,8 @@ __all__ = ["TASKS", "Prompt", "PromptTask", "choose_prompts", "cut_at_sentence"]
 
 PromptTask = Literal["continue", "write"]
 TASKS: tuple[PromptTask, ...] = ("continue", "write")
+
+Item = TypeVar("Item")
 
 #: Words (or 字 over 1.6) of a story that a continuation is shown.
 LEAD = 80
@@ -56,24 +60,17 @@ def choose_prompts(
     if count < 1 or words < 1:
         raise DataError(f"{count} prompts for {words} words each: both must be 1 or more.")
     frequencies = Frequencies.of(stories)
-    ordered = sorted(stories, key=lambda story: _hash(story.id))
-    # One passage a story, then a second one of each: works count for more than passages of the same work.
-    rounds: dict[int, list[Prompt]] = {}
-    for story in ordered:
-        passages = sorted(enumerate(_passages(story, words)), key=lambda item: _hash(f"{story.id}/{item[0]}"))
-        for place, (number, (lead, reference)) in enumerate(passages[: 1 + count // len(ordered)]):
-            if task == "write":
-                lead, reference = "", cut_at_sentence(lead + reference, words, story.language)
-            request = _request(story, lead.rstrip(), reference, words, frequencies)
-            prompt = Prompt(f"{story.id}/{number}", request, reference.strip(), work_of(story))
-            rounds.setdefault(place, []).append(prompt)
-    chosen = [prompt for place in sorted(rounds) for prompt in rounds[place]]
+    works: dict[str, list[Iterator[Prompt]]] = defaultdict(list)
+    for story in sorted(stories, key=lambda story: _hash(story.id)):
+        works[work_of(story)].append(_prompts(story, words, task, frequencies))
+    # One passage of each work, then a second one of each, from another of its stories: works count for more than passages.
+    chosen = list(islice(_in_turn([_in_turn(of_stories) for of_stories in works.values()]), count))
     if not chosen:
         raise DataError(
             f"none of the {len(stories)} stories has the {LEAD + words} words that a prompt and its answer need; "
             "ask for shorter texts (--words)."
         )
-    return chosen[:count]
+    return chosen
 
 
 def cut_at_sentence(text: str, words: int, language: Language) -> str:
@@ -88,6 +85,25 @@ def cut_at_sentence(text: str, words: int, language: Language) -> str:
     while len(kept) > 1 and not ends_sentence(kept[-1]):
         kept.pop()
     return "".join(kept).strip()
+
+
+def _in_turn(queues: Sequence[Iterator[Item]]) -> Iterator[Item]:
+    """An item of each queue in turn until all are empty; nothing is taken before it is wanted."""
+    waiting: Iterator[Iterator[Item]] = iter(queues)
+    for active in range(len(queues), 0, -1):
+        waiting = cycle(islice(waiting, active))
+        # It ends with the first queue that is empty; the next round goes on behind that one.
+        yield from map(next, waiting)
+
+
+def _prompts(story: Story, words: int, task: PromptTask, frequencies: Frequencies) -> Iterator[Prompt]:
+    """The prompts from one story, in an order that says nothing of their place in it."""
+    passages = sorted(enumerate(_passages(story, words)), key=lambda item: _hash(f"{story.id}/{item[0]}"))
+    for number, (lead, reference) in passages:
+        if task == "write":
+            lead, reference = "", cut_at_sentence(lead + reference, words, story.language)
+        request = _request(story, lead.rstrip(), reference, words, frequencies)
+        yield Prompt(f"{story.id}/{number}", request, reference.strip(), work_of(story))
 
 
 def _passages(story: Story, words: int) -> Iterator[tuple[str, str]]:
