@@ -149,6 +149,15 @@ def test_a_prompt_that_one_system_did_not_answer_is_left_out_and_said(human):
     assert "2 of 10 prompts were left out" in bench.notes[0]
 
 
+@pytest.mark.parametrize(("language", "silence"), [("en", ""), ("en", "... !"), ("zh", "……")])
+def test_a_prompt_that_one_system_answered_without_a_word_is_left_out_for_all_and_said(language, silence):
+    written = people(language, 40)[:24]
+    answers = [*other(written[:1], text=silence), *other(written[1:])]
+    found = measure_stories([*written, *answers], leave_out=("coherence", "independent model"))[0]
+    assert [system.texts for system in found.systems] == [23, 23]
+    assert "1 of 24 prompts were left out: an answer has no word in it (other)." in found.notes
+
+
 def test_parts_that_are_left_out_are_not_measured(human):
     everything = ("realism", "distances", "independent model", "diversity", "degeneration", "coherence", "people")
     (told,) = measure_stories(human, leave_out=(*everything, "relevance"))

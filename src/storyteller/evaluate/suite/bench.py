@@ -139,7 +139,7 @@ def _figure(metric: str, system: str, value: Value) -> Figure:
 
 
 def lay_out(texts: Sequence[Text], language: Language, faults: Sequence[Text] = ()) -> Bench:
-    """Arrange texts on a bench: only prompts that every system answered, each system once a prompt and seed.
+    """Arrange texts on a bench: only prompts that every system answered in words, each system once a prompt and seed.
 
     Raises `DataError` when there are no texts, no common prompts, systems with different numbers of texts a prompt,
     empty or one-word stories in number, or texts in another language than the one that was asked for.
@@ -154,16 +154,27 @@ def lay_out(texts: Sequence[Text], language: Language, faults: Sequence[Text] = 
     asked = set.union(*({text.prompt_id for text in group} for group in groups.values()))
     if not common:
         raise DataError("no prompt was answered by every system: they cannot be compared. Use the same prompts.")
-    left_out = f"{len(asked - common)} of {len(asked)} prompts were left out: not every system answered them."
+    notes = [f"{len(asked - common)} of {len(asked)} prompts were left out: not every system answered them."]
     faulty = {_label(text) for text in faults}
-    systems, answers = [], {}
+    answers = {}
     for label, group in sorted(groups.items(), key=lambda item: (item[0] != HUMAN, item[0] in faulty)):
         kept = sorted((text for text in group if text.prompt_id in common), key=lambda t: (t.seed or 0, t.prompt_id))
         _check(label, kept, language, len(common))
         answers[label] = tuple(kept)
-        systems.append(_system(label, kept, fault=label in faulty))
-    bootstrap = Bootstrap([text.cluster for group in answers.values() for text in group])
-    return Bench(language, tuple(systems), answers, bootstrap, (left_out,) if asked - common else ())
+    # A text without a word has no meaning to embed. It was counted as short above; here its prompt goes, for all alike.
+    silent = {t.prompt_id: label for label, kept in answers.items() for t in kept if not count_words(t.text, language)}
+    if len(silent) == len(common):
+        raise DataError("on every prompt some system wrote no word: there is nothing to evaluate.")
+    answers = {label: tuple(t for t in kept if t.prompt_id not in silent) for label, kept in answers.items()}
+    by = ", ".join(sorted(set(silent.values())))
+    notes.append(f"{len(silent)} of {len(common)} prompts were left out: an answer has no word in it ({by}).")
+    return Bench(
+        language,
+        tuple(_system(label, kept, fault=label in faulty) for label, kept in answers.items()),
+        answers,
+        Bootstrap([text.cluster for kept in answers.values() for text in kept]),
+        tuple(note for note, of in zip(notes, (asked - common, silent), strict=True) if of),
+    )
 
 
 def _label(text: Text) -> str:
