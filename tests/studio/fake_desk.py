@@ -92,6 +92,7 @@ class FakeDesk:
                     candidate,
                     Token(word, number, -0.5, (Alternative(word, number, 0.6), other)[: asked["top_logprobs"]]),
                 )
+            yield candidate, "length" if max_tokens < len(WORDS) else "stop"
 
     async def count(self, prompt: Any, *, model: str) -> int:
         return 7

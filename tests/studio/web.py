@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ HERE = "http://127.0.0.1"
 
 
 @contextlib.contextmanager
-def open_page(folder: Path, **settings: Any) -> Iterator[TestClient]:
+def open_page(folder: Path, desk: Callable[[Store], Any] = FakeDesk, **settings: Any) -> Iterator[TestClient]:
     """A client of a studio that keeps its things in `folder`; `client.app.state.studio` is the studio."""
     known = StudioSettings(database=f"sqlite:///{folder / 'studio.db'}", runs=folder / "runs", **settings)
     store = Store(known.url)
     jobs = Jobs(store, known.runs, folder=folder / "jobs")
-    studio = Studio(known, store, FakeDesk(store), jobs, Access(known, store))  # type: ignore[arg-type]
+    studio = Studio(known, store, desk(store), jobs, Access(known, store))
     with TestClient(create_app(known, studio), base_url=HERE) as client:
         yield client
 

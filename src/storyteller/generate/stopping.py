@@ -36,20 +36,21 @@ class ByteDecoder:
 class Length:
     """Follows a growing story and says how far it is; `words` are the wished words or 字, `None` for no wish.
 
-    `tokens` is a bound that holds in any case.
+    `tokens` is a bound that holds in any case. With `exact` it is no wish: no sentence is held back or ended early for it.
     """
 
     language: Language
     words: int | None
     tokens: int
+    exact: bool = False
     _settled: int = field(default=0, init=False)
     _paragraph: str = field(default="", init=False)
     _line: str = field(default="", init=False)
-    _fed: int = field(default=0, init=False)
+    fed: int = field(default=0, init=False)
 
     def feed(self, text: str, tokens: int = 1) -> None:
         """Count `text`, which `tokens` tokens add to the story."""
-        self._fed += tokens
+        self.fed += tokens
         self._paragraph += text
         # Counted anew is only the paragraph that still grows: the cost of a token does not rise with the story.
         if "\n" in text:
@@ -66,7 +67,7 @@ class Length:
     def share(self) -> float:
         """How much of the wished length is written; the bound on tokens counts as 130 % of a wish."""
         by_words = self.written / self.words if self.words else 0.0
-        return max(by_words, MUST_END * self._fed / self.tokens)
+        return by_words if self.exact else max(by_words, MUST_END * self.fed / self.tokens)
 
     @property
     def too_short_to_end(self) -> bool:
@@ -81,7 +82,7 @@ class Length:
     @property
     def exceeded(self) -> bool:
         """Whether the story must end now, wherever it is."""
-        return self.share >= MUST_END
+        return self.fed >= self.tokens or self.share >= MUST_END
 
     def sentence_ended(self, following: str | None) -> bool:
         """Whether the text so far ends a sentence, given the next token's text (`None`: the model's own end)."""

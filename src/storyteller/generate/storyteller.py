@@ -83,6 +83,7 @@ class Storyteller:
         constraint: Constraint | None = None,
         template: Renders | None = None,
         begun: Sequence[Token] = (),
+        exact: bool = False,
     ) -> Writing:
         """Begin a story; iterate over what is returned for its `Token`s, one by one.
 
@@ -91,7 +92,8 @@ class Storyteller:
         same engine; without one it is drawn, and reported by `Writing.seed`. `alternatives` is the number of likely
         tokens reported beside each. `settings` replaces `temperature`, `min_p` and `dry`; a `constraint` is kept in
         any case. `template` renders the request in place of the model's own; `begun` are tokens of another story
-        with this request, from which it goes on. Raises `GenerationError` for a request that cannot be met.
+        with this request, from which it goes on. `exact` takes `max_tokens` to the letter (see `Writing`). Raises
+        `GenerationError` for a request that cannot be met.
         """
         if isinstance(prompt, Request):
             request = prompt
@@ -120,6 +122,7 @@ class Storyteller:
             max_tokens=max_tokens,
             constraint=constraint,
             begun=begun,
+            exact=exact,
         )
 
     def tell(self, prompt: str | Request, **options: Any) -> Told:

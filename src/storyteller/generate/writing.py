@@ -111,14 +111,16 @@ class Writing:
         max_tokens: int,
         constraint: Constraint | None = None,
         begun: Sequence[Token] = (),
+        exact: bool = False,
     ) -> None:
         """Prepare the prompt; raises `GenerationError` when it does not fit the engine's context.
 
-        `begun` are tokens that the story begins with, as if they had been drawn.
+        `begun` are tokens that the story begins with, as if they had been drawn. With `exact` the text is the model's
+        own to the last of `max_tokens`: it ends at no sentence for their sake, and is not fitted to the story so far.
         """
         self._begun = begun
         self._engine, self._template, self._sampler, self._constraint = engine, template, sampler, constraint
-        self._model, self._tokens = model, max_tokens
+        self._model, self._tokens, self._exact = model, max_tokens, exact
         self.request = request
         self.seed = sampler.seed
         self.finish_reason: FinishReason = "cancelled"
@@ -197,7 +199,7 @@ class Writing:
         Near the end whole sentences are held back until they are complete.
         """
         request, stops, show = self.request, frozenset(self._template.tokenizer.stop_ids), self._waiting.extend
-        length = Length(request.language, request.words, self._tokens)
+        length = Length(request.language, request.words, self._tokens, self._exact)
         story = request.before or ""
         if request.opening:
             story = request.opening.rstrip()
@@ -213,7 +215,8 @@ class Writing:
         show(self._begun)
         held: list[Token] = []
         unit: list[Token] = []  # tokens of one unfinished character
-        joins = not self._begun  # the next text has to be joined to what was read as the story so far
+        raw = self._exact and request.before is not None  # a text to go on with, its white space the model's own
+        joins = not self._begun and not raw  # the next text has to be joined to what was read as the story so far
         empty, first = not self._begun, len(ids)  # nothing but white space is written yet
         while True:
             if len(ids) >= self._engine.context:
@@ -224,7 +227,7 @@ class Writing:
                 ids, joins = window, True
             logits = yield ids
             banned = stops if empty or length.too_short_to_end else frozenset[int]()
-            if empty and len(ids) - first >= MOST_BLANK:
+            if empty and not raw and len(ids) - first >= MOST_BLANK:
                 banned = banned.union(blank_ids(self._template.tokenizer))
             if rules is not None:
                 banned = banned.union(rules.banned(story, story[begun:]))
@@ -241,6 +244,10 @@ class Writing:
                 Token(text, draw.id, draw.logprob, self._named(draw.alternatives, logits), _wanted(logits, draw.id))
             )
             if not text:
+                if self._exact and length.fed + len(unit) >= self._tokens:
+                    self.finish_reason = "length"
+                    show(unit)
+                    return
                 continue
             joins = False
             if length.sentence_ended(text):
@@ -258,12 +265,12 @@ class Writing:
                 self.finish_reason = "stop"
                 show(held)
                 return
-            if length.exceeded:
-                self.finish_reason = "length"
-                return
             if not length.holds_sentences:
                 show(held)
                 held = []
+            if length.exceeded:
+                self.finish_reason = "length"
+                return
 
     def _first_prompt(self) -> list[int]:
         """The ids of the request; a story so far that is too long for the window is read from its last part on."""

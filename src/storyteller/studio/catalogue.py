@@ -17,7 +17,7 @@ from storyteller.models.entries import catalogue, entry_named, find_entry
 from storyteller.runs.files import read_json
 from storyteller.runs.home import models_home
 
-__all__ = ["describe_model", "figures_of", "list_models"]
+__all__ = ["describe_model", "figures_of", "holds_model", "list_models"]
 
 
 def list_models(
@@ -45,6 +45,15 @@ def describe_model(name: str) -> dict[str, Any]:
     return next(_folder(folder), None) or _model(
         name, "remote" if name.startswith("remote:") else "model", title=folder.name
     )
+
+
+def holds_model(name: str) -> bool:
+    """Whether a name is the path of a folder or of a GGUF file that a model can be loaded from."""
+    path = Path(name)
+    try:
+        return bool(name) and (next(_folder(path), None) is not None or (path.suffix == ".gguf" and path.is_file()))
+    except (OSError, ValueError):  # a name too long for a file's, or with a null character
+        return False
 
 
 def figures_of(name: str) -> list[dict[str, Any]]:

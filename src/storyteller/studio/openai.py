@@ -5,6 +5,7 @@ What is not ours to give (tools, pictures, several of `best_of`) is refused rath
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
@@ -13,17 +14,17 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from anyio import to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storyteller.errors import StorytellerError
 from storyteller.studio.answers import error_answer
 from storyteller.studio.api.models import known_models
+from storyteller.studio.catalogue import holds_model
 from storyteller.studio.errors import NotFoundError, StudioError
 from storyteller.studio.presets import DEFAULT_PRESET, preset_named
 from storyteller.studio.studio import At, Kept, Studio, User
@@ -35,6 +36,10 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 _log = logging.getLogger(__name__)
 
 _MOST_TOKENS = 1024
+
+#: Seconds between two looks at whether a caller still waits.
+_PATIENCE = 0.5
+
 _EXAMPLE = [{"role": "user", "content": "Tell me of a lighthouse keeper who finds a talking seal."}]
 
 
@@ -42,6 +47,14 @@ class Asked(BaseModel):
     """What both kinds of requests may say; keys that only change what we do not have are let pass."""
 
     model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_nulls_away(cls, values: Any) -> Any:
+        """Clients send null for what they do not set; it is what OpenAI's own server takes for its default."""
+        return (
+            {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
+        )
 
     model: str = Field("default", description="`default` is the model that `storyteller write` uses.")
     max_tokens: int | None = Field(None, ge=1, le=16384)
@@ -135,6 +148,15 @@ class _Choice:
     """An answer in the making."""
 
     tokens: list[Any] = field(default_factory=list)
+    finish: str = "stop"
+
+    def take(self, told: Any) -> bool:
+        """Add a token, or note why the answer ended: `length` when there was no room for more; whether it was a token."""
+        if isinstance(told, str):
+            self.finish = "length" if told in ("length", "context") else "stop"
+            return False
+        self.tokens.append(told)
+        return True
 
     @property
     def text(self) -> str:
@@ -160,7 +182,7 @@ class _Work:
         self.created = int(time.time())
 
     def tokens(self) -> AsyncIterator[tuple[int, Any]]:
-        """(candidate, token) as they come."""
+        """(candidate, token) as they come, for each candidate at last why it ended."""
         return self.studio.desk.complete(
             self.prompt,
             model=self.asked.model,
@@ -182,10 +204,6 @@ class _Work:
         written = sum(len(choice.tokens) for choice in choices)
         return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
-    def finish(self, choice: _Choice) -> str:
-        """`length` when the bound on tokens ended it, else `stop`."""
-        return "length" if len(choice.tokens) >= self.most else "stop"
-
 
 @router.get("/models", response_model=ModelList, name="openai_models")
 def list_models(studio: At, kept: Kept, user: User) -> ModelList:
@@ -202,7 +220,9 @@ def read_model(studio: At, kept: Kept, user: User, model: str) -> ListedModel:
 
 
 @router.post("/chat/completions", response_model=None, name="openai_chat")
-async def chat(studio: At, kept: Kept, user: User, body: ChatRequest) -> JSONResponse | StreamingResponse:
+async def chat(
+    request: Request, studio: At, kept: Kept, user: User, body: ChatRequest
+) -> JSONResponse | StreamingResponse:
     """Go on with a conversation; with `stream` as events `data: {…}`, the last one `data: [DONE]`."""
     if body.tools:
         raise StudioError("these models call no tools. Leave `tools` away.")
@@ -212,11 +232,13 @@ async def chat(studio: At, kept: Kept, user: User, body: ChatRequest) -> JSONRes
     ]
     most = body.max_completion_tokens or body.max_tokens or _MOST_TOKENS
     top = body.top_logprobs if body.logprobs else None
-    return await _answer(_Work(studio, messages, body, most, True, top, user))
+    return await _answer(request, _Work(studio, messages, body, most, True, top, user))
 
 
 @router.post("/completions", response_model=None, name="openai_completions")
-async def complete(studio: At, kept: Kept, user: User, body: CompletionRequest) -> JSONResponse | StreamingResponse:
+async def complete(
+    request: Request, studio: At, kept: Kept, user: User, body: CompletionRequest
+) -> JSONResponse | StreamingResponse:
     """Go on with a text; streams as `/v1/chat/completions` does."""
     if body.echo or body.suffix:
         raise StudioError("`echo` and `suffix` are not supported. Leave them away; the prompt is what you sent.")
@@ -225,33 +247,43 @@ async def complete(studio: At, kept: Kept, user: User, body: CompletionRequest) 
         raise StudioError("one prompt a request, please. Send the others in requests of their own.")
     await to_thread.run_sync(_find, studio, kept, user, body.model)
     most = body.max_tokens or 16  # OpenAI's own default here
-    return await _answer(_Work(studio, prompts[0], body, most, False, body.logprobs, user))
+    return await _answer(request, _Work(studio, prompts[0], body, most, False, body.logprobs, user))
 
 
 def _find(studio: Studio, kept: Any, user: str, model: str) -> None:
     """Raise `NotFoundError` for a model that is not on the list; who runs the server may name a folder or file, too."""
-    if studio.settings.local and Path(model).exists():
+    if studio.settings.local and holds_model(model):
         return
     if model not in {known["name"] for known in known_models(studio, kept, user)}:
         raise NotFoundError(f"there is no model {model!r}. GET /v1/models lists those there are.")
 
 
-async def _answer(work: _Work) -> JSONResponse | StreamingResponse:
+async def _answer(request: Request, work: _Work) -> JSONResponse | StreamingResponse:
     """The whole answer, or the stream once its first token is there, so that an error is still one of HTTP's."""
     tokens = work.tokens()
     if work.asked.stream:
         first = await anext(tokens, None)
         return StreamingResponse(_stream(work, first, tokens), media_type="text/event-stream")
-    choices = [_Choice() for _ in range(work.asked.n)]
-    async with aclosing(tokens) as coming:  # type: ignore[type-var]
-        async for number, token in coming:
-            choices[number].tokens.append(token)
+    hearing = asyncio.create_task(_heard(tokens, work.asked.n))
+    while not (await asyncio.wait({hearing}, timeout=_PATIENCE))[0]:
+        if await request.is_disconnected():  # nobody waits for the model any more, and others may
+            hearing.cancel()
+            return JSONResponse(None, 499)
+    choices = hearing.result()
     listed = [
-        {"index": index, "finish_reason": work.finish(choice)} | _whole(work, choice)
-        for index, choice in enumerate(choices)
+        {"index": index, "finish_reason": choice.finish} | _whole(work, choice) for index, choice in enumerate(choices)
     ]
     kind = "chat.completion" if work.chat else "text_completion"
     return JSONResponse(work.head(kind) | {"choices": listed, "usage": work.usage(await _read(work), choices)})
+
+
+async def _heard(tokens: AsyncIterator[tuple[int, Any]], count: int) -> list[_Choice]:
+    """All that is said, until the end."""
+    choices = [_Choice() for _ in range(count)]
+    async with aclosing(tokens) as coming:  # type: ignore[type-var]
+        async for number, told in coming:
+            choices[number].take(told)
+    return choices
 
 
 async def _stream(work: _Work, first: Any, tokens: AsyncIterator[tuple[int, Any]]) -> AsyncIterator[bytes]:
@@ -272,19 +304,18 @@ async def _stream(work: _Work, first: Any, tokens: AsyncIterator[tuple[int, Any]
             yield _data(work.head(kind) | {"choices": [opening]})
     try:
         async with aclosing(tokens) as coming:  # type: ignore[type-var]
-            if first is not None:
-                choices[first[0]].tokens.append(first[1])
+            if first is not None and choices[first[0]].take(first[1]):
                 yield piece(first[0], first[1].text, first[1])
-            async for index, token in coming:
-                choices[index].tokens.append(token)
-                yield piece(index, token.text, token)
+            async for index, told in coming:
+                if choices[index].take(told):
+                    yield piece(index, told.text, told)
     except Exception as error:
         if not isinstance(error, StorytellerError | OSError):
             _log.error("a stream broke off", exc_info=error)
         yield b"data: " + bytes(error_answer(error, "/v1/").body) + b"\n\n"
         return
     for index, choice in enumerate(choices):
-        yield piece(index, None, finish=work.finish(choice))
+        yield piece(index, None, finish=choice.finish)
     if work.asked.wants_usage:
         yield _data(work.head(kind) | {"choices": [], "usage": work.usage(await _read(work), choices)})
     yield b"data: [DONE]\n\n"

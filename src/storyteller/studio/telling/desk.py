@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from storyteller.errors import GenerationError, StorytellerError
 from storyteller.studio.errors import NotFoundError
 from storyteller.studio.telling.asking import Ask, read_ask
-from storyteller.studio.telling.events import Event, EventLog
+from storyteller.studio.telling.events import Event, EventLog, kept_events
 from storyteller.studio.telling.generation import Generation
 from storyteller.studio.telling.line import Priority
 from storyteller.studio.telling.models import instructed, is_remote, model_of, reading, remote_model
@@ -22,7 +22,7 @@ from storyteller.studio.telling.refusing import Heard, refuse
 from storyteller.studio.telling.tellers import Tellers
 
 if TYPE_CHECKING:
-    from storyteller.generate import Storyteller, Token
+    from storyteller.generate import FinishReason, Storyteller, Token
     from storyteller.studio.telling.planning import Say
 
 __all__ = ["Desk"]
@@ -82,7 +82,7 @@ class Desk:
             async for event in known.log.listen(after):
                 yield event
             return
-        for number, (name, data) in enumerate(_kept_events(self._store.writer(user).generation(generation)), 1):
+        for number, (name, data) in enumerate(kept_events(self._store.writer(user).generation(generation)), 1):
             if number > after:
                 yield number, name, data
 
@@ -174,10 +174,12 @@ class Desk:
         said, number = "", 1
         settings = {"temperature": 0.7}
         tokens = self.complete(
-            messages, model=model, max_tokens=300, seed=wish.get("seed"), sampling=settings, user=user
+            messages, model=model, max_tokens=300, seed=wish.get("seed"), sampling=settings, whole=True, user=user
         )
         try:
             async for _, token in tokens:
+                if isinstance(token, str):
+                    continue
                 said, number = said + token.text, number + 1
                 yield number, "text", {"candidate": 0, "text": token.text}
         finally:
@@ -196,9 +198,13 @@ class Desk:
         sampling: Mapping[str, Any] | None = None,
         top_logprobs: int = 0,
         n: int = 1,
+        whole: bool = False,
         user: str = "",
-    ) -> AsyncIterator[tuple[int, Token]]:
-        """(candidate, token) as they come, for a text or for the messages of a conversation."""
+    ) -> AsyncIterator[tuple[int, Token | FinishReason]]:
+        """(candidate, token) as they come, for a text or for the messages of a conversation; the last is why it ended.
+
+        An answer is cut after `max_tokens`, or with `whole` after the last whole sentence that they hold.
+        """
         from storyteller.generate.sampling import SamplingSettings
         from storyteller.studio.telling import talking
 
@@ -210,11 +216,12 @@ class Desk:
             "max_tokens": max_tokens,
             "stop": stop,
             "alternatives": top_logprobs,
+            "whole": whole,
         }
 
         def work(say: Say) -> None:
-            def hear(candidate: int, token: Token) -> bool:
-                return say("token", {"candidate": candidate, "token": token})
+            def hear(candidate: int, told: Token | FinishReason) -> bool:
+                return say("told", {"candidate": candidate, "told": told})
 
             if is_remote(model):
                 with remote_model(self._store.writer(user), model) as server:
@@ -227,8 +234,9 @@ class Desk:
         async with aclosing(self._events(work, f"completion with {model}")) as events:
             heard = Heard()
             async for _, _, data in events:
-                heard.add(data["candidate"], data["token"].text)
-                yield data["candidate"], data["token"]
+                if not isinstance(data["told"], str):
+                    heard.add(data["candidate"], data["told"].text)
+                yield data["candidate"], data["told"]
 
     async def count(self, prompt: str | Sequence[Mapping[str, str]], model: str = "default") -> int:
         """The tokens of a prompt of `complete`; of a connected server's, an estimate."""
@@ -376,22 +384,3 @@ def _load(model: str) -> Storyteller:
     from storyteller.generate import Storyteller
 
     return Storyteller.load(model)
-
-
-def _kept_events(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a generation that is over, from its record."""
-    seeds = [] if record["seed"] is None else [record["seed"]]
-    yield (
-        "started",
-        {"generation": record["id"], "model": record["model"], "seeds": seeds, "context": record["context"]},
-    )
-    for candidate in record["candidates"]:
-        said = {"candidate": candidate["candidate"], "text": candidate["text"]}
-        yield "text", said
-        if candidate["finish_reason"]:
-            yield "candidate", {**candidate["extra"], **said, "finish_reason": candidate["finish_reason"]}
-    if record["status"] in ("done", "stopped"):
-        yield "done", {"generation": record["id"]}
-    else:
-        message = record["error"] or "the server was stopped while this was written"
-        yield "failed", {"message": message, "next": "Take what there is, or write it anew.", "kept": True}

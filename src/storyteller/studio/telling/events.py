@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["Event", "EventLog"]
+__all__ = ["Event", "EventLog", "kept_events"]
 
 #: Its number in the stream (from 1), its name, its data.
 Event = tuple[int, str, dict[str, Any]]
@@ -83,3 +83,22 @@ class EventLog:
                 wake()
             except RuntimeError:  # the listener's loop is gone
                 self._wake.discard(wake)
+
+
+def kept_events(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a generation that is over, from its record."""
+    seeds = [] if record["seed"] is None else [record["seed"]]
+    yield (
+        "started",
+        {"generation": record["id"], "model": record["model"], "seeds": seeds, "context": record["context"]},
+    )
+    for candidate in record["candidates"]:
+        said = {"candidate": candidate["candidate"], "text": candidate["text"]}
+        yield "text", said
+        if candidate["finish_reason"]:
+            yield "candidate", {**candidate["extra"], **said, "finish_reason": candidate["finish_reason"]}
+    if record["status"] in ("done", "stopped"):
+        yield "done", {"generation": record["id"]}
+    else:
+        message = record["error"] or "the server was stopped while this was written"
+        yield "failed", {"message": message, "next": "Take what there is, or write it anew.", "kept": True}

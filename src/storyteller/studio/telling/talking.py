@@ -9,6 +9,7 @@ from storyteller.corpus.story import Language
 from storyteller.errors import GenerationError
 from storyteller.generate.remote import Message, RemoteModel
 from storyteller.generate.sampling import SamplingSettings
+from storyteller.generate.stopping import FinishReason
 from storyteller.generate.writing import Alternative, Renders, Token
 from storyteller.studio.telling.local import Candidate, run
 from storyteller.studio.telling.tellers import Loaded
@@ -19,8 +20,8 @@ from storyteller.tokens.request import Request
 __all__ = ["chat_turns", "complete", "complete_remote", "latest_scene", "renders"]
 
 Turns = list[tuple[str, str]]
-Hear = Callable[[int, Token], bool]
-"""Told of a candidate's token; whether to go on."""
+Hear = Callable[[int, Token | FinishReason], bool]
+"""Told of a candidate's token, and of why it ended; whether to go on."""
 
 #: Of the scene that the writer works on, its last characters; and the lines of the chat that are remembered.
 LATEST, REMEMBERED = 1500, 8
@@ -90,8 +91,12 @@ def complete(
     max_tokens: int,
     stop: Sequence[str] = (),
     alternatives: int = 0,
+    whole: bool = False,
 ) -> None:
-    """Go on with a text or a conversation, a candidate for each seed, until the model ends it or `hear` says so."""
+    """Go on with a text or a conversation, a candidate for each seed, until the model ends it or `hear` says so.
+
+    An answer has all of `max_tokens` if the model does not end it, or with `whole` as many whole sentences as they hold.
+    """
     teller = loaded.teller
     template, request = renders(teller.tokenizer, prompt)
     size, window = len(template.prompt(request)), teller.engine.context
@@ -111,6 +116,7 @@ def complete(
                 alternatives=alternatives,
                 max_tokens=min(max_tokens, window - size),
                 template=template,
+                exact=not whole,
             ),
         )
         for number, seed in enumerate(seeds)
@@ -124,11 +130,11 @@ def complete(
         for token in candidate.writing.take():
             for shown in until.feed(token):
                 alive = hear(candidate.number, shown) and alive
-        if candidate.writing.wanted is None:
-            for shown in until.end():
-                alive = hear(candidate.number, shown) and alive
         if until.over:
-            candidate.writing.wanted = None
+            candidate.writing.wanted, candidate.writing.finish_reason = None, "stop"
+        if candidate.writing.wanted is None:
+            for told in (*until.end(), candidate.writing.finish_reason):
+                alive = hear(candidate.number, told) and alive
 
     run(loaded, candidates, lambda *_: alive, heard)
 
@@ -143,8 +149,9 @@ def complete_remote(
     max_tokens: int,
     stop: Sequence[str] = (),
     alternatives: int = 0,
+    whole: bool = False,
 ) -> None:
-    """The same with a connected server, one candidate after another."""
+    """The same with a connected server, one candidate after another; where its answer ends is the server's choice."""
     said = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     messages: list[Any] = [Message(**one) for one in said]  # type: ignore[typeddict-item]
     for number, seed in enumerate(seeds):
@@ -157,10 +164,14 @@ def complete_remote(
             stop=stop,
             top_logprobs=alternatives or None,
         )
+        finish = ""
         for piece in pieces:
+            finish = piece.finish or finish
             others = tuple(Alternative(text, -1, chance) for text, chance in piece.alternatives)
             if piece.text and not hear(number, Token(piece.text, -1, piece.logprob or 0.0, others)):
                 return
+        if not hear(number, "length" if finish == "length" else "stop"):
+            return
 
 
 class _Plain:
