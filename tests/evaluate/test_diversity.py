@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,7 +88,7 @@ def test_a_system_that_says_one_thing_is_less_diverse(language: Language, letter
     many = [joint.join(draw.choice(vocabulary, 60)) + "." for _ in range(40)]
     one = [joint.join(draw.choice(vocabulary, 5).tolist() + vocabulary * 5) + "." for _ in range(40)]
     prompts = [i // 2 for i in range(40)]
-    budget = d.common_budget([many, one])
+    budget = d.common_budget([many[::2], one[::2]])
     free, same = d.diversity(many, prompts, language, budget), d.diversity(one, prompts, language, budget)
     assert free.budget == same.budget == budget <= sum(len(words(text)) for text in one)
     assert free.distinct_2 > same.distinct_2
@@ -97,6 +99,18 @@ def test_a_system_that_says_one_thing_is_less_diverse(language: Language, letter
     assert same.self_bleu_within is not None
     assert free.self_bleu_within < same.self_bleu_within
     assert d.diversity(many[::2], prompts[::2], language, 1000).self_bleu_within is None
+
+
+def test_more_answers_a_prompt_change_nothing_across_prompts() -> None:
+    draw = np.random.default_rng(4)
+    vocabulary = [f"w{n}" for n in range(300)]
+    texts = [" ".join(draw.choice(vocabulary, 60)) + "." for _ in range(60)]
+    first = d.diversity(texts[:20], range(20), "en", 1000)
+    three = d.diversity(texts, [*range(20), *range(20), *range(20)], "en", 1000)
+    assert three.self_bleu_within is not None
+    assert replace(three, self_bleu_within=None) == first
+    with pytest.raises(DataError, match="generate more"):
+        d.diversity(texts, [*range(20), *range(20), *range(20)], "en", 2000)
 
 
 def test_too_little_text_is_said() -> None:

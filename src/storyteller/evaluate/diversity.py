@@ -40,8 +40,8 @@ _LEAST = 1_000  # tokens; with fewer, the figures are about the sample and not a
 class Diversity:
     """What `diversity` counts, over `budget` tokens; all rise with diversity but `self_bleu`, which falls.
 
-    `self_bleu` compares the first text of each prompt with those of the other prompts; `self_bleu_within` each text with
-    the others on its prompt, and is `None` where no prompt has two.
+    All are about the first text of each prompt, so that a system with more texts a prompt seems no less varied, but
+    `self_bleu_within`: it compares each text with the others on its prompt, and is `None` where no prompt has two.
     """
 
     budget: int
@@ -57,16 +57,18 @@ class Diversity:
 def diversity(texts: Sequence[str], prompts: Sequence[Hashable], language: Language, budget: int) -> Diversity:
     """The counted diversity of one system's texts; `prompts` names the prompt of each.
 
-    Self-BLEU is taken on the texts as cut to the budget, too. Raises `DataError` when the texts have fewer tokens than
-    `budget`, and when there are fewer than two prompts.
+    Self-BLEU is taken on the texts as cut to the budget, too, and within a prompt on texts cut to the longest of these.
+    Raises `DataError` when the first texts of the prompts have fewer tokens than `budget`, and when there are fewer than
+    two prompts.
     """
     if budget < _LEAST:
         raise DataError(f"diversity over {budget} tokens says nothing; give at least {_LEAST:,} tokens of each system.")
-    tokens = within_budget([words(text) for text in texts], budget)
-    first = first_of_each(prompts)
+    whole = [words(text) for text in texts]
+    tokens = within_budget([whole[i] for i in first_of_each(prompts)], budget)
+    longest = max(map(len, tokens))
     groups = group_numbers(prompts)
     paired = np.flatnonzero(np.bincount(groups)[groups] > 1)
-    within = self_bleu([tokens[i] for i in paired], groups[paired].tolist()).mean() if len(paired) else None
+    within = self_bleu([whole[i][:longest] for i in paired], groups[paired].tolist()).mean() if len(paired) else None
     grams = ngrams(tokens, 3)
     return Diversity(
         budget=budget,
@@ -75,13 +77,16 @@ def diversity(texts: Sequence[str], prompts: Sequence[Hashable], language: Langu
         distinct_3=_distinct(grams[2], 3),
         ead=_adjusted(grams[0], _VOCABULARY[language]),
         bigram_entropy=_entropy(grams[1], 2),
-        self_bleu=float(self_bleu([tokens[i] for i in first]).mean()),
+        self_bleu=float(self_bleu(tokens).mean()),
         self_bleu_within=None if within is None else float(within),
     )
 
 
 def common_budget(systems: Sequence[Sequence[str]]) -> int:
-    """The number of tokens that the system with the fewest has: the budget at which all of them can be compared."""
+    """The number of tokens that the system with the fewest has: the budget at which all of them can be compared.
+
+    Give one text a prompt: only the first ones count.
+    """
     return min(sum(len(words(text)) for text in texts) for texts in systems)
 
 

@@ -116,6 +116,19 @@ def test_chinese_stories_are_measured_by_themselves():
     assert value(found[0], "characters_per_sentence", "human").value > 5
 
 
+def test_a_system_with_more_seeds_is_as_diverse_as_with_one(human):
+    written = people()[:120]
+    as_model = [replace(text, system="same", temperature=0.8, seed=1) for text in written]
+    moved = [replace(text, text=other.text, seed=2) for text, other in zip(as_model, as_model[40:], strict=False)]
+    answered = [text for text in as_model if text.prompt_id in {other.prompt_id for other in moved}]
+    people_there = [text for text in written if text.prompt_id in {other.prompt_id for other in moved}]
+    parts = ("realism", "distances", "independent model", "degeneration", "coherence", "people", "relevance", "reading")
+    found = measure_stories([*people_there, *answered, *moved], leave_out=parts)[0]
+    for metric in ("distinct_1", "distinct_2", "ead", "bigram_entropy", "self_bleu"):
+        assert value(found, metric, "same @0.8") == value(found, metric, "human")
+    assert found.figure("self_bleu_within", "same @0.8").interval is not None
+
+
 def test_few_texts_are_said_and_not_judged(human):
     some = human[:20]
     found = measure_stories(some + [replace(text, system="copy") for text in some])[0]

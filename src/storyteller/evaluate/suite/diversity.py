@@ -43,7 +43,7 @@ VENDI_WITHIN = _metric(
 def measure_diversity(bench: Bench, meanings: Meanings) -> Part:
     """Counted diversity for every system, and the Vendi scores of its stories' embeddings."""
     part = Part()
-    tokens = {label: [len(words(text)) for text in bench.texts(label)] for label in bench.labels}
+    tokens = {label: _tokens(bench, label) for label in bench.labels}
     halves = {label: half_samples(bench.bootstrap, bench.clusters(label)) for label in bench.labels}
     budget = min(map(sum, tokens.values()))
     # Every half sample of every system is counted over equally much text, too.
@@ -58,9 +58,16 @@ def measure_diversity(bench: Bench, meanings: Meanings) -> Part:
         part.add(VENDI, [label], lambda label, v=vectors[first], f=first: _vendi(bench, label, v, f))  # type: ignore[misc]
         part.add(VENDI_WITHIN, [label], lambda label, v=vectors: _vendi_within(bench, label, v))  # type: ignore[misc]
     part.notes.append(
-        f"Counted diversity is taken over {budget:,} words and marks of each system; its intervals come from half samples."
+        f"Counted diversity is taken over {budget:,} words and marks of each system, of one answer a prompt; its intervals "
+        "come from half samples."
     )
     return part
+
+
+def _tokens(bench: Bench, label: str) -> list[int]:
+    """The words and marks of each text; 0 for further answers to a prompt, which say nothing of other prompts."""
+    first = set(bench.first_answers(label).tolist())
+    return [len(words(text)) if place in first else 0 for place, text in enumerate(bench.texts(label))]
 
 
 def _counted(
