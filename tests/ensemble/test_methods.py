@@ -77,6 +77,14 @@ def test_trim_keeps_the_largest(seed: int, density: float) -> None:
     assert kept[kept != 0].abs().min() >= delta[kept == 0].abs().max()
 
 
+def test_trim_keeps_entries_of_equal_size() -> None:
+    delta = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    torch.testing.assert_close(trim(delta, 0.5), delta)
+    torch.testing.assert_close(ties([delta, delta], (0.5, 0.5), density=0.25), delta)
+    torch.testing.assert_close(trim(torch.tensor([1.0, 2.0, -2.0, 3.0]), 0.5), torch.tensor([0.0, 2.0, -2.0, 3.0]))
+    torch.testing.assert_close(trim(torch.tensor([0.0, 0.0, -2.0, 3.0]), 0.01), torch.tensor([0.0, 0.0, 0.0, 3.0]))
+
+
 def test_dare_is_unbiased_and_its_seed_decides() -> None:
     delta = torch.full((200, 200), 2.0)
     merged = dare([delta, -delta], (1.0, 0.25), density=0.3, seed=1)
