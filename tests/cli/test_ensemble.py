@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.adapters import tiny_adapter
+from tests.tiny import tiny_model
 from typer.testing import CliRunner
 
 from storyteller.cli.ensemble import app
@@ -80,6 +81,18 @@ def test_weigh_writes_the_weights_that_predict_best(adapters: list[Path], tmp_pa
     run("new", *adapters, "--out", tmp_path / "g", "--rule", "geometric")
     with pytest.raises(ModelError, match="arithmetic"):
         run("weigh", tmp_path / "g", "--data", tmp_path / "corpus")
+
+
+def test_members_of_512_positions_are_searched_and_weighed(tmp_path: Path) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    members = [tiny_model(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    config = members[1] / "config.json"
+    config.write_text(config.read_text().replace('"max_position_embeddings": 1024', '"max_position_embeddings": 512'))
+    for one, two, name in ((*members, "first"), (*reversed(members), "second")):
+        data = ("--data", tmp_path / "corpus", "--limit", 2, "--max-tokens", 20)
+        assert "weights" in run("search", one, two, "--out", tmp_path / name, *data, "--trials", 3)
+        run("new", one, two, "--out", tmp_path / f"{name}-mix")
+        assert "mixed" in run("weigh", tmp_path / f"{name}-mix", *data)
 
 
 @pytest.fixture

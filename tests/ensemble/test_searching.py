@@ -50,6 +50,17 @@ def test_the_simplex_is_searched_near_the_best_and_the_seed_decides() -> None:
 
 
 @settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 8))
+def test_no_weight_is_negative_for_its_rounding(seed: int, members: int) -> None:
+    trials = simplex_search(lambda weights: weights[0], members, members + 10, seed)
+    logs = np.random.default_rng(seed).normal(-3, 1, size=(members, 500)).astype(np.float32)
+    logs[0] -= 3  # the first member has hardly a say
+    for weights in [*(trial.weights for trial in trials), mixture_weights(logs)]:
+        Recipe("linear", weights)
+        assert sum(weights) == pytest.approx(1, abs=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 4))
 def test_no_other_weights_of_a_mixture_find_the_tokens_likelier(seed: int, members: int) -> None:
     random = np.random.default_rng(seed)
@@ -117,6 +128,14 @@ def test_whole_models_are_searched(tmp_path: Path, method: str) -> None:
     if base is None:
         with pytest.raises(ModelError, match="--base"):
             search(sources, tmp_path / "other", score, scales=(1.0, 0.5))
+
+
+def test_one_member_is_refused_before_anything_is_scored(tiny_llama: Path, tmp_path: Path) -> None:
+    def score(model: torch.nn.Module) -> float:
+        raise AssertionError
+
+    with pytest.raises(ModelError, match="two models or more"):
+        search([tiny_llama], tmp_path / "out", score)
 
 
 def test_slerp_is_searched_between_two_and_refuses_three(tiny_llama: Path, tmp_path: Path) -> None:

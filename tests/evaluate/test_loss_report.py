@@ -51,6 +51,19 @@ def test_two_models_on_the_same_stories(data: Path, tiny_llama: Path, tmp_path: 
     assert f"{other} against {tiny_llama}:" in text
 
 
+def test_models_of_other_tokens_read_the_same_beginnings(data: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    other = str(tiny_model(tmp_path / "other", seed=5, vocabulary=270))
+    report = evaluate_models([str(tiny_llama), other], data, max_tokens=21, out=tmp_path / "out")
+    assert report["differences"][other]["value"] != 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "losses.jsonl").read_text("utf-8").splitlines()]
+    first, second = lines[:8], lines[8:]
+    assert [line["bytes"] for line in first] == [line["bytes"] for line in second]
+    assert all(0 < line["bytes"] < 100 for line in lines)
+    assert sum(line["tokens"] for line in first) < sum(line["tokens"] for line in second)
+    again = evaluate_models([str(tiny_llama), str(tiny_llama)], data, max_tokens=21)
+    assert again["models"][str(tiny_llama)][0]["tokens"] == 8 * 21
+
+
 def test_reports_are_json_for_everyone(data: Path, tiny_llama: Path, tmp_path: Path) -> None:
     """A group of one work has no interval, and JSON has no NaN."""
 

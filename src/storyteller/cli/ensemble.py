@@ -136,7 +136,7 @@ def search(
     report = search(
         members,
         out,
-        _bits_per_byte(members[0], data, limit, max_tokens),
+        _bits_per_byte(members, data, limit, max_tokens),
         method,  # type: ignore[arg-type]
         trials=trials,
         scales=_numbers(scales) or [1.0],
@@ -333,22 +333,26 @@ def distil(
     )
 
 
-def _bits_per_byte(first: str, data: Path, limit: int, max_tokens: int) -> Any:
-    """A function of a model: minus its bits per byte on stories of the dev split, after the request for each."""
+def _bits_per_byte(members: list[str], data: Path, limit: int, max_tokens: int) -> Any:
+    """A function of a model: minus its bits per byte on stories of the dev split, after the request for each.
+
+    Members of `members` share tokenizer and template (a merge checks it); the one with the shortest context bounds it.
+    """
     from math import log
 
     from storyteller.evaluate.loss import measure_losses
-    from storyteller.evaluate.loss_report import choose_stories
+    from storyteller.evaluate.loss_report import choose_stories, widest_window
     from storyteller.models import locate
     from storyteller.tokens import StoryTokenizer, Template
 
-    located = locate(first)
+    located = locate(members[0])
+    context = widest_window([locate(member) for member in members])
     tokenizer = StoryTokenizer.load(located.folder)
     template = Template.load(located.template_folder, tokenizer)
     stories = choose_stories(data, "dev", limit, None)
 
     def score(model: Any) -> float:
-        losses = measure_losses(model, tokenizer, stories, max_tokens=max_tokens, template=template)
+        losses = measure_losses(model, tokenizer, stories, context=context, max_tokens=max_tokens, template=template)
         return -sum(loss.nats for loss in losses) / log(2) / sum(loss.bytes for loss in losses)
 
     return score

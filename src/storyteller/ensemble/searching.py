@@ -67,8 +67,7 @@ def simplex_search(
         else:
             # About a tenth of the simplex around the best; the half adds back what a weight of 0 could never leave.
             drawn = random.dirichlet(20 * np.asarray(best_of(done).weights) + 0.5)
-        weights = tuple(round(float(weight), 4) for weight in drawn[:-1])
-        weights = (*weights, round(1 - sum(weights), 4))
+        weights = _rounded(drawn)
         done.append(Trial(weights, score(weights)))
     return done
 
@@ -87,8 +86,15 @@ def mixture_weights(logs: NDArray[np.float32], least: float = 1e-5) -> tuple[flo
         moved = (shares / shares.sum(axis=0)).mean(axis=1)
         done, weights = np.abs(moved - weights).max() < least, moved
         if done:
-            rounded = [round(float(weight), 4) for weight in weights[1:]]
-            return (round(1 - sum(rounded), 4), *rounded)
+            return _rounded(weights)
+
+
+def _rounded(weights: NDArray[np.float64]) -> tuple[float, ...]:
+    """Weights to four places that sum to 1; the largest takes what rounding leaves, for it stays above 0."""
+    rounded = [round(float(weight), 4) for weight in weights]
+    largest = rounded.index(max(rounded))
+    rounded[largest] = round(rounded[largest] + 1 - sum(rounded), 4)
+    return tuple(rounded)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -116,6 +122,8 @@ def search(
     trials; `scales` other than 1 are tried with the best weights (LITI), of whole models with their `base`. The report
     stands in `out`, in `merge.json` under `search`. Raises `ModelError`.
     """
+    if len(sources) < 2:
+        raise ModelError("to search weights takes two models or more.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} is there already; name a new folder with --out.")
     members = [locate(source) for source in sources]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from storyteller.runs.console import progress
 from storyteller.tokens import Request, StoryTokenizer, Template
 from storyteller.train.objectives import linear_cross_entropy
 
-__all__ = ["LossTable", "StoryLoss", "measure_losses", "summarise"]
+__all__ = ["LossTable", "StoryLoss", "measure_losses", "same_beginnings", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,7 @@ def measure_losses(
     with torch.inference_mode(), progress(len(stories), "measuring") as advance:
         for story in stories:
             ids = tokenizer.encode(story.text)[:max_tokens]
-            text_bytes = (
-                len(story.text.encode("utf-8"))
-                if max_tokens is None or len(ids) < max_tokens
-                else _bytes(tokenizer, ids)
-            )
+            text_bytes = _bytes(tokenizer, story, ids, max_tokens)
             prefix = _prefix(tokenizer, template, story)
             sequence = torch.tensor(prefix + ids, device=device)
             nats = sum(
@@ -90,6 +86,29 @@ def measure_losses(
             results.append(StoryLoss(story.id, work_of(story), story.form, story.language, nats, len(ids), text_bytes))
             advance()
     return results
+
+
+def same_beginnings(
+    stories: Sequence[Story], tokenizers: Sequence[StoryTokenizer], max_tokens: int
+) -> tuple[Sequence[Story], int | None]:
+    """The stories to measure, and their `max_tokens`, so that all `tokenizers` read the same text of each.
+
+    As they are where all cut them at the same places; else cut to the shortest of the beginnings, and then without a
+    bound, since the bytes have to agree and not the tokens. Raises `DataError` where no whole character is left.
+    """
+    sizes = [
+        [_bytes(tokenizer, story, tokenizer.encode(story.text)[:max_tokens], max_tokens) for tokenizer in tokenizers]
+        for story in stories
+    ]
+    if all(min(each) == max(each) for each in sizes):
+        return stories, max_tokens
+    texts = [
+        story.text.encode("utf-8")[: min(each)].decode("utf-8", errors="ignore")
+        for story, each in zip(stories, sizes, strict=True)
+    ]
+    if not all(texts):
+        raise DataError(f"{max_tokens} tokens are less than a character in some of the models; raise --max-tokens.")
+    return [replace(story, text=text) for story, text in zip(stories, texts, strict=True)], None
 
 
 def summarise(losses: Iterable[StoryLoss]) -> list[LossTable]:
@@ -139,5 +158,8 @@ def _window_nats(model: Any, sequence: torch.Tensor, start: int, end: int, targe
     return float(linear_cross_entropy(wanted, causal.get_output_embeddings().weight, sequence[target:end]))
 
 
-def _bytes(tokenizer: StoryTokenizer, ids: Sequence[int]) -> int:
+def _bytes(tokenizer: StoryTokenizer, story: Story, ids: Sequence[int], max_tokens: int | None) -> int:
+    """The bytes of UTF-8 that `ids` stand for, the beginning of a story or all of it."""
+    if max_tokens is None or len(ids) < max_tokens:
+        return len(story.text.encode("utf-8"))
     return sum(len(tokenizer.token_bytes(token)) for token in ids)

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from storyteller.corpus.story import Story
 from storyteller.ensemble.likelihood import MixtureModel
 from storyteller.errors import DataError, ModelError
 from storyteller.evaluate.bootstrap import Interval, ratio_interval
-from storyteller.evaluate.loss import StoryLoss, measure_losses, summarise
-from storyteller.models import load_model, locate
+from storyteller.evaluate.loss import StoryLoss, measure_losses, same_beginnings, summarise
+from storyteller.models import Located, load_model, locate
 from storyteller.models.load import on_gpu, positions_of
 from storyteller.runs import write_atomic, write_json
 from storyteller.runs.console import say
 from storyteller.tokens import StoryTokenizer, Template
 
-__all__ = ["choose_stories", "compare", "evaluate_models", "render_report"]
+__all__ = ["choose_stories", "compare", "evaluate_models", "render_report", "widest_window"]
 
 
 def evaluate_models(
@@ -39,14 +39,17 @@ def evaluate_models(
 ) -> dict[str, Any]:
     """Measure each model on the same stories of a prepared corpus; the first one named is the baseline of the others.
 
-    `context` is the window in tokens; None: 1,024, or fewer where one of the models reads no more. Writes `report.json`,
+    `context` is the window in tokens; None: 1,024, or fewer where one of the models reads no more. With `max_tokens` all
+    read the same beginnings, also where they cut text into other tokens. Writes `report.json`,
     `report.md` and `losses.jsonl` (one line a story and model) to `out` when it is given. Raises `DataError` for a corpus
     that cannot be read, `ModelError` for a model.
     """
     stories = choose_stories(data, split, limit, language)
-    context = context or min([1024, *filter(None, (positions_of(locate(name).folder) for name in names))])
+    context = context or widest_window([locate(name) for name in names])
+    tokenizers = [StoryTokenizer.load(locate(name).folder) for name in names]
+    read, most = (stories, None) if max_tokens is None else same_beginnings(stories, tokenizers, max_tokens)
     losses: dict[str, list[StoryLoss]] = {}
-    for name in names:
+    for name, tokenizer in zip(names, tokenizers, strict=True):
         located = locate(name)
         if located.ensemble is not None and located.ensemble.rule == "contrastive":
             raise ModelError(
@@ -54,7 +57,6 @@ def evaluate_models(
                 "well it predicts people's text. Compare what it writes: storyteller evaluate --suite stories"
             )
         say(f"measuring {name} on {len(stories)} stories")
-        tokenizer = StoryTokenizer.load(located.folder)
         template = Template.load(located.template_folder, tokenizer) if prompted else None
         whole = located.ensemble is None
         model = (
@@ -62,9 +64,7 @@ def evaluate_models(
             if whole
             else MixtureModel(located)
         )
-        losses[name] = measure_losses(
-            model, tokenizer, stories, context=context, max_tokens=max_tokens, template=template
-        )
+        losses[name] = measure_losses(model, tokenizer, read, context=context, max_tokens=most, template=template)
     report = {
         "data": {"split": split, "stories": len(stories), "works": len({row.work for row in losses[names[0]]})},
         "settings": {"context": context, "max_tokens": max_tokens, "prompted": prompted},
@@ -77,6 +77,12 @@ def evaluate_models(
         lines = (json.dumps({"model": name, **vars(row)}, ensure_ascii=False) for name in names for row in losses[name])
         write_atomic(out / "losses.jsonl", "".join(line + "\n" for line in lines))
     return report
+
+
+def widest_window(models: Iterable[Located]) -> int:
+    """1,024 tokens, or as many as that model reads that reads fewest; of an ensemble every member counts."""
+    members = (member for model in models for member in model.members or (model,))
+    return min([1024, *filter(None, (positions_of(member.folder) for member in members))])
 
 
 def choose_stories(data: Path, split: str, limit: int | None, language: str | None) -> list[Story]:
@@ -110,7 +116,7 @@ def render_report(report: dict[str, Any]) -> str:
         "",
         f"{data['stories']} stories of {data['works']} works, {data['split']} split, read {how}; sliding window of "
         f"{settings['context']} tokens"
-        + (f", the first {settings['max_tokens']} tokens of each" if settings["max_tokens"] else "")
+        + (f", the first {settings['max_tokens']} tokens of each or fewer" if settings["max_tokens"] else "")
         + ". Intervals: 95 %, bootstrap over works.",
         "",
     ]

@@ -11,7 +11,7 @@ import numpy as np
 from storyteller.ensemble.likelihood import MixtureModel
 from storyteller.ensemble.searching import mixture_weights
 from storyteller.evaluate.loss import measure_losses
-from storyteller.evaluate.loss_report import choose_stories
+from storyteller.evaluate.loss_report import choose_stories, widest_window
 from storyteller.models import locate
 from storyteller.tokens import StoryTokenizer, Template
 
@@ -29,9 +29,10 @@ def weigh_mixture(folder: str | Path, data: Path, *, limit: int | None = 16, max
     tokenizer = StoryTokenizer.load(located.folder)
     template = Template.load(located.template_folder, tokenizer)
     stories = choose_stories(data, "dev", limit, None)
-    size = sum(
-        loss.bytes for loss in measure_losses(model, tokenizer, stories, max_tokens=max_tokens, template=template)
+    losses = measure_losses(
+        model, tokenizer, stories, context=widest_window([located]), max_tokens=max_tokens, template=template
     )
+    size = sum(loss.bytes for loss in losses)
     logs = np.concatenate(model.heard, axis=1)
     weights = mixture_weights(logs)
     names = model.mixer.members
