@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,33 @@ def test_a_cascade_asks_the_larger_model_only_when_the_score_is_low(tmp_path: Pa
     assert (asked.told.model, asked.score, asked.escalated, opened) == ("large", 1.0, True, [1])
     better = cascade(small, large, request, lambda texts, request: [-len(text) for text in texts], 0.5, temperature=0)
     assert (better.told.model, better.escalated) == ("small", True)
+
+
+@pytest.mark.parametrize(
+    ("scores", "doubts", "taken"),
+    [
+        ((nan, 3.0), (None, None), "large"),
+        ((nan, nan), (None, None), "small"),
+        ((0.4, nan), (None, None), "small"),
+        ((1.0, -5.0), ("list", "empty"), "small"),
+        ((-5.0, 1.0), ("list", "empty"), "large"),
+        ((1.0, 0.2), ("list", None), "large"),
+        ((0.2, 1.0), (None, "list"), "small"),
+    ],
+)
+def test_a_cascade_takes_the_larger_models_story_only_if_it_is_better(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scores: tuple[float, float],
+    doubts: tuple[str | None, str | None],
+    taken: str,
+) -> None:
+    small, large = (
+        teller(tiny_model(tmp_path / "m"), text, name) for text, name in ((SEAL, "small"), (CLOCK, "large"))
+    )
+    monkeypatch.setattr("storyteller.generate.writing.doubt", lambda text, form: doubts["clock" in text])
+    done = cascade(
+        small, lambda: large, Request(about="x"), lambda texts, _: [scores["clock" in texts[0]]], 0.5, temperature=0
+    )
+    assert (done.told.model, done.escalated) == (taken, True)
+    assert done.score == pytest.approx(scores[taken == "large"], nan_ok=True)

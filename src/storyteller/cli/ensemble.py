@@ -336,7 +336,7 @@ def distil(
 def _bits_per_byte(members: list[str], data: Path, limit: int, max_tokens: int) -> Any:
     """A function of a model: minus its bits per byte on stories of the dev split, after the request for each.
 
-    Members of `members` share tokenizer and template (a merge checks it); the one with the shortest context bounds it.
+    The members share tokenizer and template (a merge checks it), and that with the fewest positions bounds the window.
     """
     from math import log
 

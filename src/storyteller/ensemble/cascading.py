@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any
 
 from storyteller.ensemble.ranking import Scorer
@@ -33,7 +34,8 @@ def cascade(
     """The small model's story where it scores `threshold` or more, else the better of the two (Chen et al. 2023, "FrugalGPT").
 
     `large` opens the larger model when it is first needed, so that nobody waits for one that is not. A score that is
-    NaN cannot vouch for a story. The larger model's story is taken only if it scores higher. Options as in `tell`.
+    NaN cannot vouch for a story, and a story that is hardly one is worse than any that is. The larger model's story is
+    taken only if it is better. Options as in `tell`.
     """
     told = small.tell(request, **options)
     (score,) = scorer([told.text], request)
@@ -41,6 +43,11 @@ def cascade(
         return Cascaded(told, score, escalated=False)
     other = large().tell(request, **options)
     (better,) = scorer([other.text], request)
-    if not better > score and told.doubt is None:
-        return Cascaded(told, score, escalated=True)
-    return Cascaded(other, better, escalated=True)
+    if _worth(other, better) > _worth(told, score):
+        return Cascaded(other, better, escalated=True)
+    return Cascaded(told, score, escalated=True)
+
+
+def _worth(told: Told, score: float) -> tuple[bool, float]:
+    """What stories are ordered by; a score that is no number says the least."""
+    return told.doubt is None, score if isfinite(score) else -inf
