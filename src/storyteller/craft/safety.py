@@ -67,15 +67,32 @@ _PATTERNS: tuple[tuple[Category, re.Pattern[str]], ...] = (
 )
 
 # Ages count wherever they stand near; nouns for children only in the same sentence, for grown people have children.
-_NUMBERS = "six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+_WORDS = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+_THINGS = (
+    "whisk(?:e?y|ies)|wines?|scotch|bourbon|rum|brandy|cognac|port|cheese|cars?|trucks?|vans?|bikes?|houses?|buildings?|trees?"
+    "|beds?|sofas?|couch|mattress|carpet|dress|shirt|coat|shoes|boots|books?|photo(?:graph)?s?|letters?|computer|laptop|phone"
+    "|newspaper|magazines?|marriage|feud|dogs?|cats?|horses?|wounds?|scars?"
+)
+# What a number counts or measures is no age: a unit, a plural, hours, a score, the heights of grown people (6'2).
+_NO_AGE = (
+    r"(?!['’′] ?(?:\d|tall)|[.,:]\d|-\w| ?%| (?:per ?cent|o['’]clock|hundred|thousand|million|of|foot|feet|ft|stone|metre|meter"
+    r"|inch|mile|yard|cm|mm|m|km|kg|lbs?|men|women|people|and (?:a half|(?:twen|thir|for|fif|six|seven|eigh|nine)ty))\b"
+    r"| (?!(?:was|is|has|as|this|his|its|us|plus|always|perhaps|sometimes|says|does|yes|unless|whereas|besides|across)\b)"
+    r"(?-i:[a-z]+s)\b)"
+)
 _AGE = re.compile(
-    rf"\b(?:[1-9]|1[0-7]|(?<!ty[ -])(?:{_NUMBERS}))[- ]years?[- ]old"
-    r"|\b(?:she|he|girl|boy|daughter|son|who|aged?|turned)(?: is| was|'s|’s)?(?: just| only| barely)? (?:[1-9]|1[0-7])\b"
-    r"(?! ?(?:%|o'clock|miles|feet|times|of|days|weeks|months|hours|minutes))"
+    rf"(?<!\d[.,])\b(?:[1-9]|1[0-7]|(?<!ty[ -])(?<!hundred and )(?:one|{_WORDS}))"
+    rf"(?:[- ]?(?:years?|yrs?)[- ]?old|[- ]?y/?o|[- ]years? of age)\b(?![ ,]+(?:{_THINGS})\b)"
+    r"|\b(?:she|he|girl|boy|daughter|son|who|aged?|turned)(?: of|,? who)?(?: is| was|'s|’s)?(?: just| only| barely){0,2} "
+    rf"(?:[1-9]|1[0-7]|{_WORDS})\b{_NO_AGE}"
     r"|\bunder-?age\b|\bpre-?teens?\b"
-    "|未成年|未满十八|(?<![\\d十百])(?:[1-9]|1[0-7])岁|(?<![二三四五六七八九百])十[一二三四五六七]岁|(?<![一二三四五六七八九十百])[一二三四五六七八九十]岁",
+    r"|未成年|未满十八|(?<![\d十百大小长几差])(?<![大小长][他她我你])(?<![大小差]了)(?:[1-9]|1[0-7])岁"
+    "|(?<![二三四五六七八九百大小长几差])(?<![大小长][他她我你])(?<![大小差]了)十[一二三四五六七]岁"
+    "|(?<![一二三四五六七八九十百大小长几差])(?<![大小长][他她我你])(?<![大小差]了)[一二三四五六七八九十]岁"
+    r"|(?:今年|刚满|年方|芳龄|年仅|年满)(?:[1-9]|1[0-7]|十[一二三四五六七]?|[一二三四五六七八九])(?=\s*(?:[，。！？；、,.!?;”」了]|$))",
     re.I,
 )
+_HALF = str.maketrans("０１２３４５６７８９", "0123456789")
 _CHILD = re.compile(
     r"\b(?:(?:little|young|small) (?:girl|boy)s?|school ?(?:girl|boy)s?|child(?:ren)?|kids?|toddlers?|infants?|minors?"
     r"|teen(?:ager)?s?)\b"
@@ -151,8 +168,8 @@ def explain(finding: Finding, language: Language, age: int | None = None) -> str
 def _minor_near(text: str, match: re.Match[str]) -> str:
     """The words near a sexual term that say that somebody is a minor; "" where none do."""
     start = max(0, match.start() - _NEAR)
-    for age in _AGE.finditer(text, start, min(len(text), match.end() + _NEAR)):
-        return age.group()
+    if age := _AGE.search(text.translate(_HALF), start, min(len(text), match.end() + _NEAR)):
+        return text[age.start() : age.end()]
     sentence = _sentence(text, match.start())
     for child in _CHILD.finditer(_GROWN.sub("", sentence)):
         return child.group()

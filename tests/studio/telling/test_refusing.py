@@ -33,6 +33,39 @@ def test_a_request_is_refused_before_a_model_sees_it(
         desk.plan("p", "premise", {"n": 1})
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"premise": REFUSED},
+        {"people": [{"name": "Ann", "who": REFUSED}]},
+        {"outline": [{"id": "s1", "title": "", "beats": [{"id": "b1", "text": REFUSED}]}]},
+        {"summary": REFUSED},
+    ],
+)
+def test_a_plan_is_looked_at_whatever_is_made_of_it(
+    tiny_llama: Path, desks: Callable[..., Desk], plan: dict[str, object]
+) -> None:
+    store = MemoryStore("It rained.")
+    store.plan_record = plan
+    desk = desks(store, scripted(tiny_llama, "The seal swam. " * 30))
+    for ask in (lambda: desk.plan("p", "people", {"n": 1}), lambda: desk.draft("p", {})):
+        with pytest.raises(GenerationError, match="Nothing was sent"):
+            ask()
+    if "outline" not in plan:  # a continuation is told of the rest of the plan
+        with pytest.raises(GenerationError, match="Nothing was sent"):
+            desk.start("s", GO_ON)
+
+
+def test_an_entry_is_looked_at_where_it_is_told(tiny_llama: Path, desks: Callable[..., Desk]) -> None:
+    store = MemoryStore("It rained on Ann.")
+    entry = {"id": "e", "kind": "person", "name": "Ann", "aliases": [], "not": [], "text": REFUSED, "always": False}
+    store.entry_list = [entry | {"enabled": True, "priority": 0, "proposed": False, "extra": {}}]
+    desk = desks(store, scripted(tiny_llama, "The seal swam. " * 30))
+    with pytest.raises(GenerationError, match="Nothing was sent"):
+        desk.start("s", GO_ON)
+    desk.start("s", {**GO_ON, "text": "It rained on Bob."})
+
+
 def test_a_model_is_stopped_before_it_has_said_it(tiny_llama: Path, desks: Callable[..., Desk]) -> None:
     store = MemoryStore("It rained.")
     desk = desks(store, scripted(tiny_llama, f"The lamp was lit. {REFUSED} And then more. " * 3))

@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 from storyteller.corpus.story import FORMS, Form, Language
 from storyteller.craft.book import Entry
 from storyteller.craft.context import Mode, SceneView, Wish
+from storyteller.craft.lore import fired
 from storyteller.craft.retrieval import Index, Passage, related
 from storyteller.craft.safety import Setting
 from storyteller.errors import StudioError
@@ -19,13 +20,13 @@ from storyteller.studio.presets import DEFAULT_PRESET, preset_named
 from storyteller.studio.telling.refusing import Watch, refuse
 from storyteller.tokens.request import Character
 
-__all__ = ["Ask", "Origin", "index_of", "read_ask", "read_view", "settings_of"]
+__all__ = ["NEAR", "Ask", "Origin", "index_of", "read_ask", "read_view", "settings_of"]
 
 #: Characters of the scenes before this one that are looked at; no window holds more.
 EARLIER = 24_000
 
 #: Characters around the cursor that are looked at for what is always refused.
-_NEAR = 2_000
+NEAR = 2_000
 
 #: Passages from further back that a model is shown at most, where the writer wants any (the setting `related`).
 RELATED = 2
@@ -102,8 +103,9 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
         raise StudioError("nothing is selected. Select the text that is to be rewritten.")
     view = read_view(writer, project, kept, text)
     start = index_of(text, at)
-    near = text[max(0, start - _NEAR) : (start if wish.end is None else wish.end) + _NEAR]
-    refuse([view.idea, view.plot, view.theme, view.memory, view.note, wish.instruction, wish.value, near])
+    near = text[max(0, start - NEAR) : (start if wish.end is None else wish.end) + NEAR]
+    said = (view.idea, view.plot, view.theme, view.memory, view.note, view.summary)
+    refuse([*said, *_lore(view, near), wish.instruction, wish.value, near])
     own = {**writer.settings(), **project["settings"]}
     if own.get("related"):
         view = replace(view, related=_related(writer, project, scene, text[:start]))
@@ -123,6 +125,12 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
         end=end,
         watch=Watch(_safety(own.get("safety")), project.get("age")),
     )
+
+
+def _lore(view: SceneView, near: str) -> list[str]:
+    """What is told of the people, and of what is named near the cursor."""
+    people = [f"{person.name}: {person.who}" for person in view.people]
+    return people + [f"{one.entry.name}: {one.entry.text}" for one in fired(view.entries, near, view.language)]
 
 
 def _safety(named: object) -> Setting:

@@ -18,7 +18,7 @@ from storyteller.studio.telling.events import Event, EventLog, kept_events
 from storyteller.studio.telling.generation import Generation
 from storyteller.studio.telling.line import Priority
 from storyteller.studio.telling.models import instructed, is_remote, model_of, reading, remote_model
-from storyteller.studio.telling.refusing import Heard, refuse
+from storyteller.studio.telling.refusing import Heard, refuse, told_of
 from storyteller.studio.telling.tellers import Tellers
 
 if TYPE_CHECKING:
@@ -144,8 +144,7 @@ class Desk:
         from storyteller.studio.telling.planning import propose
 
         writer = self._store.writer(user)
-        kept = writer.project(project)
-        refuse(kept[name] for name in ("idea", "plot", "theme", "memory", "note"))
+        refuse(told_of(writer.project(project), writer.plan(project) or {}))
         model = model_of(writer, project, wish)
         return self._heard(model, lambda teller, say: propose(writer, project, part, wish, teller, say))
 
@@ -154,6 +153,7 @@ class Desk:
         from storyteller.studio.telling.planning import draft
 
         writer = self._store.writer(user)
+        refuse(told_of(writer.project(project), writer.plan(project) or {}))
         model = model_of(writer, project, wish)
         return self._heard(model, lambda teller, say: draft(writer, project, wish, teller, say))
 

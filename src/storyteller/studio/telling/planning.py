@@ -13,8 +13,9 @@ from storyteller.craft.planning import outlines as propose_outlines
 from storyteller.craft.planning import people as propose_people
 from storyteller.craft.planning import premises as propose_premises
 from storyteller.errors import GenerationError
-from storyteller.studio.telling.asking import settings_of
+from storyteller.studio.telling.asking import NEAR, settings_of
 from storyteller.studio.telling.generation import Generation
+from storyteller.studio.telling.refusing import refuse
 
 if TYPE_CHECKING:
     from storyteller.generate import Storyteller
@@ -73,6 +74,7 @@ def draft(writer: Any, project: str, wish: Mapping[str, Any], teller: Storytelle
     scene = writer.scene(wish.get("scene") or _first_scene(kept))
     idea, plan, form = idea_of(kept, record), Plan.from_json(record), kept["form"]
     told = to_template(scene["text"], form)
+    refuse([told[-NEAR:]])
     generation: Generation | None = None
     settings = settings_of(wish, {**writer.settings(), **kept["settings"]})
     seed = int(wish.get("seed") or 0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from storyteller.craft.safety import Setting, check, explain
 from storyteller.errors import GenerationError
 
-__all__ = ["Heard", "Watch", "refuse"]
+__all__ = ["Heard", "Watch", "refuse", "told_of"]
 
 _TAIL = 600  # characters before the newest word that can make a finding of it
 
@@ -18,6 +18,19 @@ def refuse(texts: Iterable[str | None]) -> None:
     """Raise `GenerationError` when what a model would be asked holds what is always refused."""
     for one in check("\n\n".join(text for text in texts if text), setting="off"):
         raise GenerationError(f"{explain(one, 'en')} Nothing was sent to the model; take these words out to go on.")
+
+
+def told_of(project: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[str]:
+    """What a project and its plan say to a model that plans or drafts."""
+    for name in ("idea", "plot", "theme", "memory", "note"):
+        yield str(project[name])
+    for name in ("premise", "summary"):
+        yield str(plan.get(name) or "")
+    for person in plan.get("people") or ():
+        yield f"{person.get('name') or ''}: {person.get('who') or ''}"
+    for section in plan.get("outline") or ():
+        yield str(section.get("title") or "")
+        yield from (str(beat.get("text") or "") for beat in section.get("beats") or ())
 
 
 class Heard:
