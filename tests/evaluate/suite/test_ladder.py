@@ -136,6 +136,23 @@ def test_few_texts_are_said_and_not_judged(human):
     assert found.figure("rep_2", "copy").interval is not None
 
 
+def test_texts_without_a_temperature_are_compared_with_models_at_any(human):
+    systems = (("theirs", None), ("cool", 0.8), ("hot", 1.2))
+    texts = [replace(text, system=name, temperature=heat) for name, heat in systems for text in human[:12]]
+    parts = (
+        "realism",
+        "distances",
+        "independent model",
+        "diversity",
+        "coherence",
+        "people",
+        "relevance",
+        "degeneration",
+    )
+    found = measure_stories(texts, leave_out=parts)[0]
+    assert {(one.a, one.b) for one in found.comparisons} == {("theirs", "cool @0.8"), ("theirs", "hot @1.2")}
+
+
 def other(texts: list[Text], **changes: object) -> list[Text]:
     return [replace(text, system="other", **changes) for text in texts]
 
