@@ -9,11 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tokens.stories import story, write_corpus
 
 from storyteller.corpus.story import Language
 from storyteller.errors import DataError
-from storyteller.evaluate.likelihood import Choice, choice_scores, next_sentence_choices, order_scores
-from storyteller.evaluate.likelihood_report import evaluate_likelihood, read_choices, render_likelihood
+from storyteller.evaluate.likelihood import Choice, OrderScores, choice_scores, next_sentence_choices, order_scores
+from storyteller.evaluate.likelihood_report import (
+    evaluate_likelihood,
+    read_choices,
+    render_likelihood,
+    stories_of_one_language,
+)
 from storyteller.evaluate.log_probabilities import LogProbabilities, Score
 
 STORIES = {
@@ -178,6 +184,38 @@ def test_a_line_that_is_no_choice_is_named(tmp_path: Path, line: str) -> None:
     path.write_text(json.dumps(PLAIN) + "\n" + line + "\n")
     with pytest.raises(DataError, match="line 2"):
         read_choices(path)
+
+
+def test_a_test_that_only_the_baseline_fails_is_reported_without_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    def order(reader: str, *_: object, **__: object) -> OrderScores:
+        if reader == "base":
+            raise DataError("too short")
+        return OrderScores(("a", "b"), (1.0, 1.0), (2.0, 2.0))
+
+    monkeypatch.setattr(LogProbabilities, "load", lambda name, precision: name)
+    monkeypatch.setattr("storyteller.evaluate.likelihood_report.order_scores", order)
+    monkeypatch.setattr("storyteller.evaluate.likelihood_report.choice_scores", order)
+    report = evaluate_likelihood(["base", "other"], [STORIES["en"]])
+    figures = report["tests"]["order"]
+    assert list(figures["models"]) == ["other"]
+    assert figures["differences"] == {}
+    assert report["not_computed"]["order"] == "base: too short"
+    assert "base: too short" in render_likelihood(report)
+
+
+def test_the_stories_are_of_one_language_and_what_is_left_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chinese = [story(STORIES["zh"], f"z{n}", "zh") for n in range(3)]
+    english = [story(STORIES["en"], f"e{n}") for n in range(2)]
+    for name, told in (("zh", chinese), ("both", english + chinese)):
+        lines = (json.dumps(one.to_json(), ensure_ascii=False) + "\n" for one in told)
+        (write_corpus(tmp_path / name, told[:1]) / "test.jsonl").write_text("".join(lines), encoding="utf-8")
+    assert {one.language for one in stories_of_one_language(tmp_path / "zh", "test", None, None)} == {"zh"}
+    assert capsys.readouterr().err == ""
+    assert {one.language for one in stories_of_one_language(tmp_path / "both", "test", None, None)} == {"en"}
+    assert "only stories in en are read; the 3 in zh are read with --lang zh" in capsys.readouterr().err
+    assert len(stories_of_one_language(tmp_path / "both", "test", 2, "zh")) == 2
 
 
 def test_the_report_compares_models_on_the_same_items(tiny_llama: Path, tiny_gpt2: Path, tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ def models(
     """Measure models on held-out stories: what they predict, what they write, what they know."""
     if suite not in SUITES:
         raise DataError(f"there is no suite {suite!r}; choose one of {', '.join(SUITES)}.")
+    if data is None and suite in ("losses", "masked"):
+        raise DataError(f"the suite {suite} reads held-out stories: give a prepared folder with --data DIR.")
     options: dict[str, Any] = {"data": data, "split": split, "language": lang, "out": out}
     report: Any
     if suite == "losses":
@@ -115,15 +117,13 @@ def _likelihood(
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """The likelihood suite on the stories of a split, on a file of choices, or on both."""
     from storyteller.evaluate.bootstrap import work_of
-    from storyteller.evaluate.likelihood_report import evaluate_likelihood, render_likelihood
-    from storyteller.evaluate.loss_report import choose_stories
+    from storyteller.evaluate.likelihood_report import evaluate_likelihood, render_likelihood, stories_of_one_language
     from storyteller.runs import write_json
 
-    stories = choose_stories(data, split, limit, language or "en") if data else []
+    stories = stories_of_one_language(data, split, limit, language) if data else []
     texts, works = [story.text for story in stories], [work_of(story) for story in stories]
-    report = evaluate_likelihood(
-        systems, texts, works=works, choices=choices, language="zh" if language == "zh" else "en", limit=limit
-    )
+    asked = stories[0].language if stories else "en"
+    report = evaluate_likelihood(systems, texts, works=works, choices=choices, language=asked, limit=limit)
     if out is not None:
         write_json(out / "likelihood.json", report)
     return report, render_likelihood(report)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from storyteller.corpus.story import Language
+from storyteller.corpus.story import Language, Story
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import ratio_interval
 from storyteller.evaluate.likelihood import (
@@ -20,9 +21,10 @@ from storyteller.evaluate.likelihood import (
     order_scores,
 )
 from storyteller.evaluate.log_probabilities import LogProbabilities
+from storyteller.evaluate.loss_report import choose_stories
 from storyteller.runs.console import say
 
-__all__ = ["evaluate_likelihood", "read_choices", "render_likelihood"]
+__all__ = ["evaluate_likelihood", "read_choices", "render_likelihood", "stories_of_one_language"]
 
 _CLOZE = ("InputSentence1", "InputSentence2", "InputSentence3", "InputSentence4")
 _QUIZ = ("RandomFifthSentenceQuiz1", "RandomFifthSentenceQuiz2")
@@ -43,7 +45,8 @@ def evaluate_likelihood(
 
     `texts` (human stories, `works` naming what is drawn as one) are read by the order test and the next-sentence tests,
     `choices` is a file for `read_choices`; at least one of them is given, and `limit` takes the first of each. A test
-    with too few texts stands under `not_computed` with the reason. Figures are intervals as JSON objects.
+    with too few texts for a model stands under `not_computed` with the reason; there are no differences where that model
+    is the baseline. Figures are intervals as JSON objects.
     """
     if not texts and choices is None:
         raise DataError("there is nothing to read: give stories, or a file of choices.")
@@ -67,12 +70,24 @@ def evaluate_likelihood(
             try:
                 results[test][name] = measure(reader)
             except DataError as error:
-                refused[test] = str(error)
+                refused.setdefault(test, f"{name}: {error}")
     return {
         "models": list(names),
         "tests": {test: _figures(found, names[0]) for test, found in results.items() if found},
         "not_computed": refused,
     }
+
+
+def stories_of_one_language(data: Path, split: str, limit: int | None, language: str | None) -> list[Story]:
+    """Stories as `choose_stories` gives them, all in one language, in which the tests then ask.
+
+    Without a `language` it is that of the corpus; of a mixed one English, and what is left out is said.
+    """
+    found = Counter(story.language for story in choose_stories(data, split, None, language))
+    chosen = "en" if "en" in found else next(iter(found))
+    for other in found.keys() - {chosen}:
+        say(f"only stories in {chosen} are read; the {found[other]} in {other} are read with --lang {other}")
+    return choose_stories(data, split, limit, chosen)
 
 
 def read_choices(path: Path) -> list[Choice]:
@@ -111,7 +126,7 @@ def render_likelihood(report: dict[str, Any]) -> str:
 
 
 def _figures(found: dict[str, OrderScores | ChoiceScores], baseline: str) -> dict[str, Any]:
-    first = found[baseline]
+    first = found.get(baseline) or next(iter(found.values()))
     return {
         "n": len(_items(first, next(iter(_ways(first))))),
         "chance": first.chance if isinstance(first, ChoiceScores) else 0.5,
@@ -127,7 +142,8 @@ def _figures(found: dict[str, OrderScores | ChoiceScores], baseline: str) -> dic
                     [1.0] * len(_works(first)), _works(first)))
                 for way in _ways(first)
             }
-            for name, scores in found.items() if name != baseline and _works(scores) == _works(first)
+            for name, scores in found.items()
+            if baseline in found and name != baseline and _works(scores) == _works(first)
         },
     }  # fmt: skip
 
