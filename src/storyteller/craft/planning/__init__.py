@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from storyteller.craft.planning.drafting import Began, Event, Kept, Tried, Wrote, draft
     from storyteller.craft.planning.faults import Fault
     from storyteller.craft.planning.lines import Teller
-    from storyteller.craft.planning.plan import Beat, Idea, Person, Plan, Proposal, Section
+    from storyteller.craft.planning.plan import Beat, Idea, Person, Plan, Proposal, Section, people_of
     from storyteller.craft.planning.proposing import beats, best, make_plan, outlines, people, premises
 
 __all__ = [
@@ -38,12 +38,13 @@ __all__ = [
     "make_plan",
     "outlines",
     "people",
+    "people_of",
     "premises",
 ]
 
 __getattr__ = late(
     __name__,
-    dict.fromkeys(("Beat", "Idea", "Person", "Plan", "Proposal", "Section"), "plan")
+    dict.fromkeys(("Beat", "Idea", "Person", "Plan", "Proposal", "Section", "people_of"), "plan")
     | dict.fromkeys(("beats", "best", "make_plan", "outlines", "people", "premises"), "proposing")
     | dict.fromkeys(("Began", "Event", "Kept", "Tried", "Wrote", "draft"), "drafting")
     | {"Fault": "faults", "Teller": "lines"},

@@ -11,7 +11,7 @@ from storyteller.corpus.language import identify_language
 from storyteller.corpus.story import FORMS, LANGUAGES, Form, Language
 from storyteller.errors import GenerationError
 
-__all__ = ["Beat", "Idea", "Person", "Plan", "Proposal", "Section", "clean"]
+__all__ = ["Beat", "Idea", "Person", "Plan", "Proposal", "Section", "clean", "people_of"]
 
 Value = TypeVar("Value")
 
@@ -133,14 +133,13 @@ class Plan:
                 )
                 for number, section in enumerate(record.get("outline") or (), 1)
             )
-            people = tuple(Person(str(one["name"]), str(one.get("who") or "")) for one in record.get("people") or ())
             return cls(
                 premise=str(record.get("premise") or ""),
-                people=people,
+                people=people_of(record),
                 outline=sections,
                 summary=str(record.get("summary") or ""),
                 structure=str(record.get("structure") or ""),
-                chosen=dict(record.get("chosen") or {}),
+                chosen=dict(chosen) if isinstance(chosen := record.get("chosen"), Mapping) else {},
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise GenerationError(f"this is no plan ({type(error).__name__}: {error}). Make one anew.") from error
@@ -166,6 +165,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
     return asdict(value)
+
+
+def people_of(record: Mapping[str, Any]) -> tuple[Person, ...]:
+    """The people of a kept plan who have a name; the page keeps an empty line for the next one."""
+    people = (
+        Person(str(one.get("name") or "").strip(), str(one.get("who") or "")) for one in record.get("people") or ()
+    )
+    return tuple(person for person in people if person.name)
 
 
 def clean(text: str) -> str:

@@ -39,7 +39,7 @@ class Entry(Answer):
 
 
 class EntryChange(Body):
-    """What may be changed; what is left out stays."""
+    """What may be changed; what is left out stays, and what is null is again as in a new entry."""
 
     kind: Kind | None = None
     name: str | None = Field(None, min_length=1, max_length=200)

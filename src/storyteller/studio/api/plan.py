@@ -54,7 +54,9 @@ class Plan(Body):
     premise: Text = ""
     people: list[PlanPerson] = Field([], max_length=100)
     outline: list[Outlined] = Field([], max_length=500)
-    chosen: int | None = Field(None, description="Which of the proposals it came from.")
+    chosen: dict[str, int] | int | None = Field(
+        None, description="Which proposal each step came from, by the step's name; in older plans, one number."
+    )
     summary: Text = Field("", description="The story so far, in short.")
 
 
@@ -97,7 +99,7 @@ def read_plan(
 @router.put("", response_model=Plan, name="write_plan")
 def write_plan(kept: Kept, project: ProjectId, body: Plan) -> Any:
     """Keep a plan; the earlier ones stay."""
-    kept.save_plan(project, body.model_dump(exclude_unset=True))
+    kept.save_plan(project, body.model_dump())
     return kept.plan(project)
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from storyteller.studio.api.models import check_model
-from storyteller.studio.api.shapes import Answer, Body, Done, Form, ItemId, Language, ProjectId
+from storyteller.studio.api.shapes import Answer, Body, Done, Form, ItemId, Language, ProjectId, WritingSettings
 from storyteller.studio.studio import At, Kept, User
 
 __all__ = ["router"]
@@ -90,7 +90,7 @@ class NewProject(Body):
 
 
 class ProjectChange(Body):
-    """What may be changed; what is left out stays."""
+    """What may be changed; what is left out stays, and what is null is again as in a new project."""
 
     title: Title | None = None
     language: Language | None = None
@@ -103,7 +103,7 @@ class ProjectChange(Body):
     memory: Text | None = None
     note: Text | None = None
     note_depth: int | None = Field(None, ge=0, le=100)
-    settings: dict[str, Any] | None = None
+    settings: WritingSettings | None = None
 
 
 class NewItem(Body):

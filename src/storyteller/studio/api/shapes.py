@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from storyteller.corpus.story import Form, Language
+from storyteller.craft.safety import Setting
+from storyteller.studio.presets import PRESETS
 
 __all__ = [
     "ERRORS",
@@ -26,6 +28,7 @@ __all__ = [
     "ProjectId",
     "Provenance",
     "Sampling",
+    "WritingSettings",
 ]
 
 Author = Literal["person", "model", "import", "prompt"]
@@ -107,6 +110,38 @@ class Sampling(Body):
     def given(self) -> dict[str, Any]:
         """What was set."""
         return self.model_dump(exclude_none=True)
+
+
+class _OwnSampling(Sampling):
+    """Sampling settings that are kept; what is not of ours is kept with them and not read."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class _Read(BaseModel):
+    """What the studio reads of settings that are kept."""
+
+    model: str | None = None
+    preset: str | None = None
+    sampling: _OwnSampling | None = None
+    members: dict[str, Annotated[float, Field(ge=0)]] | None = None
+    safety: Setting | None = None
+
+
+def _readable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as they were given, if every generation can do with them: a wrong one would end them all."""
+    try:
+        read = _Read.model_validate(settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    if read.preset is not None and read.preset not in (names := [preset.id for preset in PRESETS]):
+        raise ValueError(f"preset: it is none of {', '.join(names)}")
+    return settings
+
+
+WritingSettings = Annotated[dict[str, Any], AfterValidator(_readable)]
+"""Settings of a writer or a project: those that the studio reads are checked, free ones are kept beside them."""
 
 
 #: What every route may answer beside its own.

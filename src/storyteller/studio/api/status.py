@@ -10,7 +10,7 @@ from pydantic import Field
 from storyteller import __version__
 from storyteller.studio.access import SESSION_SECONDS
 from storyteller.studio.api.models import Figure, check_model
-from storyteller.studio.api.shapes import Answer, Body, Done
+from storyteller.studio.api.shapes import Answer, Body, Done, WritingSettings
 from storyteller.studio.catalogue import describe_model
 from storyteller.studio.errors import StudioError
 from storyteller.studio.security import COOKIE
@@ -122,7 +122,7 @@ def read_settings(kept: Kept) -> Any:
 
 
 @router.put("/settings", response_model=dict[str, Any], name="write_settings")
-def write_settings(studio: At, kept: Kept, user: User, body: dict[str, Any]) -> Any:
+def write_settings(studio: At, kept: Kept, user: User, body: WritingSettings) -> Any:
     """Keep the writer's settings: interface, theme, preset, model, keys, provenance_colours, ghost, and free ones."""
     if len(str(body)) > _MOST:
         raise StudioError(f"the settings have more than {_MOST:,} characters. Keep texts in notes.")

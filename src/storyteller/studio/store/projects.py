@@ -94,14 +94,14 @@ class Projects(Room):
             return _project(session, self._project_row(session, project))
 
     def update_project(self, project: str, changes: Mapping[str, Any]) -> Project:
-        """Change what a project says of itself; `settings` is replaced as a whole."""
+        """Change what a project says of itself; `settings` is replaced as a whole, None makes it what it was at first."""
         known(changes, [*_COLUMNS, *_DATA], "a project")
         with self._database.write() as session:
             row = self._project_row(session, project)
             for name in _COLUMNS:
                 if changes.get(name) is not None:
                     setattr(row, name, checked(changes[name]))
-            row.data = row.data | {key: changes[key] for key in _DATA if key in changes}
+            row.data = row.data | _usual({key: changes[key] for key in _DATA if key in changes})
             row.updated = now()
             session.flush()
             return _project(session, row)
@@ -290,13 +290,18 @@ def _project(session: Session, row: ProjectRow) -> Project:
         "title": row.title,
         "language": row.language,
         "form": row.form,
-        **{key: row.data.get(key, standard) for key, standard in _DATA.items()},
+        **_usual({key: row.data.get(key) for key in _DATA}),
         "tree": tree,
         "written": _written(tree),
         "created": row.created,
         "updated": row.updated,
     }
     return cast(Project, about)
+
+
+def _usual(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, what a new project has in the place of each None."""
+    return {key: _DATA[key] if value is None else value for key, value in values.items()}
 
 
 def _tree(rows: list[ItemRow]) -> list[Item]:

@@ -136,6 +136,7 @@ class World(Room):
 
 def _fill(row: EntryRow, fields: Mapping[str, Any]) -> None:
     known(fields, _ENTRY, "an entry")
+    fields = _usual(fields)
     if "name" in fields and not str(fields["name"]).strip():
         raise StudioError("an entry needs a name. Write one.")
     for key, value in fields.items():
@@ -144,7 +145,12 @@ def _fill(row: EntryRow, fields: Mapping[str, Any]) -> None:
 
 def _entry(row: EntryRow) -> Entry:
     values = {key: getattr(row, "avoid" if key == "not" else key) for key in _ENTRY}
-    return cast(Entry, {"id": row.id, **values})
+    return cast(Entry, {"id": row.id, **_usual(values)})
+
+
+def _usual(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an entry, what a new one has in the place of each None."""
+    return {key: _ENTRY[key] if value is None else value for key, value in fields.items()}
 
 
 def _message(row: MessageRow) -> Message:

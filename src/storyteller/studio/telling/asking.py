@@ -11,12 +11,13 @@ from storyteller.corpus.story import FORMS, Form, Language
 from storyteller.craft.book import Entry
 from storyteller.craft.context import Mode, SceneView, Wish
 from storyteller.craft.lore import fired
+from storyteller.craft.planning import people_of
 from storyteller.craft.retrieval import Index, Passage, related
 from storyteller.craft.safety import Setting
 from storyteller.errors import StudioError
 from storyteller.generate.sampling import SamplingSettings
 from storyteller.studio.errors import ConflictError
-from storyteller.studio.presets import DEFAULT_PRESET, preset_named
+from storyteller.studio.presets import DEFAULT_PRESET, PRESETS, preset_named
 from storyteller.studio.telling.refusing import Watch, refuse
 from storyteller.tokens.request import Character
 
@@ -140,7 +141,7 @@ def _safety(named: object) -> Setting:
 def read_view(writer: Any, project: Mapping[str, Any], scene: Mapping[str, Any], text: str) -> SceneView:
     """The scene as a model may know it, with what the project knows besides."""
     plan = writer.plan(project["id"]) or {}
-    people = tuple(Character(str(one["name"]), str(one.get("who") or "")) for one in plan.get("people") or ())
+    people = tuple(Character(person.name, person.who) for person in people_of(plan))
     form = scene.get("form") or project["form"]
     return SceneView(
         language=cast(Language, scene.get("language") or project["language"]),
@@ -221,15 +222,16 @@ def _in_order(tree: Sequence[Mapping[str, Any]], parent: Any) -> list[str]:
 
 
 def settings_of(body: Mapping[str, Any], own: Mapping[str, Any]) -> SamplingSettings:
-    """The settings of a preset with those that were chosen singly over them."""
+    """The settings of a preset with those that were chosen singly over them; what is kept and no setting is passed over."""
     names = {item.name for item in dataclasses.fields(SamplingSettings)}
-    values: dict[str, Any] = dict(preset_named(body.get("preset") or own.get("preset") or DEFAULT_PRESET).sampling)
+    kept = own.get("preset") if any(own.get("preset") == preset.id for preset in PRESETS) else DEFAULT_PRESET
+    values: dict[str, Any] = dict(preset_named(str(body.get("preset") or kept)).sampling)
     # A preset that is asked for now is not changed by single settings of another day.
     chosen = [body.get("sampling")] if body.get("preset") else [own.get("sampling"), body.get("sampling")]
     for given in chosen:
-        for name, value in (given or {}).items():
+        for name, value in given.items() if isinstance(given, Mapping) else ():
             if name == "dry":
                 values["dry_multiplier"] = 0.8 if value else 0.0
-            elif name in names:
+            elif name in names and isinstance(value, int | float):
                 values[name] = value
     return SamplingSettings(**values)

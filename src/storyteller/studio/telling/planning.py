@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from storyteller.craft.context import to_manuscript, to_template
-from storyteller.craft.planning import Beat, Began, Idea, Kept, Person, Plan, Wrote
+from storyteller.craft.planning import Beat, Began, Idea, Kept, Plan, Wrote, people_of
 from storyteller.craft.planning import beats as propose_beats
 from storyteller.craft.planning import draft as draft_beats
 from storyteller.craft.planning import outlines as propose_outlines
@@ -28,7 +29,6 @@ Say = Callable[[str, dict[str, Any]], bool]
 
 def idea_of(project: Mapping[str, Any], plan: Mapping[str, Any]) -> Idea:
     """What the writer said of a project; raises `GenerationError` when that is nothing."""
-    people = tuple(Person(str(one["name"]), str(one.get("who") or "")) for one in plan.get("people") or ())
     return Idea.of(
         str(project["idea"] or plan.get("premise") or ""),
         language=project["language"],
@@ -37,7 +37,7 @@ def idea_of(project: Mapping[str, Any], plan: Mapping[str, Any]) -> Idea:
         age=project.get("age"),
         theme=project["theme"],
         plot=project["plot"],
-        people=people,
+        people=people_of(plan),
     )
 
 
@@ -45,7 +45,7 @@ def propose(writer: Any, project: str, part: str, wish: Mapping[str, Any], telle
     """Say proposals for a part of the plan (premise, people, outline, beats), each as an event `plan`."""
     record = writer.plan(project) or {}
     idea, plan = idea_of(writer.project(project), record), Plan.from_json(record)
-    count, seed = int(wish.get("n") or 3), int(wish.get("seed") or 0)
+    count, seed = int(wish.get("n") or 3), _seed(wish)
     section = wish.get("part")
     if part == "beats" and section is None:
         raise GenerationError(
@@ -77,7 +77,7 @@ def draft(writer: Any, project: str, wish: Mapping[str, Any], teller: Storytelle
     refuse([told[-NEAR:]])
     generation: Generation | None = None
     settings = settings_of(wish, {**writer.settings(), **kept["settings"]})
-    seed = int(wish.get("seed") or 0)
+    seed = _seed(wish)
     beat = None if wish.get("from_beat") is None else str(wish["from_beat"])
     events = draft_beats(plan, idea, teller, from_beat=beat, story=told, seed=seed, settings=settings)
     words = 0
@@ -92,7 +92,7 @@ def draft(writer: Any, project: str, wish: Mapping[str, Any], teller: Storytelle
                 break
         elif isinstance(event, Kept) and generation is not None:
             text = to_manuscript(event.text, form)
-            faults = ", ".join(str(getattr(fault, "name", fault)) for fault in event.faults)
+            faults = "; ".join(fault.said(idea.language) for fault in event.faults)
             generation.say(0, text)
             generation.end(0, "stop", {"doubt": faults})
             generation.done()
@@ -123,6 +123,11 @@ def _begin(writer: Any, scene: str, beat: Beat, model: str, seed: int, idea: Ide
     say("beat", {"id": beat.id})
     say("started", {"generation": generation.id, "model": model, "seeds": [seed], "context": context})
     return generation
+
+
+def _seed(wish: Mapping[str, Any]) -> int:
+    """The seed that was asked for, else another one each time: who asks again wants other proposals."""
+    return secrets.randbelow(1 << 30) if wish.get("seed") is None else int(wish["seed"])
 
 
 def _first_scene(project: Mapping[str, Any]) -> str:
