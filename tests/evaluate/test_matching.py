@@ -50,6 +50,17 @@ def test_pairs_get_one_length(language: str, sentence: str) -> None:
         assert other[-1] in ".。"
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "... And then the keeper came home. He slept."), ("zh", "“……”她没有回答。她走了很远的路才到家。")],
+)
+def test_marks_before_the_first_word_belong_to_its_sentence(language: str, text: str) -> None:
+    matched = equalise([text], [text], language)  # type: ignore[arg-type]
+    assert matched.kept == [0]
+    assert matched.human == matched.system == [normalise(text)]
+    assert equalise(["...", ""], ["...", ""], language).kept == []  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_matched_is_dropped() -> None:
     matched = equalise(["One two three four five six.", "A b c."], ["One two.", "D e f."], "en")
     assert matched.kept == [1]

@@ -188,3 +188,6 @@ def test_bad_input_is_said() -> None:
     one = mean(Bootstrap(["a"]), [1.0, 3.0], ["a", "a"])
     assert one.interval().low is None
     assert one.p_value() == 1.0
+    undefined = kendall(Bootstrap(names(6)), [1] * 6, range(6), names(6))
+    assert np.isnan(undefined.value)
+    assert undefined.p_value() == 1.0

@@ -73,7 +73,7 @@ def equalise(
         raise DataError(f"{len(human)} human texts and {len(system)} of the system: pairs need as many of both.")
     matched = Matched([], [], [])
     for number, pair in enumerate(zip(human, system, strict=True)):
-        pieces = [split_sentences(normalise(text), language) for text in pair]
+        pieces = [_sentences(normalise(text), language) for text in pair]
         lengths = [_ends(sentences, language, cap_words) for sentences in pieces]
         if not all(len(ends) for ends in lengths):
             continue
@@ -102,6 +102,13 @@ def check_texts(texts: Sequence[str], language: Language, what: str) -> None:
         )
 
 
+def _sentences(text: str, language: Language) -> list[str]:
+    """The sentences of a text; marks before its first word, such as an ellipsis, are part of the first one."""
+    pieces = split_sentences(text, language)
+    first = next((number for number, piece in enumerate(pieces) if count_words(piece, language)), 0)
+    return ["".join(pieces[: first + 1]), *pieces[first + 1 :]]
+
+
 def _ends(sentences: Sequence[str], language: Language, cap: int | None) -> NDArray[np.int64]:
     """The words up to the end of each whole sentence, as far as `cap` allows."""
     from storyteller.corpus.language import ends_sentence
@@ -110,7 +117,7 @@ def _ends(sentences: Sequence[str], language: Language, cap: int | None) -> NDAr
     if len(sentences) > 1 and not ends_sentence(sentences[-1]):
         lengths = lengths[:-1]
     lengths = lengths[lengths <= cap] if cap is not None else lengths
-    return lengths[lengths > 0] if lengths.size and lengths[0] > 0 else lengths[:0]
+    return lengths if lengths.size and lengths[0] > 0 else lengths[:0]
 
 
 def _nearest(first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[int, int]:

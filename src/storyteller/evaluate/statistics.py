@@ -70,8 +70,11 @@ class Resampled:
         return Interval(self.value, float(low), float(high), self.n)
 
     def p_value(self, null: float = 0.0) -> float:
-        """The two-sided bootstrap p value of the statistic being `null`; at least 2 / (resamples + 1), 1 for one cluster."""
-        if self.n < 2:
+        """The two-sided bootstrap p value of the statistic being `null`, at least 2 / (resamples + 1).
+
+        1 for one cluster and for a statistic that is not defined: neither shows anything.
+        """
+        if self.n < 2 or math.isnan(self.value):
             return 1.0
         beyond = min(np.sum(self.draws <= null), np.sum(self.draws >= null))
         return float(min(1.0, 2 * (beyond + 1) / (len(self.draws) + 1)))
