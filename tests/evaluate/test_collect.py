@@ -49,6 +49,7 @@ def test_only_what_is_missing_is_written(model, tmp_path, capsys):
     assert "writing" not in capsys.readouterr().err
     more = written(model, tmp_path, seeds=(1, 2))
     assert [text for text in more if text.seed != 2] == first
+    assert written(model, tmp_path, seeds=(1, 2, 1), temperatures=(0.8, 0.8)) == more
 
 
 def test_other_prompts_and_other_weights_are_refused(model, tmp_path):

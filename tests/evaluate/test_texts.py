@@ -41,6 +41,14 @@ BROKEN = [
     '{"text": 1, "system": "a", "prompt_id": "1"}',
     '{"text": "a", "system": "a", "prompt_id": "1", "x": 2}',
     '{"text": "a", "system": "a", "prompt_id": "1", "language": "fr"}',
+    '{"text": "a", "system": "a", "prompt_id": "1", "request": "write"}',
+    '{"text": "a", "system": "a", "prompt_id": "1", "request": {"keywords": 1}}',
+    '{"text": "a", "system": "a", "prompt_id": "1", "request": {"characters": ["Mara"]}}',
+    '{"text": "a", "system": "a", "prompt_id": "1", "temperature": "0.8"}',
+    '{"text": "a", "system": "a", "prompt_id": "1", "seed": "1"}',
+    '{"text": "a", "system": "a", "prompt_id": "1", "work": 3}',
+    '["text", "system", "prompt_id"]',
+    "7",
 ]
 
 
@@ -51,4 +59,14 @@ def test_a_bad_line_is_named(tmp_path, line):
         json.dumps({"text": "海豹", "system": "human", "prompt_id": "1", "language": "zh"}) + f"\n\n{line}\n"
     )
     with pytest.raises(DataError, match="line 3: not a text record"):
+        read_texts(path)
+
+
+def test_a_line_in_another_encoding_is_named_and_null_is_as_good_as_nothing(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    record = {"text": "海豹", "system": "human", "prompt_id": "1", "language": "zh", "work": None, "temperature": None}
+    path.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    assert read_texts(path) == [Text("海豹", "human", "1", "zh")]
+    path.write_bytes(path.read_bytes() + b"\n" + json.dumps(record, ensure_ascii=False).encode("gb18030"))
+    with pytest.raises(DataError, match="line 2: not a text record"):
         read_texts(path)

@@ -46,8 +46,8 @@ def collect(
 ) -> list[Text]:
     """Let each model answer each prompt at each temperature with each seed; the texts of people come first.
 
-    `rows` is how many texts are written at once, and `max_tokens` the bound of each, which saves memory where it is
-    lower than that of `Storyteller.write`; see `tell_many`.
+    A temperature or seed that is named twice counts once. `rows` is how many texts are written at once, and `max_tokens`
+    the bound of each, which saves memory where it is lower than that of `Storyteller.write`; see `tell_many`.
 
     What stands in `out` already is not written again, so a collection that was interrupted goes on, and one can be
     extended by models, temperatures and seeds. A text that could not be written is missing. Raises `DataError` when
@@ -68,6 +68,7 @@ def collect(
         people = human_texts(prompts)
         for text in people:
             keep(text)
+        temperatures, seeds = list(dict.fromkeys(temperatures)), list(dict.fromkeys(seeds))
         wanted = [
             replace(_text(prompt, model, ""), temperature=temperature, seed=seed)
             for model, temperature, seed, prompt in itertools.product(models, temperatures, seeds, prompts)

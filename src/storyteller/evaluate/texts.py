@@ -57,9 +57,21 @@ class Text:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Text:
-        """The text of a JSON object; raises `TypeError` for an unknown key and `KeyError` for a missing one."""
+        """The text of a JSON object; `TypeError` for an unknown key or another type, `KeyError` for a missing key.
+
+        A key that is null is as good as not there.
+        """
+        if not isinstance(record, dict):
+            raise TypeError("it is no JSON object")
+        record = {key: value for key, value in record.items() if value is not None}
         if not all(isinstance(record[key], str) for key in REQUIRED):
             raise TypeError("text, system and prompt_id are strings")
+        if not all(isinstance(record.get(key, ""), str) for key in ("work", "prompt", "finish")):
+            raise TypeError("work, prompt and finish are strings")
+        if not all(isinstance(record.get(key, 0), int | float) for key in ("temperature", "seed", "tokens")):
+            raise TypeError("temperature, seed and tokens are numbers")
+        if not isinstance(record.get("request", {}), dict):
+            raise TypeError("request is a JSON object")
         if record.get("language", "en") not in LANGUAGES:
             raise TypeError(f"language {record['language']!r} is not one of {', '.join(LANGUAGES)}")
         request = record.get("request")
@@ -75,7 +87,8 @@ def read_texts(path: Path) -> list[Text]:
     A line needs `text`, `system` and `prompt_id`; see `Text` for the rest. Raises `DataError` that names the line.
     """
     texts = []
-    with path.open(encoding="utf-8") as file:
+    # Bytes, so that a line which is no UTF-8 is named like any other that cannot be read.
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
