@@ -41,6 +41,26 @@ def test_a_plain_file_is_a_story_too(tmp_path: Path) -> None:
     assert read_story(tmp_path / "s.txt") == "Once."
 
 
+@pytest.mark.parametrize(
+    "story",
+    [
+        "---\n\nThe first part: Ana lost her key.\n\n---\n\nThe second part.",
+        "---\nAna lost her key.\n---\n\nShe found it.",
+        "---\n“海豹：[来\n---\n\n他来了。",
+        "---\n2026-99-99\n---\n\nOnce.",
+    ],
+)
+def test_a_story_that_begins_with_a_rule_is_whole(tmp_path: Path, story: str) -> None:
+    (tmp_path / "s.md").write_text(story + "\n", encoding="utf-8")
+    assert read_story(tmp_path / "s.md") == story
+    assert read_origin(tmp_path / "s.md") == {}
+
+
+def test_front_matter_of_other_programs_is_no_story(tmp_path: Path) -> None:
+    (tmp_path / "s.md").write_text("---\ntitle: A Key\ntags: [a]\n---\nOnce.\n", encoding="utf-8")
+    assert read_story(tmp_path / "s.md") == "Once."
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00\x80")
     for path in (tmp_path / "none.txt", tmp_path / "b.txt", tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.generate.scripted import ScriptedEngine
 
 from storyteller.corpus.story import Language
+from storyteller.errors import GenerationError
 from storyteller.generate import Storyteller, Told
 from storyteller.generate.stopping import ByteDecoder
 from storyteller.tokens import StoryTokenizer, Template
@@ -20,6 +21,11 @@ def told(folder: Path, script: str, words: int | None, language: Language = "en"
     tokenizer = StoryTokenizer.load(folder)
     teller = Storyteller(ScriptedEngine(tokenizer, script), Template.load(folder, tokenizer))
     return teller.tell("A seal", language=language, words=words, temperature=0, dry=False, **options)
+
+
+def test_no_tokens_are_no_story(tiny_llama: Path) -> None:
+    with pytest.raises(GenerationError, match="max_tokens is 0; it must be 1 or more"):
+        told(tiny_llama, EN, words=50, max_tokens=0)
 
 
 @given(text=st.text(min_size=1), cuts=st.lists(st.integers(0, 400)))

@@ -17,7 +17,8 @@ from storyteller.runs.home import stories_home
 
 __all__ = ["read_origin", "read_story", "save_story"]
 
-_FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
+#: A rule with an empty line after it is one of the story's own, as in Pandoc.
+_FRONT = re.compile(r"\A---\n(?=[^\n])(.*?\n)---\n", re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^\w]+")
 
 
@@ -50,21 +51,27 @@ def save_story(
 
 def read_story(path: Path) -> str:
     """The text of a story file, without its front matter if it has one; raises `GenerationError`."""
-    return _FRONT.sub("", _read(path)).strip()
+    return _parted(_read(path))[1].strip()
 
 
 def read_origin(path: Path) -> dict[str, str]:
     """The `form`, `language` and `model` of a file that `save_story` wrote; of any other file, nothing."""
-    import yaml
-
-    front = _FRONT.match(_read(path))
-    try:
-        record = yaml.safe_load(front.group(1)) if front else None
-    except yaml.YAMLError:
-        return {}
-    if not isinstance(record, dict) or not {"finish_reason", "seed"} <= record.keys():
+    record, _ = _parted(_read(path))
+    if not {"finish_reason", "seed"} <= record.keys():
         return {}
     return {key: record[key] for key in ("form", "language", "model") if isinstance(record.get(key), str)}
+
+
+def _parted(content: str) -> tuple[dict[str, Any], str]:
+    """The front matter of a file and its story; what stands between two rules and is no mapping is story, too."""
+    import yaml
+
+    front = _FRONT.match(content)
+    try:
+        record = yaml.safe_load(front[1]) if front else None
+    except (yaml.YAMLError, ValueError):  # a ValueError is that of an impossible date
+        record = None
+    return (record, content[front.end() :]) if front and isinstance(record, dict) else ({}, content)
 
 
 def _read(path: Path) -> str:

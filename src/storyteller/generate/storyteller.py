@@ -106,6 +106,8 @@ class Storyteller:
             seed = secrets.randbelow(1 << 31)
         if seed < 0:
             raise GenerationError(f"the seed is {seed}; it must be 0 or more.")
+        if max_tokens is not None and max_tokens < 1:
+            raise GenerationError(f"max_tokens is {max_tokens}; it must be 1 or more.")
         if settings is None:
             settings = SamplingSettings(temperature, min_p, dry_multiplier=0.8 if dry else 0.0)
         breakers = self._breakers | name_ids(self.tokenizer, (person.name for person in request.characters))
