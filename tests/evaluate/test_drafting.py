@@ -43,6 +43,24 @@ def test_what_is_copied_from_the_corpus_scores_lower(language: Language, tmp_pat
     assert (own, taken) == (0, pytest.approx(-1, abs=0.2))
 
 
+def test_drafts_of_a_mixed_corpus_are_scored_in_their_own_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    read = SimpleNamespace(
+        score=lambda texts, language, words: [SimpleNamespace(logit=1.0, in_domain=True)] * len(texts)
+    )
+    monkeypatch.setattr("storyteller.evaluate.drafting.entry_named", lambda name: SimpleNamespace(installed=True))
+    monkeypatch.setattr("storyteller.evaluate.scorer.CoherenceScorer.load", lambda: read)
+    scorers = draft_scorers(None, corpus=tmp_path / "corpus")
+    for language in ("en", "zh"):
+        copied = next(story.text for story in read_split(tmp_path / "corpus", "train") if story.language == language)
+        own, taken = scorers["copying"]([GOOD[language], copied[:300]], Request(language=language))
+        assert (own, taken) == (0, pytest.approx(-1, abs=0.2))
+    assert scorers["coherence"]([GOOD["en"]], Request(language="en")) == [1.0]
+    assert np.isnan(scorers["coherence"]([GOOD["zh"]], Request(language="zh"))).all()
+
+
 def test_a_critic_says_how_real_a_text_is_and_nothing_of_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
     class Critic:
         def judge(self, request: Request, texts: list[str]) -> list[SimpleNamespace]:

@@ -225,7 +225,10 @@ def test_blind_judgements_are_such_pairs(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
-    for content, message in (("{", "line 1: not a preference"), ('{"text": "a"}', "line 1"), ("", "no pair")):
+    french = '{"text": "a", "rejected": "b", "prompt": "", "language": "fr"}'
+    for content, message in (
+        ("{", "line 1: not a preference"), ('{"text": "a"}', "line 1"), ("", "no pair"), (french, "line 1: the language 'fr'")
+    ):  # fmt: skip
         bad.write_text(content)
         with pytest.raises(DataError, match=message):
             read_human_pairs(bad)

@@ -324,7 +324,9 @@ def distil(
         raise ModelError(f"{out} is there already; name a new file with --out.")
     stories = choose_stories(data, "train", None, lang)
     asked = [prompt.request for prompt in choose_prompts(stories, prompts, words=words, task="write")]
-    scorers = draft_scorers(asked[0].language, coherence=coherence, critic=critic, corpus=data)
+    languages = {request.language for request in asked}
+    own = languages.pop() if len(languages) == 1 else None  # None: each story is scored in its own language
+    scorers = draft_scorers(own, coherence=coherence, critic=critic, corpus=data)
     teacher = Storyteller.load(model, engine)
     count = tell_examples(teacher, asked, out, drafts=drafts, scorers=scorers, seed=seed, rows=rows)
     typer.echo(

@@ -29,9 +29,9 @@ WORDS = 100
 
 
 def draft_scorers(
-    language: Language, *, coherence: bool = True, critic: Path | None = None, corpus: Path | None = None
+    language: Language | None, *, coherence: bool = True, critic: Path | None = None, corpus: Path | None = None
 ) -> dict[str, Scorer]:
-    """Scorers for drafts in a language, by name; higher is better, NaN means that a scorer cannot tell.
+    """Scorers for drafts in a language (None: each in that of its request), by name; higher is better, NaN: cannot tell.
 
     `repetition` and `ending` are always there. `coherence` is the learned scorer, where it knows the language and its
     base model is in the cache; `critic` the folder of a refinement, whose critic tells people's texts from a model's;
@@ -39,7 +39,7 @@ def draft_scorers(
     for a folder that is none of these.
     """
     found: dict[str, Scorer] = {"repetition": _repetition, "ending": _ending}
-    if coherence and language == "en" and entry_named(DEFAULT_BASE).installed:
+    if coherence and language in ("en", None) and entry_named(DEFAULT_BASE).installed:
         found["coherence"] = _coherence()
     if critic is not None:
         found["critic"] = _critic(critic)
@@ -77,6 +77,8 @@ def _coherence() -> Scorer:
     scorer = CoherenceScorer.load()
 
     def score(texts: Sequence[str], request: Request) -> list[float]:
+        if request.language != "en":
+            return [float("nan")] * len(texts)
         # Outside its domain the number is there and means nothing.
         read = scorer.score(texts, request.language, words=WORDS)
         return [one.logit if one.in_domain else float("nan") for one in read]
@@ -102,8 +104,8 @@ def _critic(folder: Path) -> Scorer:
     return score
 
 
-def _copying(folder: Path, language: Language) -> Scorer:
-    index = CopyIndex.build(story for story in read_split(folder, "train") if story.language == language)
+def _copying(folder: Path, language: Language | None) -> Scorer:
+    index = CopyIndex.build(story for story in read_split(folder, "train") if language in (None, story.language))
 
     def score(texts: Sequence[str], request: Request) -> list[float]:
         return [-match.copied for match in index.longest_matches(texts)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from storyteller.corpus.language import identify_language
+from storyteller.corpus.story import LANGUAGES
 from storyteller.errors import DataError
 from storyteller.evaluate.blind.judgements import Judgement, standing
 from storyteller.evaluate.pairs import Pair, tidy
@@ -86,5 +87,9 @@ def _record(path: Path, number: int, line: str) -> dict[str, Any]:
         raise DataError(
             f'{path}, line {number}: not a preference. A line is {{"text": the better one, "rejected": the other, '
             '"prompt": ...}.'
+        )
+    if (record.get("language") or "en") not in LANGUAGES:
+        raise DataError(
+            f"{path}, line {number}: the language {record['language']!r} is not one of {', '.join(LANGUAGES)}."
         )
     return record
