@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from storyteller.craft.book import Alternative, Book, Entry, Part
-from storyteller.studio.books import book_of, shelve, utf16_offsets
+from storyteller.studio.books import book_of, keepable, shelve, utf16_offsets
+from storyteller.studio.errors import StudioError
 from storyteller.studio.store import Store, Writer
 
 
@@ -51,6 +52,40 @@ def test_a_book_goes_in_and_comes_out_the_same(writer: Writer) -> None:
 def test_a_chapter_with_text_of_its_own_keeps_it(writer: Writer) -> None:
     made = shelve(writer, Book(parts=[Part("chapter", "One", "Text.", [Part("scene", "A", "More.")])]))
     assert [scene.text for scene in book_of(writer, made["project"]).scenes()] == ["Text.", "More."]
+
+
+def test_an_entry_gets_a_name_or_is_left_out(writer: Writer) -> None:
+    book = keepable(
+        Book(entries=[Entry(name="Mara"), Entry(), Entry(text="A seal\nthat talks."), Entry(aliases=["舟"])])
+    )
+    made = shelve(writer, book)
+    assert [entry["name"] for entry in writer.entries(made["project"])] == ["Mara", "A seal that talks.", "舟"]
+    assert made["warnings"] == ["Entries without a name and a text were left out: 1."]
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        Book(parts=[Part("scene", "One", "half \ud800")]),
+        Book(parts=[Part("chapter", "One", parts=[Part("note", "\0")])]),
+        Book(entries=[Entry(name="Mara", text="\udfff")]),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_anything_is(book: Book) -> None:
+    with pytest.raises(StudioError):
+        keepable(book)
+
+
+def test_a_project_takes_what_it_has_not_and_is_told_of_the_rest(writer: Writer) -> None:
+    project = writer.create_project({"memory": "It rains."})["id"]
+    made = shelve(writer, Book(memory="On the moon.", note="写短。", extra={"card": {"name": "Bob"}}), project)
+    kept = writer.project(project)
+    assert (kept["memory"], kept["note"], kept["settings"]) == (
+        "It rains.",
+        "写短。",
+        {"extra": {"card": {"name": "Bob"}}},
+    )
+    assert made["warnings"] == ["The project keeps its own memory; left out was: On the moon."]
 
 
 def test_other_texts_become_branches_and_versions(writer: Writer) -> None:

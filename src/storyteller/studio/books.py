@@ -9,21 +9,47 @@ from typing import TYPE_CHECKING, Any, cast
 
 from storyteller.corpus.story import Form, Language
 from storyteller.craft.book import Alternative, Book, Entry, Part
+from storyteller.craft.formats.plain import short
+from storyteller.studio.store.room import checked
 
 if TYPE_CHECKING:
     from storyteller.studio.store import Writer
     from storyteller.studio.store.records import SpliceDict
 
-__all__ = ["book_of", "entry_of", "shelve", "utf16_offsets"]
+__all__ = ["book_of", "entry_of", "keepable", "shelve", "utf16_offsets"]
+
+
+def keepable(book: Book) -> Book:
+    """The book with a name for each entry, the empty ones left out with a warning.
+
+    Raises `StudioError` for a text that no store can hold; so a book is kept whole or not at all.
+    """
+    for part in book.walk():
+        checked(part.title + part.text)
+    for text in (book.title, book.memory, book.note, *(other.text for other in book.alternatives)):
+        checked(text)
+    entries = []
+    for entry in book.entries:
+        checked("".join((entry.name, entry.text, *entry.aliases, *entry.avoid)))
+        name = next((text for text in (entry.name, *entry.aliases, entry.text) if text.strip()), "")
+        if name:
+            entries.append(dataclasses.replace(entry, name=entry.name if entry.name.strip() else short(name, 40)))
+    warnings = list(book.warnings)
+    if empty := len(book.entries) - len(entries):
+        warnings.append(f"Entries without a name and a text were left out: {empty}.")
+    return dataclasses.replace(book, entries=entries, warnings=warnings)
 
 
 def shelve(kept: Writer, book: Book, project: str | None = None) -> dict[str, Any]:
-    """Keep a book as a new project, or add it to one; returns {project, items, entries, warnings}."""
+    """Keep a book as a new project, or add it to one; returns {project, items, entries, warnings}.
+
+    A project that it is added to keeps its own memory and note, and a warning says what was left out for them.
+    """
     made = None
     if project is None:
         made = kept.create_project({"title": book.title, "language": book.language, "form": book.form})
         project = made["id"]
-        _complete(kept, project, book)
+    warnings = [*book.warnings, *_complete(kept, project, book)]
     scenes: list[str] = []
     items = [item for part in book.parts for item in _add(kept, project, part, None, scenes)]
     if made is not None and items:
@@ -34,7 +60,7 @@ def shelve(kept: Writer, book: Book, project: str | None = None) -> dict[str, An
     for place, others in itertools.groupby(sorted(book.alternatives, key=_scene), key=_scene):
         _keep_alternatives(kept, scenes[place], texts[place], list(others))
     entries = [kept.create_entry(project, _record(entry))["id"] for entry in book.entries]
-    return {"project": project, "items": items, "entries": entries, "warnings": book.warnings}
+    return {"project": project, "items": items, "entries": entries, "warnings": warnings}
 
 
 def book_of(kept: Writer, project: str) -> Book:
@@ -61,11 +87,19 @@ def book_of(kept: Writer, project: str) -> Book:
     )
 
 
-def _complete(kept: Writer, project: str, book: Book) -> None:
-    changes: dict[str, Any] = {"memory": book.memory, "note": book.note}
-    if book.extra:
-        changes["settings"] = {"extra": book.extra}
-    kept.update_project(project, {key: value for key, value in changes.items() if value})
+def _complete(kept: Writer, project: str, book: Book) -> list[str]:
+    """Give a project the memory, the note and what else belongs to the file where it has none; warnings of the rest."""
+    about, changes, warnings = kept.project(project), dict[str, Any](), []
+    for key, own, new in (("memory", about["memory"], book.memory), ("note", about["note"], book.note)):
+        if new.strip() and not own.strip():
+            changes[key] = new
+        elif new.strip() not in own:
+            warnings.append(f"The project keeps its own {key}; left out was: {short(new, 200)}")
+    if book.extra and not about["settings"].get("extra"):
+        changes["settings"] = about["settings"] | {"extra": book.extra}
+    if changes:
+        kept.update_project(project, changes)
+    return warnings
 
 
 def _scene(alternative: Alternative) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,19 @@ def test_null_harms_no_entry(page: TestClient) -> None:
         False,
         True,
     )
+
+
+def test_a_book_is_kept_whole_or_not_at_all(page: TestClient) -> None:
+    blank = {"key": [], "keysecondary": [], "comment": "", "content": ""}
+    named = blank | {"key": ["Mara"], "content": "A keeper."}
+    book = json.dumps({"entries": {"0": named, "1": blank}}).encode()
+    made = page.post("/api/import", files=[("files", ("world.json", book))]).json()
+    assert [entry["name"] for entry in page.get(f"/api/projects/{made['project']}/entries").json()] == ["Mara"]
+    assert "left out" in made["warnings"][-1]
+    half, headers = b'{"text": "a \\ud800", "name": "x.txt"}', {"content-type": "application/json"}
+    answer = page.post("/api/import", content=half, headers=headers)
+    assert (answer.status_code, "surrogate" in answer.text) == (400, True)
+    assert len(page.get("/api/projects").json()) == 1
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 
 from storyteller.studio.api.shapes import Answer, Body, Done, ProjectId
-from storyteller.studio.books import book_of, shelve
+from storyteller.studio.books import book_of, keepable, shelve
 from storyteller.studio.errors import StudioError
+from storyteller.studio.store.room import checked
 from storyteller.studio.studio import Kept
 
 __all__ = ["router"]
@@ -142,7 +143,7 @@ def _import(kept: Any, files: list[tuple[str, bytes]], project: str | None) -> d
             return answer | {"project": kept.add_project(path)}
         finally:
             path.unlink(missing_ok=True)
-    books = [read_book(name, data) for name, data in files]  # all are read before one is kept
+    books = [keepable(read_book(name, data)) for name, data in files]  # all are read before one is kept
     for book in books:
         made = shelve(kept, book, answer["project"])
         answer["project"] = made["project"]
@@ -161,7 +162,7 @@ async def _files(request: Request) -> tuple[list[tuple[str, bytes]], str | None]
             ) from None
         except ValueError:
             raise StudioError("the request is neither a form with files nor JSON. Send one of them.") from None
-        return [(pasted.name, pasted.text.encode())], pasted.project
+        return [(checked(pasted.name), checked(pasted.text).encode())], pasted.project
     files, project = [], None
     async with request.form(max_files=_FILES) as form:
         for key, value in form.multi_items():
