@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,53 @@ def test_the_answers_of_a_conversation_stay_together(tmp_path: Path) -> None:
     report = prepare([path], tmp_path / "out")
     assert report.read == 4
     assert report.exact_duplicates == 1
+
+
+def test_a_file_with_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
+    """As unzipping an archive from a Chinese Windows leaves it."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    name = os.fsdecode("故事.txt".encode("gbk"))
+    (folder / name).write_text(tale(1), encoding="utf-8")
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in (tale(2), tale(3), "short \ud83d"))
+    (folder / "b.jsonl").write_text(lines)
+    report = prepare([folder], tmp_path / "out", settings=PrepareSettings(min_words=20))
+    assert (report.kept, sum(skips.count for skips in report.skipped.values())) == (3, 1)
+    assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+
+
+def test_one_unreadable_file_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"{number}.txt").write_text(tale(number))
+    whole = preparation.file_sha256
+
+    def refused(path: Path) -> str:
+        if path.name == "2.txt":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(preparation, "file_sha256", refused)
+    report = prepare([folder], tmp_path / "out", settings=PrepareSettings(min_words=20))
+    assert report.kept == 3
+    assert report.skipped["no permission to read"].count == 1
+
+
+def test_somebody_elses_manifest_makes_no_folder_ours(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "theirs"
+    out.mkdir()
+    (out / "manifest.json").write_text('{"dataset": "mine"}')
+    (out / "train.jsonl").write_text(json.dumps({"text": tale(1)}))
+    before = snapshot(out)
+    with pytest.raises(DataError, match="was not written by `storyteller prepare`"):
+        prepare([corpus], out)
+    assert snapshot(out) == before
+    assert prepare([out], tmp_path / "mine", settings=PrepareSettings(min_words=20)).kept == 1
+
+
+def test_the_folder_that_one_stands_in(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert prepare([corpus], Path()).kept
+    assert (tmp_path / "empty" / "train.jsonl").is_file()

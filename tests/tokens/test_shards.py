@@ -200,3 +200,12 @@ def test_a_plain_template_and_a_context_of_a_thousand(corpus: Path, metaspace: S
     )
     assert json.loads((made.folder / "meta.json").read_text())["template"]["kind"] == "plain"
     assert made.batch(1, 0, rows=1, context=1024).targets > 0
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(corpus: Path, tokenizer: StoryTokenizer, tmp_path: Path) -> None:
+    (tmp_path / "novel.txt").write_text("my only novel")
+    with pytest.raises(DataError, match="was not written by `storyteller tokenize`"):
+        tokenize(corpus, tmp_path, tokenizer, DataRecipe(context=256))
+    assert (tmp_path / "novel.txt").read_text() == "my only novel"
+    with pytest.raises(DataError, match="another folder"):
+        tokenize(corpus, corpus, tokenizer, DataRecipe(context=256))

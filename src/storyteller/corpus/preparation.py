@@ -24,13 +24,13 @@ from storyteller.corpus.form import SCRIPTS, declared_form, identify_form
 from storyteller.corpus.gutenberg import strip_gutenberg
 from storyteller.corpus.language import count_words, identify_language
 from storyteller.corpus.piece import Piece, Skipped
-from storyteller.corpus.read import MANIFEST, find_files, is_prepared, read_file
+from storyteller.corpus.read import MADE_BY, MANIFEST, find_files, is_prepared, read_file
 from storyteller.corpus.report import Report
 from storyteller.corpus.settings import PrepareSettings
 from storyteller.corpus.story import FORMS, LANGUAGES, Language, Story
 from storyteller.errors import DataError
 from storyteller.runs.console import progress, say
-from storyteller.runs.files import file_sha256, replacing_folder, write_atomic, write_json
+from storyteller.runs.files import file_sha256, is_free, replacing_folder, write_atomic, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ def prepare(paths: Sequence[Path], out: Path, *, settings: PrepareSettings | Non
     read, no story is left, or the disk is full; `out` is then what it was.
     """
     settings = settings or PrepareSettings()
-    if out.exists() and not (out.is_dir() and (is_prepared(out) or not any(out.iterdir()))):
+    if not (is_free(out) or is_prepared(out)):
         raise DataError(f"{out} exists and was not written by `storyteller prepare`. Name another folder with --out.")
     started = time.monotonic()
     report = Report()
@@ -175,8 +175,12 @@ def _stories(inputs: _Inputs, settings: PrepareSettings, report: Report) -> Iter
                 report.skip(path.reason, path.place, path.excerpt)
                 continue
             report.files += 1
-            source = inputs.number(path)
-            for piece in read_file(path, advance=advance_bytes, say=told):
+            try:
+                source = inputs.number(path)
+            except PermissionError as error:
+                report.skip("no permission to read", str(path), error.strerror or "")
+                continue
+            for piece in read_file(path, advance=advance_bytes, say=told, named=path in inputs.paths):
                 story = passed(piece, settings, report)
                 if story is not None:
                     yield story, source
@@ -290,7 +294,7 @@ def _write_manifest(folder: Path, inputs: list[dict[str, Any]], settings: Prepar
     write_json(folder / "report.json", figures)
     write_atomic(folder / "report.md", report.markdown())
     manifest = {
-        "made_by": "storyteller prepare",
+        "made_by": MADE_BY,
         "format": 1,
         "settings": dataclasses.asdict(settings),
         "stories": {name: split["stories"] for name, split in report.splits.items()},

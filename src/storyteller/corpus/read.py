@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ from storyteller.corpus.records import read_records
 from storyteller.corpus.text_files import read_text_file
 from storyteller.errors import DataError
 
-__all__ = ["MANIFEST", "find_files", "is_prepared", "read_file"]
+__all__ = ["MADE_BY", "MANIFEST", "find_files", "is_prepared", "read_file"]
 
 MANIFEST = "manifest.json"
+MADE_BY = "storyteller prepare"
 _TEXTS = (".txt", ".md", ".markdown", ".fountain", ".html", ".htm", ".xhtml")
 _RECORDS = (".jsonl", ".jsonl.gz", ".jsonl.xz")
 _ABOUT = ("readme", "license", "licence", "contributing", "changelog", "copying", "notice")
@@ -39,13 +41,16 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path | Skipped]:
                 yield found if _suffix(found) else Skipped("unknown file type", str(found), found.suffix)
 
 
-def read_file(path: Path, *, advance: Callable[[int], None], say: Callable[[str], None]) -> Pieces:
-    """The pieces of one file; `advance` hears of the bytes that were read, `say` what was detected."""
+def read_file(path: Path, *, advance: Callable[[int], None], say: Callable[[str], None], named: bool = True) -> Pieces:
+    """The pieces of one file; `advance` hears of the bytes that were read, `say` what was detected.
+
+    Records of no known shape are a `DataError` in a file that the user has `named`, and skipped in one that was found.
+    """
     suffix = _suffix(path)
     size = path.stat().st_size
     try:
         if suffix in _RECORDS:
-            yield from read_records(path, advance=advance, say=say)
+            yield from read_records(path, advance=advance, say=say, named=named)
             return
         if suffix == ".epub":
             yield from read_epub(path)
@@ -59,8 +64,13 @@ def read_file(path: Path, *, advance: Callable[[int], None], say: Callable[[str]
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether `folder` was written by `prepare`."""
-    return (folder / MANIFEST).is_file() and (folder / "train.jsonl").is_file()
+    """Whether `folder` was written by `prepare`: its manifest says so, and its stories are there."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    made_by = manifest.get("made_by") if isinstance(manifest, dict) else None
+    return made_by == MADE_BY and (folder / "train.jsonl").is_file()
 
 
 def _suffix(path: Path) -> str:
@@ -69,7 +79,8 @@ def _suffix(path: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[Path | Skipped]:
-    for here, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for here, folders, files in os.walk(folder, onerror=closed.append):
         base = Path(here)
         if is_prepared(base):
             yield Skipped("output of an earlier prepare", here)
@@ -77,6 +88,8 @@ def _walk(folder: Path) -> Iterator[Path | Skipped]:
             continue
         for name in [name for name in folders if name.startswith(".")]:
             yield Skipped("hidden folder", str(base / name))
+        for name in [name for name in folders if not name.startswith(".") and (base / name).is_symlink()]:
+            yield Skipped("link to a folder", str(base / name))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = base / name
@@ -88,3 +101,5 @@ def _walk(folder: Path) -> Iterator[Path | Skipped]:
                 yield Skipped("not a regular file", str(path))
             else:
                 yield path
+    for error in closed:
+        yield Skipped("no permission to read", str(error.filename), error.strerror or "")

@@ -25,11 +25,13 @@ SHAPES = {
 }
 
 
-def read_records(path: Path, *, advance: Callable[[int], None], say: Callable[[str], None]) -> Pieces:
+def read_records(
+    path: Path, *, advance: Callable[[int], None], say: Callable[[str], None], named: bool = True
+) -> Pieces:
     """The pieces of a `.jsonl`, `.jsonl.gz` or `.jsonl.xz` file; `say` hears which shape was detected.
 
-    Raises `DataError` when the first record has the columns of no known shape. A later record that cannot be used is
-    skipped with its reason; so is the rest of a damaged archive.
+    Raises `DataError` when the first record has the columns of no known shape and the user has `named` the file. Any
+    other record that cannot be used is skipped with its reason; so is the rest of a damaged archive.
     """
     known: str | None = None
     number = 0
@@ -49,7 +51,7 @@ def read_records(path: Path, *, advance: Callable[[int], None], say: Callable[[s
                     continue
                 shape = shape_of(record)
                 if shape is None:
-                    if known is None:
+                    if known is None and named:
                         raise DataError(_unknown_columns(path, number, record))
                     yield Skipped("column missing", f"{path}:{number}", f"columns: {', '.join(map(str, record))}")
                     continue
@@ -67,9 +69,10 @@ def shape_of(record: dict[str, Any]) -> str | None:
 
 
 def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
         return gzip.open(raw)  # type: ignore[return-value]
-    return lzma.open(raw) if path.suffix == ".xz" else raw
+    return lzma.open(raw) if suffix == ".xz" else raw
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:

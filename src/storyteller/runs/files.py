@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["file_sha256", "read_json", "replacing_folder", "write_atomic", "write_json"]
+__all__ = ["file_sha256", "is_free", "read_json", "replacing_folder", "write_atomic", "write_json"]
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path` through a temporary name beside it, synced to disk before the rename."""
+    """Write `content` to `path` through a temporary name beside it, synced to disk before the rename.
+
+    Half of a surrogate pair, as file names that are no UTF-8 have them, is written as its escape.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -40,12 +43,18 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def is_free(folder: Path) -> bool:
+    """Whether nothing of anybody's is at `folder`: it is not there, or is an empty folder."""
+    return not folder.exists() or (folder.is_dir() and all(path.name == ".DS_Store" for path in folder.iterdir()))
+
+
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that takes the place of `folder` when the block ends without an error.
 
     What stood at `folder` before stays whole until then: it is renamed aside, and deleted last.
     """
+    folder = folder.absolute()  # "." has no name
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")

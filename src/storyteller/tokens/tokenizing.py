@@ -20,7 +20,7 @@ from storyteller.errors import DataError
 from storyteller.recipe.models import DataRecipe
 from storyteller.recipe.robustness import AugmentRecipe
 from storyteller.runs.console import progress, say
-from storyteller.runs.files import file_sha256, replacing_folder, write_json
+from storyteller.runs.files import file_sha256, is_free, replacing_folder, write_json
 from storyteller.tokens.augment import variants
 from storyteller.tokens.conditions import Conditions
 from storyteller.tokens.documents import Chunk, Documents, DocumentSettings
@@ -56,7 +56,7 @@ def tokenize(
     With `documents` the stories are read as pretraining reads them, else as requests and answers. `out` is by default
     `<corpus>/shards/<hash>`, the hash being that of the corpus's files, the tokenizer, the template and the settings; a
     folder whose hash is another is made again. Raises `DataError` when the corpus is missing or gives no example at
-    all, and warns when over 1 % of its stories lose a part.
+    all, or when `out` holds something else, and warns when over 1 % of its stories lose a part.
     """
     template = template or Template.for_tokenizer(tokenizer)
     identity = _identity(Path(folder), tokenizer, settings, template, splits)
@@ -66,6 +66,8 @@ def tokenize(
     out = Path(out) if out else Path(folder) / "shards" / made_by[:12]
     if (shards := _made(out, made_by)) is not None:
         return shards
+    if not is_free(out) and not all((out / name).is_file() for name in (META_FILE, f"{splits[0]}.index.npy")):
+        raise DataError(f"{out} exists and was not written by `storyteller tokenize`. Name another folder with --out.")
     meta = {"hash": made_by, **identity, "pad_id": tokenizer.pad_id, "splits": {}}
     try:
         _make(Path(folder), out, template, settings, splits, documents, meta)

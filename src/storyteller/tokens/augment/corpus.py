@@ -13,7 +13,7 @@ from storyteller.corpus.read import MANIFEST, is_prepared
 from storyteller.errors import DataError
 from storyteller.recipe.robustness import AugmentRecipe
 from storyteller.runs.console import progress
-from storyteller.runs.files import file_sha256, read_json, replacing_folder, write_json
+from storyteller.runs.files import file_sha256, is_free, read_json, replacing_folder, write_json
 from storyteller.tokens.augment.paraphrase import Paraphraser
 from storyteller.tokens.augment.variants import variants
 
@@ -34,7 +34,7 @@ def augment_corpus(
     `augmented`: settings, source, counts by kind. Raises `DataError` when `folder` was not prepared, has variants
     already, or when `out` exists and was not written by us; `out` is then what it was.
     """
-    if out.exists() and not (out.is_dir() and (is_prepared(out) or not any(out.iterdir()))):
+    if not (is_free(out) or is_prepared(out)):
         raise DataError(f"{out} exists and is no prepared folder. Name another one with --out.")
     stories = read_split(folder, "train")
     manifest = read_json(folder / MANIFEST)
@@ -43,6 +43,7 @@ def augment_corpus(
             f"{folder} has variants already; variants of variants teach mistakes. Augment what it came from."
         )
     counts: Counter[str] = Counter()
+    words, licences = 0, Counter[str]()  # of the variants
     total = int(manifest.get("stories", {}).get("train", 0))
     with replacing_folder(out) as part, progress(total, "making variants") as advance:
         with (part / "train.jsonl").open("w", encoding="utf-8") as file:
@@ -50,6 +51,8 @@ def augment_corpus(
                 made = [story, *(variants(story, recipe, seed) if recipe else ())]
                 if paraphraser is not None and (told := paraphraser.variant(story, seed)) is not None:
                     made.append(told)
+                words += sum(one.words for one in made[1:])
+                licences.update(one.licence or "" for one in made[1:])
                 for one in made:
                     counts[one.augmented or "as it was"] += 1
                     file.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")
@@ -67,6 +70,8 @@ def augment_corpus(
         }
         manifest["augmented"] = told_of
         manifest["stories"] = {**manifest.get("stories", {}), "train": counts.total()}
+        manifest["words"] = manifest.get("words", 0) + words
+        manifest["licences"] = dict(Counter(manifest.get("licences", {})) + licences)
         manifest["sha256"] = {f"{name}.jsonl": file_sha256(part / f"{name}.jsonl") for name in ("train", "dev", "test")}
         write_json(part / MANIFEST, manifest)
     return told_of
