@@ -3,7 +3,9 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -236,3 +238,63 @@ def test_finds_files_in_a_fixed_order_and_counts_the_rest(tmp_path: Path) -> Non
         "read-me or licence file",
         "unknown file type",
     ]
+
+
+def test_records_of_another_shape_are_skipped_where_they_were_only_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"body": "x"}\n')
+    found = list(read_file(path, advance=lambda n: None, say=print, named=False))
+    assert [piece.reason for piece in found if isinstance(piece, Skipped)] == ["column missing"]
+
+
+def test_a_date_that_is_none_is_broken_front_matter(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(f"---\ndate: 2024-02-30\n---\n{TEXT}")
+    assert reasons(path) == ["broken front matter"]
+
+
+def test_an_archive_damaged_anywhere_is_counted(tmp_path: Path) -> None:
+    """Whatever byte is wrong, reading ends with pieces or a reason, never with an error of the library."""
+    whole = tmp_path / "whole.epub"
+    epub(whole)
+    data, path = whole.read_bytes(), tmp_path / "a.epub"
+    for place in range(0, len(data), 3):
+        for value in (0, 9, 12, 14, 255):
+            path.write_bytes(data[:place] + bytes([value]) + data[place + 1 :])
+            read(path)
+
+
+def test_a_missing_chapter_does_not_cost_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.epub"
+    epub(path)
+    cut = tmp_path / "cut.epub"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(cut, "w") as new:
+        for name in old.namelist():
+            if "titlepage" not in name:
+                new.writestr(name, old.read(name))
+    damaged, piece = read(cut)
+    assert isinstance(damaged, Skipped)
+    assert damaged.reason == "damaged archive"
+    assert isinstance(piece, Piece)
+    assert piece.text == TEXT
+
+
+def test_wide_spaces_before_a_chinese_heading(tmp_path: Path) -> None:
+    path = tmp_path / "水.txt"
+    path.write_text("".join(f"　　第{n}章　下山\n\n" + "　　他一个人走下山去，天已经黑了。\n" * 800 for n in "一二三"))
+    assert [piece.kind for piece in pieces(path)] == ["chapter"] * 3
+
+
+def test_linked_and_locked_folders_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path)
+    locked = PermissionError(13, "Permission denied", str(tmp_path / "here" / "locked"))
+    walk = os.walk
+
+    def refused(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+        onerror(locked)
+        yield from walk(folder)
+
+    monkeypatch.setattr(os, "walk", refused)
+    found = list(find_files([tmp_path / "here"]))
+    assert [path.reason for path in found if isinstance(path, Skipped)] == ["link to a folder", "no permission to read"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import lzma
 import posixpath
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -33,6 +37,10 @@ _MATTER_FILE = re.compile(
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 
 
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError)
+"""What the library raises for an archive that is not what it says."""
+
+
 class _BadArchiveError(Exception):
     """The archive cannot be used; the first argument is the counted reason, the second says more."""
 
@@ -51,12 +59,22 @@ class _Archive:
                 data = entry.read(min(MAX_ENTRY, self.left) + 1)
         except KeyError as error:
             raise _BadArchiveError("damaged archive", f"no {name} inside") from error
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:  # also of a compression that the library does not know
             raise _BadArchiveError("protected archive", str(error)) from error
+        except _DAMAGED as error:
+            raise _BadArchiveError("damaged archive", f"{name}: {error}") from error
+        except OSError as error:  # bzip2 says so of data that is none, and a seek before the beginning
+            if error.errno in (None, errno.EINVAL):
+                raise _BadArchiveError("damaged archive", f"{name}: {error}") from error
+            raise
         if len(data) > min(MAX_ENTRY, self.left):
             raise _BadArchiveError("archive unpacks too large", f"{name} is over the limit")
         self.left -= len(data)
         return data
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such an entry."""
+        return name in self.archive.namelist()
 
     def xml(self, name: str) -> Element:
         """One entry as an XML tree; entity declarations are refused, so that none can expand."""
@@ -71,29 +89,37 @@ class _Archive:
             raise _BadArchiveError("damaged archive", f"{name}: {error}") from error
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_Archive]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except _DAMAGED as error:
+        raise _BadArchiveError("damaged archive", str(error)) from error
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):
+            raise _BadArchiveError("damaged archive", str(error)) from error
+        raise
+    with archive:
+        yield _Archive(archive)
+
+
 def read_epub(path: Path) -> Pieces:
     """The documents of an EPUB's spine in their order, each a piece of one work; front and back matter is skipped."""
     try:
-        with zipfile.ZipFile(path) as opened:
-            yield from _spine(_Archive(opened), path)
+        with _opened(path) as archive:
+            yield from _spine(archive, path)
     except _BadArchiveError as error:
         yield Skipped(error.args[0], str(path), error.args[1])
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        yield Skipped("damaged archive", str(path), str(error))
 
 
 def read_docx(path: Path) -> Pieces:
     """The paragraphs of a Word document, cut at its chapters when it is a long book."""
     try:
-        with zipfile.ZipFile(path) as opened:
-            archive = _Archive(opened)
+        with _opened(path) as archive:
             document = archive.xml("word/document.xml")
-            properties = archive.xml("docProps/core.xml") if "docProps/core.xml" in opened.namelist() else None
+            properties = archive.xml("docProps/core.xml") if archive.holds("docProps/core.xml") else None
     except _BadArchiveError as error:
         yield Skipped(error.args[0], str(path), error.args[1])
-        return
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        yield Skipped("damaged archive", str(path), str(error))
         return
     paragraphs = [(_style(element), _words(element)) for element in document.iter(f"{_W}p")]
     title = next((text for style, text in paragraphs if style in ("Title", "Heading1") and text), None)
@@ -121,7 +147,13 @@ def _spine(archive: _Archive, path: Path) -> Pieces:
             continue
         name = posixpath.normpath(posixpath.join(folder, unquote(item.get("href", ""))))
         place = f"{path} ({name})"
-        text = decode(archive.read(name))
+        try:
+            text = decode(archive.read(name))
+        except _BadArchiveError as error:
+            if error.args[0] != "damaged archive":
+                raise
+            yield Skipped("damaged archive", place, error.args[1])  # the other chapters are whole
+            continue
         if text is None:
             yield Skipped("binary or unknown encoding", place)
             continue

@@ -12,12 +12,12 @@ __all__ = ["divide"]
 LONG = 30_000  # characters; a shorter text stays whole even when it has parts
 _NUMBER = r"(?:[IVXLCDM]+|\d+|(?:THE )?[A-Z][a-z]+(?:-[a-z]+)?|(?:THE )?[A-Z]+(?:-[A-Z]+)?)"
 _HEADING = re.compile(
-    rf"^[ \t_*#]*((?:CHAPTER|Chapter|BOOK|Book|PART|Part|STAVE|Stave|LETTER|Letter|ADVENTURE|CANTO|Canto) {_NUMBER}"
-    r"\b(?:[.:—–-][^\n]{0,70})?|第[\d〇零一二三四五六七八九十百千两]+[回章节卷折][^\n，。]{0,40})[ \t_*]*$",
+    rf"^[ \t\u3000_*#]*((?:CHAPTER|Chapter|BOOK|Book|PART|Part|STAVE|Stave|LETTER|Letter|ADVENTURE|CANTO|Canto) {_NUMBER}"
+    r"\b(?:[.:—–-][^\n]{0,70})?|第[\d〇零一二三四五六七八九十百千两]+[回章节卷折][^\n，。]{0,40})[ \t\u3000_*]*$",
     re.M,
 )
-_CAPITALS = re.compile(r"(?<=\n\n)[ \t_]*([A-Z][A-Z0-9 ’'\",.!?&:;—-]{3,60})[ \t_]*(?=\n[ \t]*\n)")
-_NUMERAL = re.compile(r"(?<=\n\n)[ \t]*([IVXLC]{1,7}\.?)[ \t]*(?=\n[ \t]*\n)")
+_CAPITALS = re.compile(r"(?<=\n\n)[ \t\u3000_]*([A-Z][A-Z0-9 ’'\",.!?&:;—-]{3,60})[ \t_]*(?=\n[ \t]*\n)")
+_NUMERAL = re.compile(r"(?<=\n\n)[ \t\u3000]*([IVXLC]{1,7}\.?)[ \t]*(?=\n[ \t]*\n)")
 
 
 def divide(piece: Piece) -> Pieces:

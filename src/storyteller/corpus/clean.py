@@ -16,13 +16,14 @@ _SPACE_LIKE = frozenset("\x0b\x0c\x85\xa0\u1680\u202f\u205f\u3000\u2028\u2029") 
     chr(c) for c in range(0x2000, 0x200B)
 }
 _SPACES = re.compile(r"[ \t]{2,}|\t")
-_BLANKS = re.compile(r"\n{3,}")
+_BLANKS = re.compile(r"\n{2,}")
 _BREAK = re.compile(r"^(?:[*＊] ?){3,}$|^[-–—_=~·•]{3,}$|^[#§]$|^(?:· ?){3,}$", re.M)
 _MEDIA = re.compile(r"\[(?:Illustration|Transcriber|Footnote|Sidenote)[^\]]*\]|!\[[^\]]*\]\([^)\n]*\)", re.I)
 _NOTE_MARK = re.compile(r"(?<=[\w.,;!?”’\"'])\[\d{1,3}\]")
 _EMPHASIS = re.compile(r"(?<![\w*_])(\*{1,3}|_{1,3})(?=\S)([^*_\n]+?)(?<=\S)\1(?![\w*_])")
 _LINK = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?)(?: #+)?$", re.M)
+_INDENT = re.compile(r"(?:\u3000|\t| {2,})[ \t\u3000]*\S")
 _SENTENCE_END = '。！？…”」』.!?"’'
 
 
@@ -37,6 +38,8 @@ def clean(text: str, language: Language = "en", *, script: bool = False) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
+    if not script:
+        text = _apart(text)
     if _ODD.search(text):
         text = _ODD.sub(lambda match: " " if match.group() in _SPACE_LIKE else "", text)
     if "[" in text:
@@ -47,6 +50,20 @@ def clean(text: str, language: Language = "en", *, script: bool = False) -> str:
     if "\n\n\n" in text:
         text = _BLANKS.sub("\n\n", text)
     return text if script else paragraphs(text, chinese=language == "zh")
+
+
+def _apart(text: str) -> str:
+    """`text` with an empty line before each indented one, where indents alone say what a paragraph is.
+
+    That is so when lines are wrapped (most are not indented) and empty lines are rare: Chinese texts with two wide
+    spaces before a paragraph, English ones with a tab. Anywhere else an indent is verse or a quotation.
+    """
+    lines = text.split("\n")
+    indented = [bool(_INDENT.match(line)) for line in lines]
+    count, empty = sum(indented), sum(not line.strip() for line in lines)
+    if count < 2 or empty * 10 > count or count * 5 > len(lines) * 4:
+        return text
+    return "\n".join(f"\n{line}" if deep else line for line, deep in zip(lines, indented, strict=True))
 
 
 def unmark(text: str) -> str:
@@ -76,7 +93,7 @@ def paragraphs(text: str, *, chinese: bool) -> str:
     going_on = sum(_goes_on(before, line, chinese) for before, line in follows)
     if going_on < (0.6 if chinese else 0.45) * len(follows):
         return text
-    return "\n\n".join([_joined(block.split("\n"), width, chinese) for block in text.split("\n\n")])
+    return "\n\n".join([_joined(block.split("\n"), width, chinese) for block in _BLANKS.split(text)])
 
 
 def _goes_on(before: str, line: str, chinese: bool) -> bool:

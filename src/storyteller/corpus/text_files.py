@@ -70,7 +70,7 @@ def _markdown(text: str, path: Path) -> Pieces:
 
         try:
             loaded = yaml.safe_load(match.group(1))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, AttributeError) as error:  # a date that is none is a ValueError
             yield Skipped("broken front matter", str(path), " ".join(str(error).split())[:80])
             return
         meta = {str(key).lower(): value for key, value in loaded.items()} if isinstance(loaded, dict) else {}
