@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -332,3 +333,21 @@ def test_ctrl_c_says_how_to_go_on(
     assert signal.getsignal(signal.SIGINT) is before
     interrupt(None)
     assert same(whole, finetune(small(), tmp_path / "parts", resume=True))
+
+
+def test_a_run_does_not_go_on_with_another_corpus(
+    small: MakeRecipe, tmp_path: Path, corpus: Path, interrupt: Any
+) -> None:
+    own = tmp_path / "corpus"
+    shutil.copytree(corpus, own, ignore=shutil.ignore_patterns("shards"))
+    recipe = small(f"data.path={own}", "train.steps=4")
+    interrupt(2)
+    with pytest.raises(StopError):
+        finetune(recipe, tmp_path / "run")
+    interrupt(None)
+    lines = (own / "train.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (own / "train.jsonl").write_text("".join(lines[1:]), "utf-8")
+    with pytest.raises(CheckpointError, match="has changed since the run began"):
+        finetune(recipe, tmp_path / "run", resume=True)
+    (own / "train.jsonl").write_text("".join(lines), "utf-8")
+    assert finetune(recipe, tmp_path / "run", resume=True).final.is_dir()

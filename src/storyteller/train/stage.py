@@ -79,6 +79,7 @@ def train(
     if resume:
         run = Run.open(folder)
         prepared = prepare(same_recipe(run, recipe))
+        _same_data(run, prepared.shards)
     else:
         prepared = prepare(recipe)
         if prepared.accelerator.is_main_process:
@@ -99,6 +100,16 @@ def train(
         finish(prepared, run, state)
     prepared.accelerator.wait_for_everyone()
     return run
+
+
+def _same_data(run: Run, shards: Shards) -> None:
+    """`CheckpointError` when the corpus is no longer the one that the run began with: half a model of each helps nobody."""
+    begun = read_json(run.folder / "data.json").get("hash")
+    if begun != shards.meta["hash"]:
+        raise CheckpointError(
+            f"the corpus of {run.folder} has changed since the run began (its shards were {str(begun)[:12]}, and are "
+            f"{shards.meta['hash'][:12]}). Prepare it again as it was, or begin a new run."
+        )
 
 
 def resolved(
