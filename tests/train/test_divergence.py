@@ -28,7 +28,7 @@ def after(losses: list[float], state: State | None = None) -> State:
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 60))
+@given(st.integers(0, 10**6), st.integers(5, 60))
 def test_noise_is_no_divergence(seed: int, steps: int) -> None:
     state = after(np.random.default_rng(seed).uniform(2.0, 2.9, steps).tolist())
     assert state.smoothed is not None
@@ -36,8 +36,19 @@ def test_noise_is_no_divergence(seed: int, steps: int) -> None:
     assert 2.0 <= state.lowest <= state.smoothed + 1e-9
 
 
+def test_a_lucky_first_batch_is_no_divergence() -> None:
+    ended = 0
+    for seed in range(400):
+        noise = np.random.default_rng(seed).normal(2.0, 0.5, 300)
+        try:
+            after(noise.clip(0.2).tolist())
+        except TrainingError:
+            ended += 1
+    assert ended <= 8  # one first batch alone as the measure ended 72
+
+
 @settings(deadline=None)
-@given(st.floats(1.0, 5.0), st.floats(2.0, 10.0), st.integers(1, 30))
+@given(st.floats(1.0, 5.0), st.floats(2.0, 10.0), st.integers(2, 30))
 def test_a_loss_that_stays_twice_as_high_ends_it_within_ten_steps(low: float, times: float, calm: int) -> None:
     state = after([low] * calm)
     with pytest.raises(TrainingError, match="training diverges"):

@@ -17,22 +17,32 @@ _MARGIN = 0.5
 """Nats by which it must have risen besides: near zero, half as much again is nothing."""
 
 
-def smoothed(before: float | None, loss: float) -> float:
-    """The exponential mean of a loss with a memory of ten steps; the first one is itself."""
-    return loss if before is None else _MEMORY * before + (1 - _MEMORY) * loss
+_SETTLED = 5
+"""Steps after which the smoothed loss may be a lowest one: the mean of fewer may only have been lucky."""
+
+
+def smoothed(before: float | None, loss: float, step: int) -> float:
+    """The mean of the losses up to `step` (from 1), exponential with a memory of ten steps when there are so many."""
+    return loss if before is None else before + max(1 - _MEMORY, 1 / step) * (loss - before)
 
 
 def check_loss(state: State, loss: float, norm: float, *, scaled: bool) -> None:
     """Take one more step's mean loss into the state; `TrainingError` when training has come to nothing.
 
     It has when the loss is no number, when the gradient's norm is none (but `scaled` gradients may overflow: that step is
-    left out), and when the smoothed loss stands half as high again as at its lowest, and half a nat over it.
+    left out), and when the smoothed loss stands half as high again as at its lowest, and half a nat over it. Where it
+    began counts as the higher of the first two losses, for one batch alone may have been easy.
     """
     step = state.step + 1
     if not math.isfinite(loss) or (not scaled and not math.isfinite(norm)):
         raise TrainingError(f"step {step}: the loss is {loss} and the gradient norm {norm}. {_advice(state)}")
-    state.smoothed = smoothed(state.smoothed, loss)
-    state.lowest = min(state.smoothed, state.smoothed if state.lowest is None else state.lowest)
+    before, state.smoothed = state.smoothed, smoothed(state.smoothed, loss, step)
+    if before is None:
+        return
+    if state.lowest is None:
+        state.lowest = max(before, loss)
+    elif step >= _SETTLED:
+        state.lowest = min(state.lowest, state.smoothed)
     if state.smoothed > max(_EXPLODED * state.lowest, state.lowest + _MARGIN):
         raise TrainingError(
             f"step {step}: training diverges: the loss, smoothed, has risen from {state.lowest:.3f} at its lowest to "

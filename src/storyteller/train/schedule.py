@@ -17,8 +17,9 @@ def warmup_steps(recipe: TrainRecipe, steps: int) -> int:
 def learning_rate(step: int, steps: int, recipe: TrainRecipe) -> float:
     """The rate of optimizer step `step` (from 0) of `steps`.
 
-    It rises linearly to `lr` over the warmup and falls to `floor * lr` in the last step: never (`constant`), on a line
-    (`linear`), on half a cosine (`cosine`), or on a line over the last `decay_share` only (`wsd`: warmup, stable, decay).
+    It rises linearly to `lr` over the warmup and falls towards `floor * lr`, which the step after the last would have, so
+    that no step is wasted: never (`constant`), on a line (`linear`), on half a cosine (`cosine`), or on a line over the
+    last `decay_share` only (`wsd`: warmup, stable, decay).
     """
     warm = min(warmup_steps(recipe, steps), steps)
     if step < warm:
@@ -26,6 +27,6 @@ def learning_rate(step: int, steps: int, recipe: TrainRecipe) -> float:
     if recipe.schedule == "constant":
         return recipe.lr
     start = warm if recipe.schedule != "wsd" else max(warm, steps - max(1, round(recipe.decay_share * steps)))
-    done = min(1.0, max(0.0, (step - start + 1) / max(1, steps - start)))
+    done = min(1.0, max(0.0, (step - start + 1) / (steps - start + 1)))
     shape = (1 + math.cos(math.pi * done)) / 2 if recipe.schedule == "cosine" else 1 - done
     return recipe.lr * (recipe.floor + (1 - recipe.floor) * shape)
