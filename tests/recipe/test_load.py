@@ -285,3 +285,15 @@ def test_an_unknown_size_names_the_sizes() -> None:
         load_recipe(None, ["model.size=7m"])
     with pytest.raises(RecipeError, match="3 heads do not divide a width of 32"):
         load_recipe(None, ["model.shape={width: 32, heads: 3}"])
+
+
+def test_one_share_of_the_tasks_changed_keeps_the_others() -> None:
+    tasks = load_recipe(None, ["data.tasks.continue=0.3"]).data.tasks
+    assert tasks == {"write": 0.6, "continue": 0.3, "infill": 0.1, "passage": 0.1}
+    assert load_recipe(None, ["data.tasks={write: 1}"]).data.tasks == {"write": 1}
+
+
+def test_a_rate_that_yaml_takes_for_a_word_is_a_number_in_a_sweep() -> None:
+    recipe = load_recipe(None, ["sweep.space={train.lr: [1e-4, 3e-4], train.schedule: [linear, cosine]}"])
+    assert recipe.sweep is not None
+    assert recipe.sweep.space == {"train.lr": [1e-4, 3e-4], "train.schedule": ["linear", "cosine"]}

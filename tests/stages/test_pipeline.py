@@ -186,3 +186,17 @@ def test_the_command(quick_children: list[Sequence[str]], values: dict[str, Any]
     assert done.exit_code == 0, done.output
     assert "is complete: 1-prepare, 2-finetune, 3-finetune, 4-evaluate" in done.stdout
     assert next(iter(json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["stages"])) == "1-prepare"
+
+
+def test_each_stage_has_the_blocks_that_are_its_own(values: dict[str, Any], tmp_path: Path) -> None:
+    values |= {"refine": {"trainer": "coop"}, "pipeline": [
+        {"stage": "finetune", "change": {"train.dropout": 0.1}},
+        {"stage": "refine"},
+        {"stage": "evaluate", "options": {"suite": "masked"}},
+    ]}  # fmt: skip
+    first, second, third = plan_pipeline(values, tmp_path / "out")
+    assert first.values is not None
+    assert "refine" not in first.values
+    assert second.values is not None
+    assert second.values["refine"] == {"trainer": "coop"}
+    assert third.product.name == "masked.json"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from storyteller.errors import RecipeError
 from storyteller.recipe.aliases import meant_key
-from storyteller.recipe.models import Recipe
+from storyteller.recipe.models import TASKS, Recipe
 
 __all__ = [
     "bundled_recipes",
@@ -51,7 +51,8 @@ def override_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     asked: dict[str, Any] = {}
     for override in overrides:
         asked = merge(asked, _parse_override(override))
-    return _overlay(dict(values), asked)
+    shares = any(override.strip().startswith("data.tasks.") for override in overrides)
+    return _overlay(_with_shares(values) if shares else dict(values), asked)
 
 
 def recipe_of(values: Mapping[str, Any], source: Path | str | None = None) -> Recipe:
@@ -67,7 +68,16 @@ def change_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict
     asked: dict[str, Any] = {}
     for dotted, value in changes.items():
         asked = merge(asked, _nested(dotted.split("."), value))
-    return _overlay(dict(values), asked)
+    shares = any(dotted.startswith("data.tasks.") for dotted in changes)
+    return _overlay(_with_shares(values) if shares else dict(values), asked)
+
+
+def _with_shares(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with the default shares of tasks written out where there are none, so that changing one keeps the others."""
+    own = values.get("data")
+    if isinstance(own, Mapping) and own.get("tasks") is not None:
+        return dict(values)
+    return merge({"data": {"tasks": dict(TASKS)}}, values)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

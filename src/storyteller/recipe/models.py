@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -64,14 +64,18 @@ class ModelRecipe(_Section):
     shape: ShapeRecipe | None = Field(None, description="pretraining: the new model's shape")
 
 
+TASKS: dict[Literal["write", "continue", "infill", "passage"], float] = {
+    "write": 0.6, "continue": 0.2, "infill": 0.1, "passage": 0.1,
+}  # fmt: skip
+
+
 class DataRecipe(_Section):
     """Which stories are trained on, and how they are shown to the model."""
 
     path: Path = Field(Path("data/stories"), description="a folder written by `storyteller prepare`")
     context: int = Field(512, ge=16, le=131072, description="tokens in one packed row")
     tasks: dict[Literal["write", "continue", "infill", "passage"], float] = Field(
-        {"write": 0.6, "continue": 0.2, "infill": 0.1, "passage": 0.1},
-        description="share of each task among the examples",
+        TASKS, description="share of each task among the examples; 0 leaves one out"
     )
     views: int = Field(1, ge=1, le=16, description="differently conditioned examples made of each passage")
     keep_condition: float = Field(0.6, ge=0, le=1, description="chance that each derived condition is shown")
@@ -106,7 +110,9 @@ class TrainRecipe(_Section):
     warmup: float = Field(0.05, ge=0, description="warmup, as a share of all steps when under 1, else in steps")
     floor: float = Field(0.0, ge=0, le=1, description="final learning rate as a share of the peak")
     decay_share: float = Field(0.2, gt=0, le=1, description="wsd: share of the steps in which the rate decays")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's moment decay rates")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.95), description="AdamW's moment decay rates"
+    )
     weight_decay: float = Field(0.01, ge=0, description="decoupled decay, on matrices only")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention and on what each layer adds")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all tokens")
@@ -302,7 +308,7 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> Self:
         stage = "refine" if self.refine is not None else "pretrain" if self.pretrain is not None else None
-        if stage is not None:
+        if stage is not None and self.pipeline is None:  # of a pipeline each stage's own recipe is checked
             asked = {"continual": self.continual, "distil": self.distil}
             names = ("dropout", "label_smoothing", "perturb", "contrastive")
             asked |= {f"train.{name}": getattr(self.train, name) for name in names}

@@ -85,6 +85,9 @@ class SweepRecipe(Section):
     @field_validator("space")
     @classmethod
     def _values_to_search(cls, space: dict[str, list[Any] | RangeRecipe]) -> dict[str, list[Any] | RangeRecipe]:
+        space = {
+            key: [_number(v) for v in values] if isinstance(values, list) else values for key, values in space.items()
+        }
         for key, values in space.items():
             if isinstance(values, list) and len(values) != len({repr(value) for value in values}):
                 raise ValueError(f"{key}: a value stands there twice")
@@ -93,6 +96,14 @@ class SweepRecipe(Section):
             if key.split(".")[0] in ("name", "sweep", "pipeline"):
                 raise ValueError(f"{key} is not a setting of a run")
         return space
+
+
+def _number(value: Any) -> Any:
+    """`value`, or the number that it spells: to YAML, 1e-4 without a point is a word."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 StageName = Literal["prepare", "pretrain", "finetune", "refine", "evaluate"]

@@ -141,7 +141,9 @@ def _training(
         made["data.path"] = str(stories.folder)
     if model := _last(before, lambda stage: stage.values is not None):
         made["model.base"] = str(model.folder)
-    own = change_values(change_values(without_several(values), made), asked.change)
+    others = {"pretrain", "refine"} - {asked.stage}  # what the other stages are told
+    own = {key: value for key, value in without_several(values).items() if key not in others}
+    own = change_values(change_values(own, made), asked.change)
     try:
         recipe_of(own)
     except RecipeError as error:
@@ -161,8 +163,15 @@ def _evaluate(
     baseline = [] if trained[0].name == "pretrain" else [first.model.base]
     data = str(stories.folder if stories else first.data.path)
     words = ["evaluate", *baseline, *(str(stage.folder) for stage in trained), "--data", data, "--out", str(place)]
-    product = {"likelihood": "likelihood.json"}.get(str(asked.options.get("suite")), "report.json")
-    return [*words, *_options(asked.options)], None, place / product
+    return (
+        [*words, *_options(asked.options)],
+        None,
+        place / _REPORTS.get(str(asked.options.get("suite")), "report.json"),
+    )
+
+
+_REPORTS = {"likelihood": "likelihood.json", "masked": "masked.json", "lm-eval": "tasks.json"}
+"""What a suite writes last, where it is not report.json."""
 
 
 def _options(options: Mapping[str, Any]) -> Iterator[str]:
