@@ -5,6 +5,7 @@ Nothing heavy is imported here: `storyteller --help` answers in under half a sec
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -100,6 +101,9 @@ def _options(
 
 def main() -> None:
     """Run the command; `--debug` may stand anywhere on the line."""
+    for stream in (sys.stdout, sys.stderr):  # a console or a pipe may know fewer letters than a story has
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
     app(["--debug"] + [word for word in arguments if word != "--debug"] if "--debug" in arguments else arguments)
 

@@ -44,7 +44,10 @@ def finetune(
     from storyteller.train.finetune import finetune as run
 
     if dry_run:
-        print_dry_run(plan(loaded), as_json=as_json)
+        from storyteller.runs import Run
+        from storyteller.train.stage import same_recipe
+
+        print_dry_run(plan(loaded if resume is None else same_recipe(Run.open(resume), loaded)), as_json=as_json)
         return
     done = run(loaded, resume or out or Path("runs") / loaded.name, resume=resume is not None)
     if as_json:

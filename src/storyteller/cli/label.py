@@ -33,6 +33,7 @@ def label(
     from storyteller.tokens import Request
     from storyteller.train.labels import propose
 
+    ids = _ids(labelled) if labelled is not None else set()
     language = next((known for known in LANGUAGES if known == lang), None)
     if language is None:
         raise DataError(f"--lang is en or zh, not {lang!r}.")
@@ -51,8 +52,6 @@ def label(
 
         scores = CoherenceScorer.load().score(texts, language)
         chances = [math.nan if score.value is None else score.value for score in scores]
-    before = labelled.read_text(encoding="utf-8").splitlines() if labelled is not None else []
-    ids = {json.loads(line)["id"] for line in before if line.strip()}
     known = [place for place, story in enumerate(stories) if story.id in ids]
     chosen = propose(story_embeddings(embed_sentences(texts, language)), chances, count, known)
     lines = [
@@ -60,3 +59,18 @@ def label(
     ]
     write_atomic(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     typer.echo(f"{len(lines)} of {len(stories)} stories, the most helpful first, written to {out}")
+
+
+def _ids(path: Path) -> set[str]:
+    """The stories of an earlier list; `DataError` for a file that is none."""
+    from storyteller.errors import DataError
+
+    ids = set()
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+        try:
+            ids.update({str(json.loads(line)["id"])} if line.strip() else ())
+        except (ValueError, KeyError, TypeError):
+            raise DataError(
+                f"{path}, line {number}: not a story with its id; --labelled takes a file that `storyteller label` wrote."
+            ) from None
+    return ids

@@ -23,12 +23,12 @@ def new_figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write it to `path`, the same bytes for the same figure, and forget it."""
+    """Write it to `path` as SVG whatever the name ends with, the same bytes for the same figure, and forget it."""
     from matplotlib import pyplot
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         # Letters that matplotlib's own font lacks are measured wrongly, and drawn by the font of whoever looks.
         warnings.filterwarnings("ignore", message=".*Glyph", category=UserWarning)
-        figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
     pyplot.close(figure)
