@@ -114,12 +114,18 @@ def test_a_story_about_gutenberg_stays_whole() -> None:
 
 
 def test_paragraphs_that_only_indents_tell_apart() -> None:
-    wrapped = "　　从前有一只狐狸，它住在河边，每天晚上都去\n看月亮，月亮在水里。\n　　有一天它说：“我要把月亮带回家去，给我的\n孩子们看。”于是它跳了下去。"
+    wrapped = (
+        "　　从前有一只狐狸，它住在河边，每天晚上都去\n看月亮，月亮在水里。\n"
+        "　　有一天它说：“我要把月亮带回家去，给我的\n孩子们看。”于是它跳了下去。"
+    )
     assert clean(wrapped, "zh") == (
         "从前有一只狐狸，它住在河边，每天晚上都去看月亮，月亮在水里。\n\n"
         "有一天它说：“我要把月亮带回家去，给我的孩子们看。”于是它跳了下去。"
     )
-    english = "\tA fox lived by the river, and every night it\nwent to look at the moon in the water.\n\tOne day it said\nthat it would take the moon home."
+    english = (
+        "\tA fox lived by the river, and every night it\nwent to look at the moon in the water.\n"
+        "\tOne day it said\nthat it would take the moon home."
+    )
     assert clean(english).split("\n\n") == [
         "A fox lived by the river, and every night it went to look at the moon in the water.",
         "One day it said that it would take the moon home.",
@@ -127,5 +133,8 @@ def test_paragraphs_that_only_indents_tell_apart() -> None:
 
 
 def test_two_empty_lines_in_wrapped_chinese() -> None:
-    text = "从前有一只狐狸，它住在河边，每天晚上都\n去看月亮，月亮在水里，它想要\n\n\n\n第一章\n\n它跳了下去，再也没有人看见过它，河水\n还是那样流着，一直流到海里"
+    text = (
+        "从前有一只狐狸，它住在河边，每天晚上都\n去看月亮，月亮在水里，它想要\n\n\n\n第一章\n\n"
+        "它跳了下去，再也没有人看见过它，河水\n还是那样流着，一直流到海里"
+    )
     assert "每天晚上都去看月亮" in clean(text, "zh")

@@ -65,7 +65,7 @@ def _ids(path: Path) -> set[str]:
     """The stories of an earlier list; `DataError` for a file that is none."""
     from storyteller.errors import DataError
 
-    ids = set()
+    ids: set[str] = set()
     for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         try:
             ids.update({str(json.loads(line)["id"])} if line.strip() else ())
