@@ -103,6 +103,17 @@ def test_adapters_of_other_layers_count_as_zeros(tiny_llama: Path, adapters: lis
     assert logits(tmp_path / "out").isfinite().all()
 
 
+@pytest.mark.parametrize("chosen", [{"layers_to_transform": [0]}, {"exclude_modules": ["down_proj"]}])
+def test_the_layers_of_the_second_are_not_hidden_by_the_first_ones_choice(
+    tiny_llama: Path, adapters: list[Path], tmp_path: Path, chosen: dict[str, object]
+) -> None:
+    targets = {"target_modules": ["q_proj", "down_proj"], "use_rslora": False}
+    narrow = tiny_adapter(tiny_llama, tmp_path / "narrow", seed=5, **targets, **chosen)
+    wide = tiny_adapter(tiny_llama, tmp_path / "wide", seed=6, **targets)
+    merge([narrow, wide], tmp_path / "out", weights=(0, 1), rank=4)
+    torch.testing.assert_close(logits(tmp_path / "out"), logits(wide), atol=1e-3, rtol=1e-3)
+
+
 def test_the_folder_says_what_it_was_made_of(adapters: list[Path], tmp_path: Path) -> None:
     (adapters[0] / "README.md").write_text(
         "# a\n\n## Licences of the training stories\n\n| what | value |\n|---|---|\n| CC0-1.0 | 7 |\n\n## Recipe\n| x | 1 |\n"

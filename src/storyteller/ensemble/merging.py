@@ -197,6 +197,9 @@ def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None
         "rank_pattern": {},
         "target_modules": sorted(config["target_modules"]) if same else sorted(merged),
     }
+    if not same:
+        # The layers stand under their full names; what chose or left out some of the first adapter's would hide others'.
+        config |= {"layers_to_transform": None, "layers_pattern": None, "exclude_modules": None}
     write_json(folder / "adapter_config.json", config)
     return {"kind": "adapter", "rank": wanted, "energy_lost": round(lost, 6)}
 
