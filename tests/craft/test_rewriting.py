@@ -58,15 +58,41 @@ def test_what_is_no_rewriting_is_named(answer: str, action: Action, fault: str) 
 @pytest.mark.parametrize(
     "wrapped",
     ["Here is the rewritten passage:\n\n{}", "Sure! Here's a version:\n{}", "Rewritten passage: {}", '"{}"', "```\n{}\n```",
-     "Certainly. Here is the new text, in other words: {}"],
+     "Certainly. Here is the new text, in other words: {}", "Sure, here you go:\n\n{}", "This is my revised version: {}"],
 )  # fmt: skip
 def test_preambles_and_wrapping_go(wrapped: str) -> None:
     assert check(wrapped.format(ANSWERS["en"]), PASSAGE["en"], "rewrite", "en").text == ANSWERS["en"]
 
 
-@pytest.mark.parametrize("wrapped", ["好的，以下是改写后的文字：\n{}", "改写：{}", "“{}”"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "好的，以下是改写后的文字：\n{}",
+        "改写：{}",
+        "“{}”",
+        "当然！\n{}",
+        "好的，这是扩写后的段落：{}",
+        "改写后的文字如下：{}",
+    ],
+)
 def test_chinese_preambles_go(wrapped: str) -> None:
     assert check(wrapped.format(ANSWERS["zh"]), PASSAGE["zh"], "rewrite", "zh").text == ANSWERS["zh"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "language"),
+    [
+        ("This is what he told me: never look back.", "en"),
+        ("Here is the thing about the sea: it forgets nothing.", "en"),
+        ("Of course, here is what he said: never look back.", "en"),
+        ("当然，她什么也没说，只是把灯熄了，转身走进雨里。", "zh"),
+        ("好的，她点点头，把门推开，走进了大雨里面。他没有追。", "zh"),
+        ("翻译低声说：“他不同意。”", "zh"),
+        ("下面是一条河：水很急，没有桥。", "zh"),
+    ],
+)
+def test_a_story_loses_nothing_of_its_beginning(answer: str, language: Language) -> None:
+    assert check(answer, PASSAGE[language], "rewrite", language).text == answer
 
 
 def test_speech_and_stories_that_begin_like_a_preamble_stay() -> None:

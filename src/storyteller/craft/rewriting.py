@@ -56,12 +56,19 @@ _NAMES: dict[Language, dict[Language, str]] = {
     "en": {"en": "English", "zh": "Chinese"},
     "zh": {"en": "英文", "zh": "中文"},
 }
+# An announcement names what it announces, or stands after a “Sure” on a line of its own: a story may begin with a colon's
+# sentence, and with “Of course”, too.
+_SURE = r"(?:sure|certainly|of course|okay|ok)\b"
+_SAID = r"(?:here(?:['’]s| is| are)|below is|the following is|this is)\b"
+_THAT = r"\b(?:passage|paragraph|text|version|rewrit\w+|revision|translation|attempt|expansion|summary)\b"
 _PREAMBLE = re.compile(
-    r"\s*(?:(?:sure|certainly|of course|okay|ok)\b[^\n.!:]{0,60}[.!:,]\s*)?"
-    r"(?:(?:here(?:'s| is| are)|below is|the following is|this is)\b[^\n]{0,120}?:[ \t]*\n*"
+    rf"\s*(?:{_SURE}[^\n]{{0,160}}:[ \t]*\n\s*"
+    rf"|(?:{_SURE}[^\n.!:]{{0,60}}[.!:,]\s*)?(?:{_SAID}[^\n:]{{0,60}}{_THAT}[^\n:]{{0,60}}:\s*"
     r"|(?:rewritten|revised|new|expanded|shortened|translated)\s+(?:passage|text|version)\s*:\s*"
-    r"|(?:passage|translation|answer)\s*:\s*|(?:好的|当然)[，,。！!][^\n：:]{0,40}[：:]?\s*"
-    r"|(?:以下|下面)是[^\n：:]{0,40}[：:]\s*|(?:改写|扩写|缩写|翻译|译文)[^\n：:]{0,12}[：:]\s*)",
+    r"|(?:passage|translation|answer)\s*:\s*)"
+    r"|(?:好的|当然)(?:可以)?[，,。！!][ \t]*\n\s*|(?:(?:好的|当然)(?:可以)?[，,。！!]\s*)?(?:"
+    r"(?:以下|下面|这)(?:就)?是[^\n：:。]{0,20}(?:文字|文本|段落|版本|内容|译文|改写|扩写|缩写|翻译)[^\n：:。]{0,12}"
+    r"|(?:改写|扩写|缩写|翻译|译文)(?:后|如下|结果|版本?|的?(?:文字|文本|段落|内容))*)[：:]\s*)",
     re.I,
 )
 _FIRST = {"en": re.compile(r"\b(?:I|me|my|we|us|our)\b"), "zh": re.compile("[我咱]")}
