@@ -259,6 +259,15 @@ def test_a_lost_expert_or_amateur_leaves_the_other(rule: str, lost: int) -> None
     np.testing.assert_allclose(engine.feed([1]), engines[1 - lost].logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("weights", [(0.5, 1.0, -0.5), (0.5, 1.5, -1.0)])
+def test_a_contrast_whose_weights_lose_their_sum_goes_on_with_the_first(weights: tuple[float, ...]) -> None:
+    engines = [Says(0.6, 0.2, 0.1, 0.1), Says(0.2, 0.6, 0.1, 0.1), Says(0.1, 0.1, 0.6, 0.2)]
+    engine = mixture(*engines, weights=weights, rule="contrastive")
+    engine.feed([1])
+    engines[1].logits = np.full(4, np.nan, dtype=np.float32)
+    np.testing.assert_allclose(engine.feed([1]), engines[0].logits, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("weights", "says"),
     [((0.5, 0.6), "sum to 1"), ((1.5, -0.5), "negative"), ((1.0,), "1 weights"), ((float("nan"), 1.0), "numbers")],

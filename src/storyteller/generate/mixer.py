@@ -97,7 +97,7 @@ class Mixer:
         """
         weights = self.saying()
         places = [place for place, weight in enumerate(weights) if weight != 0]
-        if len(places) < 2 or (self.rule == "contrastive" and weights[places[0]] <= 0):
+        if len(places) < 2 or self._lost([weights[place] for place in places]):
             return None
         told = self.mix_tensor(read(places), [weights[place] for place in places])
         if told is None:
@@ -144,6 +144,14 @@ class Mixer:
             raise GenerationError("no member of the ensemble gives finite logits any more. Their weights are damaged.")
         return left
 
+    def _lost(self, weights: Sequence[float]) -> bool:
+        """Whether members of these weights make no contrast any more: the expert was dropped, or what outweighs the rest.
+
+        Then the first of them goes on alone.
+        """
+        # Weights that sum to nothing cannot be made to sum to 1, and below it an expert would work against itself.
+        return self.rule == "contrastive" and (weights[0] <= 0 or sum(weights) < 1e-3)
+
     def _sure(self, logs: Logits) -> bool:
         return self.gate.sure is not None and float(logs.max()) >= math.log(self.gate.sure)
 
@@ -176,8 +184,7 @@ class Mixer:
         weights = [all_weights[member] for member in said]
         logs: Logits = np.stack(list(said.values()))
         first: Logits = logs[0]
-        # A contrast that has lost its expert is none; the first of the others goes on alone.
-        if len(logs) == 1 or (self.rule == "contrastive" and weights[0] <= 0):
+        if len(logs) == 1 or self._lost(weights):
             return first
         apart = divergence(logs, weights)
         self.spent.divergence += apart
