@@ -24,6 +24,7 @@ from storyteller.studio.telling.tellers import Tellers
 if TYPE_CHECKING:
     from storyteller.generate import FinishReason, Storyteller, Token
     from storyteller.studio.telling.planning import Say
+    from storyteller.tokens import StoryTokenizer
 
 __all__ = ["Desk"]
 
@@ -103,8 +104,7 @@ class Desk:
         if is_remote(ask.model):
             return context_record((see_remote_rewriting if rewrites else see_remote)(ask))
         model = self._instructed(ask.model) if rewrites else ask.model
-        loaded = self.tellers.peek(model)
-        tokenizer, window = (loaded.teller.tokenizer, loaded.teller.engine.context) if loaded else reading(model)
+        tokenizer, window = self._reading(model)
         return context_record((see_rewriting if rewrites else see)(tokenizer, window, ask))
 
     def load(self, model: str) -> None:
@@ -159,7 +159,8 @@ class Desk:
 
     async def chat(self, project: str, wish: Mapping[str, Any], user: str = "") -> AsyncIterator[Event]:
         """An answer of the storyteller, or of a person of the story, as events `text`; both lines are kept."""
-        from storyteller.studio.telling.talking import chat_turns, latest_scene
+        from storyteller.studio.telling.remote import LIMIT, estimate
+        from storyteller.studio.telling.talking import ANSWER, chat_turns, latest_scene, reads
 
         writer = self._store.writer(user)
         kept, person = writer.project(project), wish.get("character")
@@ -167,14 +168,18 @@ class Desk:
         if person is not None and entry is None:
             raise NotFoundError("that person is no longer among the entries. Choose another one to talk to.")
         writer.add_message(project, "person", str(wish["text"]), person)
-        turns = chat_turns(kept, latest_scene(writer, kept), writer.messages(project), entry)
         model = model_of(writer, project, wish)
+        if is_remote(model):
+            count, room = (lambda turns: sum(estimate(text) for _, text in turns)), LIMIT
+        else:
+            count, room = reads(*await asyncio.to_thread(self._reading, self._speaking(model)))
+        turns = chat_turns(kept, latest_scene(writer, kept), writer.messages(project), entry, count, room)
         yield 1, "started", {"model": model, "parts": [{"name": role, "text": text} for role, text in turns]}
         messages = [{"role": role, "content": text} for role, text in turns]
         said, number = "", 1
         settings = {"temperature": 0.7}
         tokens = self.complete(
-            messages, model=model, max_tokens=300, seed=wish.get("seed"), sampling=settings, whole=True, user=user
+            messages, model=model, max_tokens=ANSWER, seed=wish.get("seed"), sampling=settings, whole=True, user=user
         )
         try:
             async for _, token in tokens:
@@ -245,8 +250,9 @@ class Desk:
 
         if is_remote(model):
             return sum(map(estimate, [prompt] if isinstance(prompt, str) else [one["content"] for one in prompt]))
-        loaded = self.tellers.peek(model)
-        tokenizer = loaded.teller.tokenizer if loaded else (await asyncio.to_thread(reading, model))[0]
+        tokenizer, _ = await asyncio.to_thread(
+            self._reading, model if isinstance(prompt, str) else self._speaking(model)
+        )
         template, request = talking.renders(tokenizer, prompt)
         return len(template.prompt(request))
 
@@ -334,6 +340,11 @@ class Desk:
             gone.set()
         if failed:
             raise failed[0]
+
+    def _reading(self, model: str) -> tuple[StoryTokenizer, int]:
+        """A model's tokenizer and window, of one that is loaded or from its files."""
+        loaded = self.tellers.peek(model)
+        return (loaded.teller.tokenizer, loaded.teller.engine.context) if loaded else reading(model)
 
     def _speaking(self, model: str) -> str:
         """The model that a conversation is put to: one that follows instructions, or this one if there is none."""

@@ -17,7 +17,7 @@ from storyteller.tokens import StoryTokenizer
 from storyteller.tokens.chat import Conversation
 from storyteller.tokens.request import Request
 
-__all__ = ["chat_turns", "complete", "complete_remote", "latest_scene", "renders"]
+__all__ = ["ANSWER", "chat_turns", "complete", "complete_remote", "latest_scene", "reads", "renders"]
 
 Turns = list[tuple[str, str]]
 Hear = Callable[[int, Token | FinishReason], bool]
@@ -25,6 +25,12 @@ Hear = Callable[[int, Token | FinishReason], bool]
 
 #: Of the scene that the writer works on, its last characters; and the lines of the chat that are remembered.
 LATEST, REMEMBERED = 1500, 8
+
+#: Tokens of an answer in the chat.
+ANSWER = 300
+
+#: Characters below which a part of what is told is left out rather than cut.
+_LEAST = 80
 
 _SAYS: dict[Language, dict[str, str]] = {
     "en": {
@@ -43,23 +49,62 @@ _SAYS: dict[Language, dict[str, str]] = {
 
 
 def chat_turns(
-    project: Mapping[str, Any], scene: str, messages: Sequence[Mapping[str, Any]], character: Mapping[str, Any] | None
+    project: Mapping[str, Any],
+    scene: str,
+    messages: Sequence[Mapping[str, Any]],
+    character: Mapping[str, Any] | None,
+    count: Callable[[Turns], int],
+    room: int,
 ) -> Turns:
-    """The conversation of a chat: who speaks and what about, what was said lately, and the writer's line."""
+    """The conversation of a chat, in at most `room` tokens: who speaks and what about, what was said lately, the writer's line.
+
+    What does not fit is left out: the oldest lines first, then the scene's beginning, then the end of memory, idea and
+    person. A line that takes more than half of the room is cut in its middle. `count` counts the tokens of turns.
+    """
     language: Language = "zh" if project["language"] == "zh" else "en"
     words = _SAYS[language]
     name = character["name"] if character else ""
-    told = [words["character" if character else "storyteller"].format(name=name)]
-    if character and character["text"].strip():
-        told.append(words["who"].format(name=name, text=character["text"].strip()))
-    for key in ("idea", "memory"):
-        if text := str(project[key]).strip():
-            told.append(words[key].format(text=text[:LATEST]))
-    if scene.strip():
-        told.append(words["scene"].format(text=scene.strip()[-LATEST:]))
-    mine = [one for one in messages if one["character"] == (character["id"] if character else None)]
-    said = [("user" if one["role"] == "person" else "assistant", str(one["text"])) for one in mine[-REMEMBERED:]]
-    return [("system", "\n".join(told)), *said]
+    about = {key: str(project[key]).strip()[:LATEST] for key in ("idea", "memory")}
+    about = {"who": character["text"].strip() if character else "", **about, "scene": scene.strip()[-LATEST:]}
+    mine = [one for one in messages if one["character"] == (character["id"] if character else None)][-REMEMBERED:]
+    said = [
+        ("user" if one["role"] == "person" else "assistant", _cut(str(one["text"]), count, room // 2)) for one in mine
+    ]
+
+    def turns() -> Turns:
+        told = [words["character" if character else "storyteller"].format(name=name)]
+        told += [words[key].format(name=name, text=text) for key, text in about.items() if text]
+        return [("system", "\n".join(told)), *said]
+
+    while count(turns()) > room:
+        longest = next((key for key in ("scene", "memory", "idea", "who") if about[key]), None)
+        if len(said) > 1:
+            del said[0]
+        elif longest is not None:
+            text = about[longest]
+            keep = 3 * len(text) // 4 if len(text) > _LEAST else 0
+            about[longest] = text[len(text) - keep :] if longest == "scene" else text[:keep]
+        else:
+            break
+    return turns()
+
+
+def _cut(text: str, count: Callable[[Turns], int], most: int) -> str:
+    """A line of at most `most` tokens: its beginning and its end, for a question stands in either."""
+    while (size := count([("user", text)])) > most and len(text) > _LEAST:
+        half = int(0.9 * most / size * len(text)) // 2
+        text = f"{text[:half].rstrip()} … {text[len(text) - half :].lstrip()}"
+    return text
+
+
+def reads(tokenizer: StoryTokenizer, window: int) -> tuple[Callable[[Turns], int], int]:
+    """How a model of this machine counts turns, and the tokens that it has for them."""
+
+    def count(turns: Turns) -> int:
+        template, request = renders(tokenizer, [{"role": role, "content": text} for role, text in turns])
+        return len(template.prompt(request))
+
+    return count, max(window - ANSWER, window // 2)
 
 
 def latest_scene(writer: Any, project: Mapping[str, Any]) -> str:
