@@ -20,6 +20,7 @@ from tests.craft.books import BOOKS, manuscript
 from storyteller.craft.book import Alternative, Book
 from storyteller.craft.formats import KINDS, read_book, write_book
 from storyteller.craft.formats.png import blank_picture, with_text_chunks
+from storyteller.craft.lore import mentions
 from storyteller.errors import DataError
 
 
@@ -161,6 +162,28 @@ def test_sillytavern_world_json() -> None:
     assert entry.extra["lorebook"]["extensions"]["sillytavern"] == {"uid": 0, "probability": 50}
     assert "/关.*/" in book.entries[0].extra["patterns"]
     assert "regular expressions" in book.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "found"),
+    [
+        (None, "The dragon lord came. DRAGON LORD!", 2),
+        (False, "the dragon lord", 1),
+        (True, "The dragon lord came.", 0),
+    ],
+)
+def test_sillytavern_names_fire_in_any_case_unless_it_is_said(given: bool | None, text: str, found: int) -> None:
+    entry = {
+        "key": ["Dragon Lord"],
+        "keysecondary": ["fire"],
+        "selective": True,
+        "content": "He burns.",
+        "caseSensitive": given,
+    }
+    book = read("world.json", {"entries": {"0": entry}})
+    assert len(mentions(book.entries, text, "en")) == found
+    assert "second keys" in book.warnings[0]
+    assert "Dragon Lord" in book.warnings[0]
 
 
 def test_novelai_lorebook_and_scenario_keep_all_keys() -> None:

@@ -57,6 +57,28 @@ def test_two_entries_of_one_name_both_fire() -> None:
     assert [found.entry.text for found in fired(entries, "A rose grew.", "en")] == ["a flower"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("O'Brien", "“Sit,” O’Brien said."),
+        ("O’Brien", "O'Brien's hat."),
+        ("Anne-Marie", "Anne\u2011Marie came."),
+        ("Anne‐Marie", "Anne-Marie came."),
+        ("José", "Jose\u0301 came."),
+        ("Jose\u0301", "José came."),
+    ],
+)
+def test_a_name_may_be_set_in_other_marks(name: str, text: str) -> None:
+    assert [found.key for found in mentions([Entry(name=name)], text, "en")] == [name]
+    assert mentions([Entry(name="Smith", avoid=[name])], f"Smith: {text}", "en") == []
+
+
+def test_a_name_that_ends_in_a_mark_is_no_part_of_a_word() -> None:
+    assert named([Entry(name="ed.")], "He walked. He stopped.") == []
+    assert named([Entry(name="Jose")], "Jose\u0301 came.") == []
+    assert named([Entry(name="Mr. T."), Entry(name="C++")], "Mr. T. knows C++ well.") == ["Mr. T.", "C++"]
+
+
 def test_what_is_avoided_takes_its_own_mentions_or_silences_the_entry() -> None:
     cloud = Entry(name="云中", avoid=["云中君"])
     assert named([cloud], "云中君走了。云中来了。", "zh") == ["云中"]

@@ -6,6 +6,7 @@ All names are one regular expression, a tree of their letters, so a text is read
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,9 +22,12 @@ __all__ = ["Fired", "Why", "fired", "mentions"]
 Why = Literal["name", "alias", "always"]
 
 #: A letter or digit that joins a name to a word; Han is none, for in Chinese a name stands among other characters.
-_LETTER = "[0-9A-Za-z\u00c0-\u024f\u0370-\u052f]"
+#: A mark over a letter (decomposed text) belongs to it.
+_LETTER = "[0-9A-Za-z\u00c0-\u024f\u0300-\u052f]"
 _LATIN = re.compile(_LETTER)
 _SPACE = re.compile(r"\s+")
+#: Apostrophes and hyphens that look alike; each is one character, so that places in a text stay.
+_ALIKE = str.maketrans(dict.fromkeys("’‘ʼ′＇", "'") | dict.fromkeys("‐‑–−－", "-"))
 _HISSING = ("s", "x", "z", "ch", "sh")
 
 #: Longer names are cut: no story names anything in more letters, and a tree as deep as a page cannot be compiled.
@@ -61,8 +65,10 @@ def mentions(entries: Sequence[Entry], text: str, language: Language) -> list[Fi
     inside a longer known name, and one of a single 字 only where no 字 stands beside it. A name with a capital is found as
     it is written or in capitals throughout, one without in any case; `extra["case_sensitive"]` decides otherwise. A
     phrase of `avoid` that holds a name takes its own mentions away ("bookmark" from "mark"); any other one, where
-    it is read, keeps the entry silent.
+    it is read, keeps the entry silent. Straight and curved apostrophes, hyphens of any kind, and letters with their marks
+    composed or apart are the same.
     """
+    text = text.translate(_ALIKE)
     live = [entry for entry in entries if entry.enabled]
     keys: dict[str, list[tuple[int, str, Why]]] = defaultdict(list)
     sensitive: dict[str, bool] = {}
@@ -73,7 +79,8 @@ def mentions(entries: Sequence[Entry], text: str, language: Language) -> list[Fi
                 keys[spelling].append((place, key, why))
                 sensitive[spelling] = exact
         for phrase in filter(None, map(_tidy, entry.avoid)):
-            shunned[phrase.casefold()].append(place)
+            for spelling in _forms(phrase.casefold()):
+                shunned[spelling].append(place)
     found = [
         Fired(live[place], key, start, end, why)
         for start, end, spelling in _outermost(_search(text, sensitive))
@@ -101,10 +108,16 @@ def _spellings(key: str, extra: Mapping[str, Any], language: Language) -> Iterat
     cases = {key} if exact else {key.casefold()}
     if exact and choice is None and len(key) > 1:
         cases.add(key.upper())
-    for word in cases:
+    for word in {form for case in cases for form in _forms(case)}:
         yield word, exact
         if language == "en" and _LATIN.match(word[-1]):
             yield from ((plural, exact) for plural in _plurals(word))
+
+
+def _forms(word: str) -> set[str]:
+    """A spelling with its marks composed, and with them apart, as a text may have them."""
+    plain = word.translate(_ALIKE)
+    return {unicodedata.normalize("NFC", plain), unicodedata.normalize("NFD", plain)}
 
 
 def _plurals(word: str) -> Iterator[str]:
@@ -120,12 +133,11 @@ def _plurals(word: str) -> Iterator[str]:
 
 def _search(text: str, spellings: Mapping[str, bool]) -> Iterator[tuple[int, int, str]]:
     """Where a text holds one of the spellings, of which each says whether its capitals count: (start, end, spelling)."""
-    groups: dict[tuple[bool, bool], list[str]] = defaultdict(list)
+    groups: dict[tuple[bool, bool, bool], list[str]] = defaultdict(list)
     for spelling, exact in spellings.items():
-        latin = bool(_LATIN.match(spelling[0]) and _LATIN.match(spelling[-1]))
-        groups[latin, exact].append(spelling)
-    for (latin, exact), group in groups.items():
-        pattern = re.compile(_expression(group, latin), 0 if exact else re.I)
+        groups[bool(_LATIN.match(spelling[0])), bool(_LATIN.match(spelling[-1])), exact].append(spelling)
+    for (begins, ends, exact), group in groups.items():
+        pattern = re.compile(_expression(group, begins, ends), 0 if exact else re.I)
         for match in pattern.finditer(text):
             spelling = _SPACE.sub(" ", match[1] or match[2])
             spelling = spelling if exact else spelling.casefold()
@@ -133,9 +145,11 @@ def _search(text: str, spellings: Mapping[str, bool]) -> Iterator[tuple[int, int
                 yield match.start(), match.end(), spelling
 
 
-def _expression(spellings: Sequence[str], latin: bool) -> str:
-    if latin:
-        return f"(?<!{_LETTER})({_tree(spellings)})(?:['’]s?)?(?!{_LETTER})()"
+def _expression(spellings: Sequence[str], begins: bool, ends: bool) -> str:
+    """What finds the spellings; of those that begin or end with a Latin letter, where no other letter joins it."""
+    if begins or ends:
+        before, after = f"(?<!{_LETTER})" if begins else "", f"(?:'s?)?(?!{_LETTER})" if ends else ""
+        return f"{before}({_tree(spellings)}){after}()"
     alone = [spelling for spelling in spellings if len(spelling) == 1]
     longer = [spelling for spelling in spellings if len(spelling) > 1]
     never = r"(?!)"
@@ -179,7 +193,7 @@ def _heeded(
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for start, end, phrase in sorted(_search(text, dict.fromkeys(shunned, False))):
         for place in shunned[phrase]:
-            if any(key.casefold() in phrase for key, _ in _keys(live[place])):
+            if any(form in phrase for key, _ in _keys(live[place]) for form in _forms(key.casefold())):
                 spans[id(live[place])].append((start, end))
             else:
                 silent.add(id(live[place]))

@@ -80,7 +80,17 @@ def entries_of(held: dict[str, Any], warnings: list[str]) -> list[Entry]:
             f"Keys that are regular expressions are kept but do not fire ({', '.join(map(short, patterns[:10]))}); "
             "give those entries names and aliases."
         )
+    if selective := [short(entry.name) for entry in entries if _asks_for_more(entry)][:10]:
+        warnings.append(
+            f"Entries that also ask for one of their second keys fire on the first alone ({', '.join(selective)}); "
+            "the second ones are kept."
+        )
     return entries
+
+
+def _asks_for_more(entry: Entry) -> bool:
+    kept = object_of(entry.extra.get("lorebook"))
+    return not entry.always and flag_of(kept.get("selective")) and bool(texts_of(kept.get("secondary_keys")))
 
 
 def _entry(value: dict[str, Any]) -> Entry:
@@ -131,8 +141,7 @@ def _tavern_entry(value: dict[str, Any]) -> Entry:
     kept: dict[str, Any] = {"extensions": {"sillytavern": rest}, "insertion_order": entry.priority}
     if secondary := texts_of(value.get("keysecondary")):
         kept |= {"secondary_keys": secondary, "selective": flag_of(value.get("selective"))}
-    if isinstance(value.get("caseSensitive"), bool):
-        entry.extra["case_sensitive"] = value["caseSensitive"]
+    entry.extra["case_sensitive"] = flag_of(value.get("caseSensitive"))  # without a word, capitals do not count there
     entry.extra["lorebook"] = kept
     return entry
 
