@@ -31,7 +31,7 @@ export class Desk {
     useScene.setState({ ...closedScene, scene, head: scene.head, recovered: scene.recovered ?? [] });
     this.sheet = new Sheet(scene, element);
     this.writer = new Writer(this.sheet);
-    this.stepping = new Stepping(this.sheet);
+    this.stepping = new Stepping(this.sheet, this.writer);
     this.ghosting = new Ghosting(this.sheet);
     this.tokens = new Tokens(this.sheet, this.writer);
     this.sheet.onKey = (event) => this.key(event);

@@ -26,8 +26,7 @@ export class Sheet {
   readonly editor: Editor;
   readonly saver: Saver;
   closed = false;
-  /** A step of the server's is under way: keys wait. */
-  held = false;
+  private held = false;
   /** Called after each change of text; `mine` when the writer made it. */
   onChange: (mine: boolean) => void = () => undefined;
   onSelection: () => void = () => undefined;
@@ -50,15 +49,17 @@ export class Sheet {
       enableCoreExtensions: false,
       injectCSS: false, // a strict content-security policy allows no style element
       editorProps: {
+        editable: () => !this.held,
         attributes: {
           role: "textbox",
+          tabindex: "0", // it keeps the focus while it is held
           "aria-multiline": "true",
           "aria-label": t("editor.label"),
           lang: scene.language.startsWith("zh") ? "zh-CN" : scene.language,
           spellcheck: "true",
           class: "sheet",
         },
-        handleKeyDown: (_view, event) => this.onKey(event) || this.held,
+        handleKeyDown: (_view, event) => this.onKey(event),
         handleDOMEvents: {
           compositionstart: () => {
             void this.saver.flush().catch(() => undefined); // what was typed before the composition waits for nothing
@@ -143,6 +144,16 @@ export class Sheet {
     tr.setMeta("addToHistory", counts).setMeta(HANDS_RIGHT, true);
     this.send(tr, []);
     this.reveal(prefix);
+  }
+
+  /** Nothing can be typed, pasted or dropped while a step of the server's is under way: the text for it is about to go. */
+  async hold(step: () => Promise<void>): Promise<void> {
+    const editable = (can: boolean): void => {
+      this.held = !can;
+      if (!this.closed) this.view.updateState(this.view.state); // it asks again whether it may be edited
+    };
+    editable(false);
+    await step().finally(() => editable(true));
   }
 
   /** How the manuscript here differs from a text, as splices on that text. */

@@ -9,13 +9,17 @@ import { put } from "./insertion";
 import type { Sheet } from "./sheet";
 import { splicesOf } from "./sheet";
 import { useView } from "./view";
+import type { Writer } from "./writer";
 
 export class Stepping {
   /** How many steps the server has undone that it can redo. */
   private undone = 0;
   private readonly first: SceneState;
 
-  constructor(private readonly sheet: Sheet) {
+  constructor(
+    private readonly sheet: Sheet,
+    private readonly writer: Writer,
+  ) {
     this.first = sheet.scene;
   }
 
@@ -82,6 +86,7 @@ export class Stepping {
     const { sheet } = this;
     const theirs = useScene.getState().conflict;
     if (!theirs) return;
+    await this.writer.rest();
     sheet.saver.resume(theirs, sheet.splicesFrom(theirs.text));
     await sheet.saver.flush();
     await api.scenes.label(sheet.saver.head, t("editor.conflict.mine.label", { time: clock() })).catch(() => undefined);
@@ -118,15 +123,17 @@ export class Stepping {
 
   private async step(work: (head: Id) => Promise<SceneState>, counts: boolean): Promise<void> {
     const { sheet } = this;
-    await sheet.saver.flush();
-    sheet.held = true; // for a moment: a key pressed now would be told against a text that is no more
-    try {
-      const state = await work(sheet.saver.head);
-      sheet.saver.moved(state);
+    const { saver } = sheet;
+    await this.writer.rest(); // its words belong to the text that was
+    await saver.flush();
+    await sheet.hold(async () => {
+      const state = await work(saver.head);
+      if (sheet.closed) return;
+      // Words came in all the same, from a panel or an input method: they belong to neither text before the writer says so.
+      if (saver.pending || sheet.composing) return saver.dispute(state);
+      saver.moved(state);
       sheet.accept(state, counts);
-    } finally {
-      sheet.held = false;
-    }
+    });
   }
 }
 

@@ -38,6 +38,8 @@ interface Run {
 
 export class Writer {
   private run: Run | null = null;
+  /** The last words of the run before, on their way into the text. */
+  private ending: Promise<void> | undefined;
 
   constructor(private readonly sheet: Sheet) {}
 
@@ -121,6 +123,12 @@ export class Writer {
     if (run.generation !== null) void api.generations.stop(run.generation).catch(() => undefined);
     void this.end(run, "stopped");
     return true;
+  }
+
+  /** Stop, and wait until the words that came stand in the text: what follows may put another text in its place. */
+  async rest(): Promise<void> {
+    this.stop();
+    await this.ending;
   }
 
   /** Put one of the cards in the text; when it is still being written, the rest follows. */
@@ -318,7 +326,8 @@ export class Writer {
     this.run = null;
     note(null);
     useGeneration.setState({ phase });
-    await run.insertion?.finish(phase === "done" ? run.final : undefined);
+    this.ending = run.insertion?.finish(phase === "done" ? run.final : undefined);
+    await this.ending;
     const { view } = this.sheet;
     if (!run.insertion && !useView.getState().deck && !this.sheet.closed) view.dispatch(setPlace(view.state.tr, PLACE, null));
   }

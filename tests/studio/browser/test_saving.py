@@ -1,0 +1,116 @@
+"""What is on the screen is what is on disk: steps while the model writes, changes out of order, texts that come late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.studio.browser.pages import serving
+from tests.studio.browser.test_pages import start, written
+from tests.studio.browser.test_writing import MIDDLES, PASTE, saved, text, typed
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A studio whose model takes a tenth of a second a word."""
+    with serving(tmp_path_factory.mktemp("slow"), pace=0.1) as started:
+        yield started
+
+
+def sent(page: Any, method: str, path: str, body: Any) -> None:
+    """Send something to the API from the page."""
+    send = """([method, path, body]) => fetch(path, {
+        method, body: JSON.stringify(body), headers: {'content-type': 'application/json'}
+    }).then(answer => answer.ok || Promise.reject(answer.status))"""
+    page.evaluate(send, [method, f"/api/{path}", body])
+
+
+def held(page: Any, pattern: str) -> Callable[[], None]:
+    """Hold the answer to the next request of a pattern back, until what is returned is called."""
+    waiting: list[Any] = []
+
+    def hold(route: Any) -> None:
+        waiting.append((route, route.fetch()))
+
+    def release() -> None:
+        while not waiting:
+            page.wait_for_timeout(10)
+        route, answer = waiting.pop()
+        route.fulfill(response=answer)
+
+    page.route(pattern, hold, times=1)
+    return release
+
+
+def two_lamps(page: Any, address: str) -> None:
+    """A scene with a moment that has a name, and the history beside it."""
+    start(page, address)
+    typed(page, "The first lamp.")
+    sent(page, "PUT", f"nodes/{saved(page)['head']}/label", {"label": "one lamp"})
+    typed(page, " The second lamp.")
+    saved(page)
+    page.click("#tab-history")
+    page.wait_for_selector(".branches li:has-text('one lamp')")
+
+
+STEPS = pytest.mark.parametrize(
+    ("path", "clicks"),
+    [
+        ("restore", [".moment:has(.chip) .moment-head", ".look >> text=Restore"]),
+        ("head", [".branches li:has-text('one lamp') >> text=Go there"]),
+    ],
+)
+
+
+@STEPS
+def test_a_step_to_another_text_stops_the_model_first(page: Any, slow: str, path: str, clicks: list[str]) -> None:
+    two_lamps(page, slow)
+    page.click(".ProseMirror")
+    page.keyboard.press("Control+End")
+    page.keyboard.press("Control+Enter")
+    written(page, MIDDLES["en"])
+    release = held(page, f"**/api/scenes/*/{path}")
+    for click in clicks:
+        page.click(click)
+    page.wait_for_timeout(500)  # the model would write five words
+    release()
+    page.wait_for_function("() => document.querySelector('.ProseMirror').innerText.trim() === 'The first lamp.'")
+    page.wait_for_timeout(1500)  # what was queued would be sent by now
+    assert saved(page)["text"] == text(page).strip() == "The first lamp."
+    page.keyboard.press("Tab")
+    typed(page, " And on.")
+    assert saved(page)["text"] == "The first lamp. And on."
+
+
+def test_nothing_is_pasted_into_a_text_that_is_about_to_go(page: Any, address: str) -> None:
+    two_lamps(page, address)
+    release = held(page, "**/api/scenes/*/head")
+    page.click(".branches li:has-text('one lamp') >> text=Go there")
+    page.wait_for_selector(".ProseMirror[contenteditable=false]")
+    page.evaluate(PASTE, "Pasted.")
+    release()
+    page.wait_for_selector(".ProseMirror[contenteditable=true]")
+    assert saved(page)["text"] == text(page).strip() == "The first lamp."
+
+
+def test_words_put_in_during_a_step_are_the_writers_to_decide_on(browser: Any, address: str) -> None:
+    context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 860})
+    page = context.new_page()
+    two_lamps(page, address)
+    page.reload()
+    written(page, "The second lamp.")
+    page.click("[aria-label=Talk]")
+    page.fill(".say textarea", "Why did you come?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Put into the manuscript")
+    page.click(".ProseMirror")
+    page.keyboard.press("Control+End")
+    release = held(page, "**/api/scenes/*/undo")
+    page.keyboard.press("Control+z")
+    page.click("text=Put into the manuscript")
+    release()
+    page.click(".conflict >> text=Go on with this one")
+    page.wait_for_selector(".conflict", state="detached")
+    assert saved(page)["text"] == text(page).strip() == "The first lamp. The second lamp.I came for the key."
+    context.close()
