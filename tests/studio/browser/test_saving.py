@@ -114,3 +114,20 @@ def test_words_put_in_during_a_step_are_the_writers_to_decide_on(browser: Any, a
     page.wait_for_selector(".conflict", state="detached")
     assert saved(page)["text"] == text(page).strip() == "The first lamp. The second lamp.I came for the key."
     context.close()
+
+
+def test_undo_goes_on_beyond_a_visit_that_began_while_the_words_were_fresh(page: Any, address: str) -> None:
+    start(page, address)
+    typed(page, "Once upon")
+    saved(page)
+    page.reload()
+    written(page, "Once upon")
+    typed(page, " a time")
+    saved(page)
+    page.keyboard.press("Control+z")
+    page.wait_for_function("() => document.querySelector('.ProseMirror').innerText.trim() === 'Once upon'")
+    page.keyboard.press("Control+z")
+    page.wait_for_function("() => document.querySelector('.ProseMirror').innerText.trim() === ''")
+    assert page.evaluate("document.activeElement === document.querySelector('.ProseMirror')")
+    page.keyboard.type("Anew.")
+    assert saved(page)["text"] == "Anew."

@@ -37,6 +37,8 @@ export class Saver {
   private failures = 0;
   private timer = 0;
   private since = 0;
+  /** Whether what is written now can no longer become part of the node that stood when the scene was opened. */
+  private apart = false;
 
   constructor(
     readonly scene: Id,
@@ -141,6 +143,9 @@ export class Saver {
       this.since = 0;
       if (!this.failures) this.tell("saving");
       try {
+        // Words typed soon after others grow their node, which gets a new name: undo could not go back to it any more.
+        if (!this.apart) await api.scenes.goTo(this.scene, this.head, this.head);
+        this.apart = true;
         const { head } = await api.scenes.splice(this.scene, this.head, batch);
         this.keep(head, batch);
       } catch (error) {
