@@ -131,3 +131,19 @@ def test_undo_goes_on_beyond_a_visit_that_began_while_the_words_were_fresh(page:
     assert page.evaluate("document.activeElement === document.querySelector('.ProseMirror')")
     page.keyboard.type("Anew.")
     assert saved(page)["text"] == "Anew."
+
+
+def test_a_late_answer_does_not_open_its_project_again(page: Any, address: str) -> None:
+    other = start(page, address)
+    typed(page, "The other one.")
+    saved(page)
+    start(page, address)
+    page.click("#tab-people")
+    release = held(page, "**/api/projects/*")
+    page.get_by_label("Memory").fill("A memory.")
+    page.wait_for_timeout(1000)
+    page.evaluate("other => { location.hash = `#/p/${other}` }", other)
+    written(page, "The other one.")
+    release()
+    page.evaluate("() => new Promise((done) => setTimeout(done, 200))")  # the page has taken it in
+    assert text(page).strip() == "The other one."

@@ -49,11 +49,13 @@ export const useProject = create<ProjectState>((set, get) => ({
   async change(values) {
     const open = get().project;
     if (!open) return;
-    set({ project: { ...open, ...values } });
+    // The answer may come when another project is open.
+    const put = (project: Project): void => void (get().project?.id === open.id && set({ project }));
+    put({ ...open, ...values });
     try {
-      set({ project: await api.projects.change(open.id, values) });
+      put(await api.projects.change(open.id, values));
     } catch (error) {
-      set({ project: open });
+      put(open);
       throw error;
     }
   },
