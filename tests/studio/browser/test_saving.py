@@ -147,3 +147,30 @@ def test_a_late_answer_does_not_open_its_project_again(page: Any, address: str) 
     release()
     page.evaluate("() => new Promise((done) => setTimeout(done, 200))")  # the page has taken it in
     assert text(page).strip() == "The other one."
+
+
+def test_ten_thousand_changes_and_one_are_saved(page: Any, address: str) -> None:
+    start(page, address)
+    typed(page, "A lamp x")
+    saved(page)
+    page.evaluate(
+        """() => {
+            const { view } = document.querySelector('.ProseMirror').editor;
+            for (let time = 0; time <= 10000; time++) {
+                const end = view.state.doc.content.size - 1;
+                view.dispatch(view.state.tr.insertText(String(time % 10), end - 1, end));
+            }
+        }"""
+    )
+    written(page, "A lamp 0")
+    page.wait_for_timeout(1000)
+    assert saved(page)["text"] == "A lamp 0"
+
+
+def test_half_a_character_holds_nothing_up(page: Any, address: str) -> None:
+    start(page, address)
+    page.click(".ProseMirror")
+    page.evaluate(f"({PASTE})('灯' + String.fromCharCode(0xd83d) + '。')")
+    assert saved(page)["text"] == "灯\ufffd。"
+    typed(page, " 好。")
+    assert saved(page)["text"] == "灯\ufffd。 好。"

@@ -16,7 +16,9 @@ const FIRST_RETRY = 500;
 const SLOWEST_RETRY = 8000;
 /** In UTF-16 units. The server takes 8 MB a request; a unit is at most 3 bytes of UTF-8, or 6 when escaped in JSON. */
 const LARGEST = 1_000_000;
-/** Browsers let 64 kB outlive a page. */
+/** Splices that the server takes in one request. */
+const MOST = 10_000;
+/** Browsers let 64 kB outlive a page; in UTF-16 units of JSON. */
 const LARGEST_LAST = 20_000;
 
 export interface SaverReport {
@@ -56,7 +58,8 @@ export class Saver {
 
   add(splices: Splice[]): void {
     if (!splices.length) return;
-    for (const splice of splices) this.take(splice);
+    // Half a character has no UTF-8: the server would refuse it for ever.
+    for (const splice of splices) this.take({ ...splice, insert: splice.insert.replace(/\p{Surrogate}/gu, "\ufffd") });
     if (this.conflict) return;
     const now = Date.now();
     this.since ||= now;
@@ -158,7 +161,7 @@ export class Saver {
 
   private batch(): Splice[] {
     let length = 0;
-    const fits = this.queue.findIndex((splice) => (length += splice.insert.length) > LARGEST);
+    const fits = this.queue.findIndex((splice, place) => (length += splice.insert.length) > LARGEST || place === MOST);
     return this.queue.splice(0, fits < 0 ? this.queue.length : Math.max(1, fits));
   }
 
@@ -218,7 +221,7 @@ export class Saver {
 const applied = (text: string, splices: Splice[]): string =>
   splices.reduce((whole, { start, remove, insert }) => spliced(whole, start, remove, insert), text);
 
-const size = (splices: Splice[]): number => splices.reduce((sum, splice) => sum + splice.insert.length, 0);
+const size = (splices: Splice[]): number => JSON.stringify(splices).length;
 
 /** A splice too large for one request, as several. */
 function cut(splice: Splice): Splice[] {
