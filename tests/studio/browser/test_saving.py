@@ -174,3 +174,40 @@ def test_half_a_character_holds_nothing_up(page: Any, address: str) -> None:
     assert saved(page)["text"] == "灯\ufffd。"
     typed(page, " 好。")
     assert saved(page)["text"] == "灯\ufffd。 好。"
+
+
+def test_two_quick_changes_of_the_settings_are_both_kept(page: Any, address: str) -> None:
+    boxes = [page.locator(f"label:has-text('{words}') input") for words in ("Suggest", "Colour")]
+    page.goto(f"{address}/#/settings")
+    page.wait_for_load_state("networkidle")
+    was = [box.is_checked() for box in boxes]
+    first: list[Any] = []
+    second: list[str] = []
+
+    def order(route: Any) -> None:
+        if route.request.method != "PUT":
+            route.continue_()
+        elif not first:
+            first.append(route)
+        else:
+            second.append(route.request.post_data)
+            route.continue_()
+
+    page.route("**/api/settings", order)
+    for box in boxes:
+        box.click()
+    page.wait_for_timeout(500)
+    assert not second, "the second waits until the first is written"
+    first[0].continue_()
+    page.wait_for_load_state("networkidle")
+    while not second:
+        page.wait_for_timeout(10)
+    page.wait_for_load_state("networkidle")
+    page.unroute("**/api/settings")
+    assert [box.is_checked() for box in boxes] == [not one for one in was]
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    assert [box.is_checked() for box in boxes] == [not one for one in was]
+    for box in boxes:
+        box.click()
+    page.wait_for_load_state("networkidle")
