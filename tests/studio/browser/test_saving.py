@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from tests.studio.browser.pages import serving
 from tests.studio.browser.test_pages import start, written
-from tests.studio.browser.test_writing import MIDDLES, PASTE, saved, text, typed
+from tests.studio.browser.test_writing import ENDS, MIDDLES, PASTE, saved, text, typed
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +213,21 @@ def test_two_quick_changes_of_the_settings_are_both_kept(page: Any, address: str
     for box in boxes:
         box.click()
     page.wait_for_load_state("networkidle")
+
+
+def test_what_was_finished_while_the_page_was_away_is_there(page: Any, slow: str) -> None:
+    start(page, slow)
+    typed(page, "It was late.")
+    saved(page)
+    page.keyboard.press("Control+Enter")
+    written(page, MIDDLES["en"])
+    address = page.url
+    _, generation = json.loads(page.evaluate("sessionStorage.getItem('storyteller.running')"))
+    page.goto("about:blank")
+    while httpx.get(f"{slow}/api/generations/{generation}").json()["status"] != "done":
+        page.wait_for_timeout(100)
+    page.goto(address)
+    written(page, ENDS["en"])
+    assert text(page).count(MIDDLES["en"]) == 1
+    assert saved(page)["text"].startswith("It was late.")
+    assert saved(page)["text"].endswith(ENDS["en"])

@@ -160,12 +160,12 @@ export class Writer {
     view.focus();
   }
 
-  /** Take up a generation that went on while the page was away. */
+  /** Take up a generation that went on, or came to its end, while the page was away; what a crash cut off is offered instead. */
   async rejoin(): Promise<void> {
     const noted = noteOf(this.sheet.scene.id);
     if (!noted) return;
     const generation = await api.generations.read(noted).catch(() => null);
-    if (!generation || !["queued", "running"].includes(generation.status)) return note(null);
+    if (!generation || generation.status === "interrupted") return note(null);
     const found = this.standing(generation);
     const run = this.begin({ wish: {}, ...found, kind: "generate", deck: null });
     Object.assign(run, { generation: generation.id, model: generation.model, candidate: 0 });
