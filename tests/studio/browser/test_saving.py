@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.studio.browser.pages import serving
+from tests.studio.browser.pages import serving, watched
 from tests.studio.browser.test_pages import start, written
 from tests.studio.browser.test_writing import ENDS, MIDDLES, PASTE, saved, text, typed
+
+from storyteller.studio.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,12 @@ def held(page: Any, pattern: str) -> Callable[[], None]:
 
     page.route(pattern, hold, times=1)
     return release
+
+
+def answered(page: Any, path: str, event: str, data: Any) -> None:
+    """Answer requests to the API with a stream of one event."""
+    body = f"id: 1\nevent: {event}\ndata: {json.dumps(data)}\n\n"
+    page.route(f"**/api/{path}", lambda route: route.fulfill(body=body, headers={"content-type": "text/event-stream"}))
 
 
 def two_lamps(page: Any, address: str) -> None:
@@ -231,3 +240,21 @@ def test_what_was_finished_while_the_page_was_away_is_there(page: Any, slow: str
     assert text(page).count(MIDDLES["en"]) == 1
     assert saved(page)["text"].startswith("It was late.")
     assert saved(page)["text"].endswith(ENDS["en"])
+
+
+def test_what_a_server_that_is_back_has_kept_is_offered_at_once(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path) as address, watched(browser) as page:
+        start(page, address)
+        typed(page, "It was late.")
+        scene = saved(page)
+        writer = Store(f"sqlite:///{tmp_path / 'studio.db'}").writer("")
+        kept = writer.create_generation(scene["id"], "continue", 12, scene["head"], model="default")["id"]
+        writer.append(kept, [(0, " The seal swam away.", [])])
+        writer.update_generation(kept, {"status": "interrupted"})
+        failure = {"message": "the server was stopped while this was written", "kept": True}
+        answered(page, "scenes/*/generate", "started", {"generation": kept, "model": "default"})
+        answered(page, "generations/*/events*", "failed", failure)
+        page.keyboard.press("Control+Enter")
+        page.click("text=Put them in", timeout=10_000)
+        written(page, "It was late. The seal swam away.")
+        assert saved(page)["text"] == "It was late. The seal swam away."

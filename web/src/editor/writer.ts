@@ -2,7 +2,7 @@
 
 import { api, ApiError, type Generation, type GenerationEvent, type Id, type NodeKind, type Wish } from "../api";
 import { t } from "../i18n";
-import { busy, noGeneration, useGeneration, type CandidateInfo, type GenerationInfo } from "../state";
+import { busy, noGeneration, useGeneration, useScene, type CandidateInfo, type GenerationInfo } from "../state";
 import { Insertion } from "./insertion";
 import { placeOf, setPlace } from "./places";
 import type { Sheet } from "./sheet";
@@ -185,6 +185,14 @@ export class Writer {
     this.sheet.reveal(start);
   }
 
+  /** Show what the server kept of a text that it could not finish, when more of it came than stands here. */
+  private async offer(): Promise<void> {
+    await this.ending;
+    await this.sheet.saver.flush();
+    const { recovered } = await api.scenes.read(this.sheet.scene.id);
+    if (!this.sheet.closed) useScene.setState({ recovered });
+  }
+
   /** The words of a generation that stand in the text already, or the place for them. */
   private standing(generation: Generation): { start: number; end: number } {
     const { doc } = this.sheet.view.state;
@@ -287,6 +295,7 @@ export class Writer {
       }
     } else if (event === "failed") {
       this.fail(run, new ApiError(data.message, 500, "failed", data.next ?? ""));
+      if (data.kept) void this.offer().catch(() => undefined);
       return true;
     }
     return false;
