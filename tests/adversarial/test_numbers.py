@@ -106,3 +106,10 @@ def test_the_percentile_rises_with_the_realism_and_stays_within_its_band(
     assert all(value is not None and 0 <= value <= 100 for value in told)
     assert told == sorted(told)  # type: ignore[type-var]
     assert numbers.percentile(Judgement(0.0, 0.0, (), 101)) is None
+
+
+def test_equal_scores_have_one_value_in_whatever_order_they_come() -> None:
+    scores, ratings = [0.0] * 10 + [1.0] * 10, [float(n) for n in range(20)]
+    back = Isotonic.fit(scores[::-1], ratings[::-1])
+    assert Isotonic.fit(scores, ratings)(1.0) == back(1.0) == pytest.approx(14.5)
+    assert back(0.0) == pytest.approx(4.5)

@@ -73,7 +73,7 @@ def test_what_is_still_to_come_belongs_to_the_sentence_that_brings_it() -> None:
 def test_rewards_of_wordless_and_rule_breaking_stories() -> None:
     scale = Scale(mean=0.0, variance=1.0, seen=True)
     values = rewards([opinion(1.0), None, opinion(1.0)], [0, 0, 2], RewardRecipe(coherence=0), scale, scale)
-    assert values.tolist() == pytest.approx([1.0, -3.0, 0.0])
+    assert values.tolist() == pytest.approx([1.0, -1.0, 0.0])
     assert rewards([None, None], [0, 0], RewardRecipe(), scale, scale).tolist() == [-3.0, -3.0]
 
 
@@ -119,3 +119,11 @@ def test_stories_far_from_their_siblings_deviate() -> None:
     found = deviations([same, same, [7, 8, 9, 10]])
     assert found[2] == 1
     assert found[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", ["logit", "log_d"])
+def test_a_story_without_a_word_is_worth_less_than_any_with_one(kind: str) -> None:
+    told = [opinion(-4.0), opinion(-5.0), opinion(-4.5)]
+    recipe = RewardRecipe(kind=kind, penalty=0.5)
+    values = rewards([None, *told], [0, 0, 4, 1], recipe, Scale(0.0, 1.0, seen=True), Scale())
+    assert values[0] < values[1:].min()

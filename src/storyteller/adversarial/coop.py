@@ -50,7 +50,7 @@ def coop_lessons(
         mine = [next(place) for _ in group.stories]
         scores = torch.tensor([-1e9 if opinion is None else float(opinion.score[-1]) for opinion in mine])
         logits += [float(score) for score, opinion in zip(scores, mine, strict=True) if opinion is not None]
-        weights, tau = ratio_weights(scores, min(least, sum(opinion is not None for opinion in mine) or 1))
+        weights, tau = ratio_weights(scores, min(least, (1 + sum(opinion is not None for opinion in mine)) / 2))
         samples.append(effective_samples(weights))
         heat.append(tau)
         each = [(len(mine) * weight).expand(len(story)) for weight, story in zip(weights, group.stories, strict=True)]

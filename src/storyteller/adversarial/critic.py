@@ -114,6 +114,8 @@ class Critic(nn.Module):
     """
 
     projection: Tensor
+    by_sentence = True
+    """Whether a story has a score at each of its sentences, and not only at its end."""
 
     def __init__(
         self, features: int, depths: int, recipe: CriticRecipe, seed: int, layers: tuple[int, ...] = ()

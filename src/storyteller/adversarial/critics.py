@@ -93,6 +93,8 @@ class EncoderCritic(Critic):
     story has one score, at its end, and the reward is not given by sentence.
     """
 
+    by_sentence = False
+
     def __init__(
         self, encoder: Encoder, layers: tuple[int, ...], tokenizer: StoryTokenizer, recipe: CriticRecipe, seed: int
     ) -> None:

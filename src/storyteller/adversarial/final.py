@@ -104,12 +104,12 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
     if gain > 0 and not broken and (matched is None or matched > 0):
         why = f"on prompts never used before J is {gain:+.4f}, and every guardrail holds"
         if matched is not None:
-            why += f"; at equal distinct-2 the judges' AUC is {matched:.3f} lower"
+            why += f"; at this distinct-2 or more the judges' AUC is {matched:.3f} lower"
         return Decision(best.scale, best.weights, why, tuple(tried), gate, reference, gain, points, matched), chosen
     reason = "; ".join(map(str, broken)) or f"J is {gain:+.4f}, not above 0"
     if gain > 0 and not broken:
         reason = (
-            f"at equal distinct-2 the judges' AUC is {-(matched or 0.0):+.3f} of the unchanged model's, not below it"
+            f"at this distinct-2 or more the judges' AUC is {-(matched or 0.0):+.3f} of the unchanged model's, not below it"
         )
     why = f"the gate failed on prompts never used before: {reason}"
     return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain, points, matched), unchanged
@@ -128,15 +128,18 @@ def _spot(stage: Refinement, unchanged: Weights, chosen: Weights, temperature: f
 
 
 def matched_gain(points: Sequence[Spot], figures: Mapping[str, float]) -> float | None:
-    """What the judges' AUC in `figures` is lower by than the unchanged model's at the same distinct-2.
+    """What the judges' AUC in `figures` is lower by than the unchanged model's at the same distinct-2 or more.
 
-    That is a straight line between its own temperatures, and the nearest of them beyond their ends. None for fewer than two.
+    At the same it is a straight line between the model's own temperatures, and the nearest of them beyond their ends; a
+    temperature that gives more variety and a lower AUC beats both. None for fewer than two.
     """
     if len(points) < 2:
         return None
+    variety = figures["distinct_2"]
     line = sorted((before["distinct_2"], before["judge_auc"]) for _, before, _ in points)
     varieties, areas = [place for place, _ in line], [area for _, area in line]
-    return float(np.interp(figures["distinct_2"], varieties, areas)) - figures["judge_auc"]
+    best = min([float(np.interp(variety, varieties, areas)), *(area for place, area in line if place >= variety)])
+    return best - figures["judge_auc"]
 
 
 def join_adapters(first: Path | None, second: Path, folder: Path, *, without_second: bool = False) -> None:

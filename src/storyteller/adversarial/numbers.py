@@ -52,10 +52,11 @@ class Isotonic:
         """The least-squares rising fit, by pooling what falls (Ayer et al. 1955); raises `DataError` for under 20 texts."""
         if len(scores) != len(ratings) or len(scores) < 20:
             raise DataError(f"{len(scores)} scores and {len(ratings)} ratings: 20 rated texts are the least.")
-        order = np.argsort(np.asarray(scores, dtype=float), kind="stable")
+        knots, places = np.unique(np.asarray(scores, dtype=float), return_inverse=True)  # equal scores are one knot
+        totals = np.bincount(places, weights=np.asarray(ratings, dtype=float))
         blocks: list[list[float]] = []  # [sum, count, first score]
-        for place in order:
-            blocks.append([float(ratings[place]), 1.0, float(scores[place])])
+        for knot, total_here, count_here in zip(knots, totals, np.bincount(places), strict=True):
+            blocks.append([float(total_here), float(count_here), float(knot)])
             while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
                 total, count, _ = blocks.pop()
                 blocks[-1][0] += total

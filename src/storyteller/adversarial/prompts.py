@@ -217,8 +217,15 @@ def _by_work(prompts: Sequence[Prompt], seed: int) -> list[list[Prompt]]:
 
 
 def _parted(works: Sequence[list[Prompt]], share: float) -> tuple[list[Prompt], list[Prompt]]:
-    """Works parted so that the first part has about `share` of the prompts and, of two works, at least one."""
+    """Works parted so that the first part has about `share` of the prompts and, of two works, at least one.
+
+    A work that is too large for the first part does not begin it where there is a smaller one.
+    """
     wanted = share * sum(map(len, works))
+    start = next((i for i, work in enumerate(works) if len(work) / 2 <= wanted), None)
+    if start is None:
+        start = min(range(len(works)), key=lambda i: len(works[i]), default=0)
+    works = [*works[start : start + 1], *works[:start], *works[start + 1 :]]
     first: list[Prompt] = []
     for number, work in enumerate(works):
         if first and (len(first) + len(work) / 2 > wanted or number == len(works) - 1):

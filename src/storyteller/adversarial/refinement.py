@@ -204,8 +204,10 @@ class Refinement:
     def _lessons(self, groups: Sequence[Group]) -> tuple[list[Lesson], dict[str, float]]:
         opinions = self.adversary.opinions(flat(group.reads for group in groups))
         if self.trainer == "gail":
-            balance = self.balance
-            return gail_lessons(groups, opinions, self.rules, self.refine.reward, balance.realism, balance.coherence)
+            balance, reward = self.balance, self.refine.reward
+            if not self.adversary.critic.by_sentence:
+                reward = reward.model_copy(update={"to_go": 0.0})
+            return gail_lessons(groups, opinions, self.rules, reward, balance.realism, balance.coherence)
         if self.trainer == "coop":
             return coop_lessons(groups, opinions, self.refine.least_ess)
         return pair_lessons(groups, opinions)
@@ -324,6 +326,7 @@ class Refinement:
             names: dict[str, Any] = {"alarms": [alarm.monitor for alarm in alarms], "reason": reasons}
             self.metrics.write(self.state.step, "alarm", {**names, "rollback": self.balance.rollbacks})
         self._restore(best[0], whole=False)
+        self.sampler = self.policy.weights()  # `coop` and `pairs` draw with it until their round ends
         self.balance.rate *= 0.5
         self.balance.divergence = max(2 * self.balance.divergence, LEAST_DIVERGENCE)
         self.watch.calm()

@@ -22,7 +22,7 @@ __all__ = ["Rules", "Scale", "advantages", "leave_one_out", "normalised", "repea
 COPIED = 12
 """A span of so many tokens that stands in a training story is a copy."""
 _MISSING = -3.0
-"""The reward of a story without a word: the least that any story can get."""
+"""The reward of a story without a word where no story has one; else it gets less than the worst that has."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ def rewards(
     realism: Scale,
     coherence: Scale,
 ) -> Tensor:
-    """The reward of each drawn story; None stands for one without a word.
+    """The reward of each drawn story; None stands for one without a word, which is worth less than any other.
 
     `logit` is log D - log(1 - D), the reverse-KL direction, which does not saturate, in deviations of
     `realism`; `log_d` is the seed's reward as it stands.
@@ -118,7 +118,9 @@ def rewards(
     value = value + recipe.coherence * coherence.standardise(sound, 2.0)
     present = torch.tensor([opinion is not None for opinion in opinions])
     result[present] = value.cpu()
-    return result - recipe.penalty * torch.tensor(penalties, dtype=torch.float32)
+    result -= recipe.penalty * torch.tensor(penalties, dtype=torch.float32)
+    result[~present] = result[present].min() - 1
+    return result
 
 
 def leave_one_out(values: Tensor) -> Tensor:
