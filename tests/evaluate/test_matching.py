@@ -52,7 +52,7 @@ def test_pairs_get_one_length(language: str, sentence: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "text"),
-    [("en", "... And then the keeper came home. He slept."), ("zh", "“……”她没有回答。她走了很远的路才到家。")],
+    [("en", "... And then the keeper came home. He slept."), ("zh", "。。。她没有回答。她走了很远的路才到家。")],
 )
 def test_marks_before_the_first_word_belong_to_its_sentence(language: str, text: str) -> None:
     matched = equalise([text], [text], language)  # type: ignore[arg-type]
