@@ -169,6 +169,26 @@ def test_one_that_waits_can_be_stopped_and_says_its_place(tiny_llama: Path, desk
     desk.stop(first)
 
 
+def test_what_is_stopped_while_its_model_loads_stays_stopped(tiny_llama: Path, desks: Callable[..., Desk]) -> None:
+    store, load = MemoryStore("She slept."), scripted(tiny_llama, SENTENCE)
+    begun, loading = threading.Event(), threading.Event()
+
+    def slowly(name: str) -> Storyteller:
+        begun.set()
+        loading.wait(10)
+        return load(name)
+
+    desk = desks(store, slowly)
+    generation = desk.start("s", {"words": 30})
+    begun.wait(10)
+    desk.stop(generation)
+    loading.set()
+    while any(thread.name.startswith("generation") for thread in threading.enumerate()):
+        time.sleep(0.01)
+    assert store.generation(generation)["status"] == "stopped"
+    assert names(hear(desk, generation))[-1] == "done"
+
+
 def test_ghost_text_is_one_sentence_and_gives_way(tiny_llama: Path, desks: Callable[..., Desk]) -> None:
     store = MemoryStore("She slept.")
     desk = desks(store, scripted(tiny_llama, SENTENCE * 100))
@@ -282,6 +302,9 @@ def test_a_story_that_is_over_is_told_again_from_its_record(tiny_llama: Path, de
     again = hear(later, generation)
     assert names(again) == ["started", "text", "candidate", "done"]
     assert said(again) == text
+    joined = hear(later, generation, after=50)
+    assert [(number, name) for number, name, _ in joined] == [(51, "candidate"), (52, "done")]
+    assert joined[0][2]["text"] == text
     store.kept[generation]["status"] = "interrupted"
     assert names(hear(later, generation))[-1] == "failed"
 
@@ -339,24 +362,6 @@ def test_an_ensemble_says_who_wanted_each_token_and_its_weights_follow_the_write
     assert loaded.teller.engine.weights == (0.0, 1.0, 0.0)  # type: ignore[attr-defined]
     with pytest.raises(GenerationError, match="no member 'nobody'"):
         desk.set_weights("default", {"nobody": 1.0})
-
-
-def test_other_programs_are_answered_up_to_their_stop(tiny_llama: Path, desks: Callable[..., Desk]) -> None:
-    desk = desks(MemoryStore("One."), scripted(tiny_llama, SENTENCE * 3))
-
-    async def answer(**options: Any) -> list[tuple[int, str]]:
-        asked = [{"role": "user", "content": "She slept."}]
-        return [
-            (number, token.text)
-            async for number, token in desk.complete(asked, **options)
-            if not isinstance(token, str)
-        ]
-
-    text = "".join(piece for _, piece in asyncio.run(answer(stop=["swam"], sampling={"temperature": 0.0})))
-    assert text == "The seal "
-    both = asyncio.run(answer(max_tokens=4, n=2, seed=1))
-    assert {number for number, _ in both} == {0, 1}
-    assert asyncio.run(desk.count("She slept.")) >= 3
 
 
 @pytest.mark.parametrize(("action", "script", "doubt"), [

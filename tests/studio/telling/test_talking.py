@@ -1,4 +1,4 @@
-"""A chat fits the model's window, whatever was said in it."""
+"""Talking: a chat fits the model's window, whatever was said in it, and other programs are answered."""
 
 from __future__ import annotations
 
@@ -80,3 +80,21 @@ def test_one_long_line_ends_no_chat(tiny_llama: Path, desks: Callable[..., Desk]
     for text in ("word " * 2500, "Hi.", "Hi again."):
         assert asyncio.run(talk(text))[-1] == "done"
     assert [one["role"] for one in store.lines] == ["person", "storyteller"] * 3
+
+
+def test_other_programs_are_answered_up_to_their_stop(tiny_llama: Path, desks: Callable[..., Desk]) -> None:
+    desk = desks(MemoryStore("One."), scripted(tiny_llama, "The seal swam on. " * 3))
+
+    async def answer(**options: Any) -> list[tuple[int, str]]:
+        asked = [{"role": "user", "content": "She slept."}]
+        return [
+            (number, token.text)
+            async for number, token in desk.complete(asked, **options)
+            if not isinstance(token, str)
+        ]
+
+    text = "".join(piece for _, piece in asyncio.run(answer(stop=["swam"], sampling={"temperature": 0.0})))
+    assert text == "The seal "
+    both = asyncio.run(answer(max_tokens=4, n=2, seed=1))
+    assert {number for number, _ in both} == {0, 1}
+    assert asyncio.run(desk.count("She slept.")) >= 3

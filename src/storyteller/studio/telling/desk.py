@@ -77,15 +77,18 @@ class Desk:
         return generation.id
 
     async def events(self, generation: str, after: int = 0, user: str = "") -> AsyncIterator[Event]:
-        """The events of a generation after that number, as they come; of one that is long over, what is kept of it."""
+        """The events of a generation after that number, as they come; of one that is long over, what is kept of it.
+
+        Its events had other numbers: who heard some of them is told the whole texts and how they ended.
+        """
         known = self._generations.get(generation)
         if known is not None:
             async for event in known.log.listen(after):
                 yield event
             return
-        for number, (name, data) in enumerate(kept_events(self._store.writer(user).generation(generation)), 1):
-            if number > after:
-                yield number, name, data
+        record = self._store.writer(user).generation(generation)
+        for number, (name, data) in enumerate(kept_events(record, joined=after > 0), after + 1):
+            yield number, name, data
 
     def stop(self, generation: str) -> None:
         """End a generation now; what was shown of it stays."""

@@ -85,18 +85,21 @@ class EventLog:
                 self._wake.discard(wake)
 
 
-def kept_events(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a generation that is over, from its record."""
+def kept_events(record: Mapping[str, Any], *, joined: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a generation that is over, from its record; who `joined` it before is told the end of each text alone."""
     seeds = [] if record["seed"] is None else [record["seed"]]
-    yield (
-        "started",
-        {"generation": record["id"], "model": record["model"], "seeds": seeds, "context": record["context"]},
-    )
+    if not joined:
+        yield (
+            "started",
+            {"generation": record["id"], "model": record["model"], "seeds": seeds, "context": record["context"]},
+        )
     for candidate in record["candidates"]:
         said = {"candidate": candidate["candidate"], "text": candidate["text"]}
-        yield "text", said
-        if candidate["finish_reason"]:
-            yield "candidate", {**candidate["extra"], **said, "finish_reason": candidate["finish_reason"]}
+        if not joined:
+            yield "text", said
+        if candidate["finish_reason"] or joined:
+            reason = candidate["finish_reason"] or "failed"
+            yield "candidate", {**candidate["extra"], **said, "finish_reason": reason}
     if record["status"] in ("done", "stopped"):
         yield "done", {"generation": record["id"]}
     else:

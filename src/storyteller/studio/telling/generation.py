@@ -65,11 +65,16 @@ class Generation:
         self.log.add("queued", {"position": position})
 
     def started(self, seeds: Sequence[int], context: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Say what the model sees, and keep it."""
+        """Say what the model sees, and keep it; of what was stopped meanwhile, nothing."""
         shown = {name: context[name] for name in ("parts", "tokens", "limit") if name in context}
-        self.log.add("started", {"generation": self.id, "model": self.model, "seeds": list(seeds), "context": shown})
         changes = {"status": "running", "context": dict(context), "settings": dict(settings), "model": self.model}
-        self._update({**changes, "seed": seeds[0] if seeds else None})
+        with self._lock:
+            if self.log.closed:
+                return
+            self.log.add(
+                "started", {"generation": self.id, "model": self.model, "seeds": list(seeds), "context": shown}
+            )
+            self._update({**changes, "seed": seeds[0] if seeds else None})
 
     def progress(self, read: int, total: int) -> bool:
         """Say how much of the prompt is read; whether to go on. (0, 0) only asks."""
