@@ -18,8 +18,12 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from filelock import FileLock
 from tests.adapters import tiny_ensemble
+from tests.studio.web import open_page
 
+from storyteller.runs.files import write_json
 from storyteller.studio.errors import StudioError
 from storyteller.studio.server import address, listen, run_studio
 from storyteller.studio.settings import StudioSettings
@@ -208,6 +212,31 @@ def test_a_taken_port_gives_way_to_the_next() -> None:
             stack.enter_context(listen(port=port))
         with pytest.raises(StudioError, match="taken"):
             listen(port=port)
+
+
+def test_a_running_studio_is_found_behind_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    settings = StudioSettings(database=f"sqlite:///{tmp_path / 'studio.db'}")
+    with started_here(tmp_path) as url, FileLock(settings.lock):
+        write_json(settings.lock.with_suffix(".json"), {"url": url})
+        opened: list[str] = []
+        run_studio(settings, say=lambda _: None, open_browser=opened.append)
+    assert opened == [url]
+
+
+@contextlib.contextmanager
+def started_here(folder: Path) -> Iterator[str]:
+    """A studio in this process, for what asks whether one is there."""
+    with open_page(folder / "other") as page, listen(port=0) as listener:
+        server = uvicorn.Server(uvicorn.Config(page.app, log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield address("127.0.0.1", listener.getsockname()[1])
+        server.should_exit = True
+        thread.join(10)
 
 
 def test_addresses_for_people() -> None:

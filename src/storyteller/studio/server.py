@@ -16,7 +16,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from filelock import FileLock, Timeout
 
@@ -172,11 +172,12 @@ def _alone(settings: StudioSettings) -> Iterator[str | None]:
 
 def _answering(note: Path, seconds: float = 5.0) -> str | None:
     """The address in the note of a running studio once it answers there."""
+    here = build_opener(ProxyHandler({}))  # a proxy of the environment is no way to one's own machine
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         with contextlib.suppress(OSError, ValueError, KeyError):
             url = str(read_json(note)["url"])
-            with urlopen(f"{url}/api/status", timeout=2) as answer:
+            with here.open(f"{url}/api/status", timeout=2) as answer:
                 if "version" in json.load(answer):
                     return url
         time.sleep(0.1)

@@ -228,6 +228,9 @@ def test_two_writers_see_nothing_of_each_other(tmp_path: Path) -> None:
         assert paths.status_code == 403
         folder = client.post(f"/api/scenes/{scene}/generate", json={"mode": "continue", "model": "/etc"}, headers=anna)
         assert folder.status_code == 403
+        assert client.delete("/api/session", headers=anna).status_code == 200
+        assert client.get("/api/projects", headers=anna).status_code == 401
+        assert client.get("/api/projects", headers=other).status_code == 200
 
 
 @pytest.mark.parametrize(

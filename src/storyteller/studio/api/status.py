@@ -13,7 +13,7 @@ from storyteller.studio.api.models import Figure, check_model
 from storyteller.studio.api.shapes import Answer, Body, Done, WritingSettings
 from storyteller.studio.catalogue import describe_model
 from storyteller.studio.errors import StudioError
-from storyteller.studio.security import COOKIE
+from storyteller.studio.security import COOKIE, bearer
 from storyteller.studio.studio import At, Kept, User
 
 __all__ = ["router"]
@@ -95,22 +95,23 @@ def sign_in(request: Request, response: Response, studio: At, body: Credentials)
     place = request.client.host if request.client else ""
     if body.token is not None:
         secret = studio.access.show_token(body.token, place)
-        bearer = body.token
+        shown = body.token
     elif body.name is not None and body.password is not None:
-        secret = bearer = studio.access.log_in(body.name, body.password, place)
+        secret = shown = studio.access.log_in(body.name, body.password, place)
     else:
         raise StudioError("there is nothing to sign in with. Give the token, or a name and a password.")
     secure = request.url.scheme == "https"
     response.set_cookie(
         COOKIE, secret, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure, path="/"
     )
-    return SignedIn(bearer=bearer if body.bearer else None)
+    return SignedIn(bearer=shown if body.bearer else None)
 
 
 @router.delete("/session", response_model=Done, name="sign_out")
 def sign_out(request: Request, response: Response, studio: At) -> Done:
-    """Forget who is there."""
-    studio.access.log_out(request.cookies.get(COOKIE))
+    """Forget who is there, by cookie or by bearer."""
+    for shown in (request.cookies.get(COOKIE), bearer(request.headers)):
+        studio.access.log_out(shown)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return Done()
 
