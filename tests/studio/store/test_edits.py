@@ -98,5 +98,11 @@ def test_going_through_alternatives_and_back_counts_each_text_once(writer: Write
 def test_what_lies_in_the_trash_is_neither_kept_nor_lost(writer: Writer) -> None:
     scene = new_scene(writer, "Once ")
     tell(writer, scene, 5, ["aaaa"])
+    chapter = writer.create_item(writer.scene(scene)["project"], "chapter")["id"]
+    writer.update_item(scene, {"parent": chapter})
+    assert len(writer.kept()) == 1
+    writer.trash_item(chapter)
+    assert writer.kept() == []
+    writer.restore_item(chapter)
     writer.trash_item(scene)
     assert writer.kept() == []

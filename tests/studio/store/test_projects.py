@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.studio.store.writing import head, insert, new_scene, tell
 
+from storyteller.corpus.language import count_words
+from storyteller.corpus.story import Language
 from storyteller.studio.errors import NotFoundError, StudioError
 from storyteller.studio.store import Store, Writer
 
@@ -32,6 +34,30 @@ def test_a_project_keeps_what_it_is_about(writer: Writer) -> None:
     assert kept["settings"] == {"preset": "calm"}
     with pytest.raises(StudioError, match="no 'colour'"):
         writer.update_project(project, {"colour": "blue"})
+
+
+@pytest.mark.parametrize(
+    ("idea", "language"),
+    [
+        ("一个守塔人在灯塔边遇见了一只会说话的海豹。", "zh"),
+        ("海豹", "zh"),
+        ("A keeper finds a seal.", "en"),
+        ("", "en"),
+    ],
+)
+def test_a_project_speaks_the_language_of_its_idea(writer: Writer, idea: str, language: str) -> None:
+    assert writer.create_project({"idea": idea})["language"] == language
+    assert writer.create_project({"idea": idea, "language": "en"})["language"] == "en"
+
+
+def test_words_are_counted_anew_in_another_language(writer: Writer) -> None:
+    scene = new_scene(writer, "从前有一座灯塔，住着一只海豹。")
+    project = writer.scene(scene)["project"]
+    for language in ("zh", "en", "zh"):
+        writer.update_project(project, {"language": language})
+        words = count_words("从前有一座灯塔，住着一只海豹。", cast(Language, language))
+        assert writer.project(project)["written"] == writer.scene(scene)["words"] == words
+    assert insert(writer, scene, 0, "又")["words"] == words + 1
 
 
 def test_items_stand_in_their_order_and_can_be_moved(writer: Writer) -> None:
@@ -77,6 +103,7 @@ def test_what_is_in_the_trash_is_out_of_sight_and_comes_back(writer: Writer) -> 
     writer.trash_item(chapter)
     assert titles(writer, project["id"]) == []
     assert {item["id"] for item in writer.trash(project["id"])} == {chapter, scene}
+    assert all(item["trashed"] for item in writer.trash(project["id"]))
     assert writer.restore_item(scene)["parent"] is None  # its chapter is still gone
     assert titles(writer, project["id"]) == ["Scene 1"]
     assert writer.scene(scene)["text"] == "kept for ever"

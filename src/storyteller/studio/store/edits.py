@@ -126,7 +126,7 @@ class Edits(Room):
         else:
             self._project_row(session, project, trashed=None)
             rows = rows.where(ProjectRow.id == project)
-        return list(session.scalars(rows))
+        return [row for row in session.scalars(rows) if _in_sight(session, row)]
 
     def _context(self, session: Session, row: GenerationRow) -> str:
         """What the model saw, or the text before the place if that was not kept."""
@@ -148,6 +148,17 @@ class Edits(Room):
                 seen.add(pair)
                 about: Mapping[str, Any] = {"kind": row.kind, "model": row.model, "language": row.language}
                 yield {"context": row.context, "rejected": rejected, "chosen": chosen, **about, "time": row.created}
+
+
+def _in_sight(session: Session, item: ItemRow) -> bool:
+    """Whether nothing that an item stands in is in the trash."""
+    above = item.parent_id
+    while above is not None:
+        parent = session.get_one(ItemRow, above)
+        if parent.trashed is not None:
+            return False
+        above = parent.parent_id
+    return True
 
 
 def _written(session: Session, scenes: list[str]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from storyteller.craft.formats.plain import language_of as language_of_text
 from storyteller.studio.errors import NotFoundError, StudioError
 from storyteller.studio.store.database import new_id, now
 from storyteller.studio.store.records import Item, Project, ProjectLine
@@ -62,9 +63,13 @@ class Projects(Room):
             ]
 
     def create_project(self, fields: Mapping[str, Any], *, empty: bool = False) -> Project:
-        """Make a project with a first chapter and a first scene in it, or `empty`; `characters` become entries."""
+        """Make a project with a first chapter and a first scene in it, or `empty`; `characters` become entries.
+
+        Its language is that of what is said of it, if none is given.
+        """
         known(fields, [*_COLUMNS, *_DATA, "characters"], "a project")
-        language = fields.get("language") or "en"
+        said = "\n".join(str(fields.get(name) or "") for name in ("idea", "plot", "theme", "title"))
+        language = fields.get("language") or language_of_text(said)
         title, chapter, scene = _FIRST["zh" if language.startswith("zh") else "en"]
         moment = now()
         row = ProjectRow(
@@ -101,6 +106,8 @@ class Projects(Room):
             for name in _COLUMNS:
                 if changes.get(name) is not None:
                     setattr(row, name, checked(changes[name]))
+            if changes.get("language") is not None:
+                self._count_anew(session, row)
             row.data = row.data | _usual({key: changes[key] for key in _DATA if key in changes})
             row.updated = now()
             session.flush()
@@ -187,7 +194,15 @@ class Projects(Room):
         with self._database.read() as session:
             row = self._project_row(session, project, trashed=None)
             gone = select(ItemRow).where(ItemRow.project_id == row.id, ItemRow.trashed.is_not(None))
-            return [_item(session, item) for item in session.scalars(gone.order_by(ItemRow.trashed.desc()))]
+            items = session.scalars(gone.order_by(ItemRow.trashed.desc()))
+            return [{**_item(session, item), "trashed": item.trashed} for item in items]
+
+    def _count_anew(self, session: Session, project: ProjectRow) -> None:
+        """Count the words of all texts as they stand, in the project's language; moments of the past keep their counts."""
+        written = select(ItemRow).where(ItemRow.project_id == project.id, ItemRow.head.is_not(None))
+        for item in session.scalars(written):
+            words = words_in(self._state(session, str(item.head)).text, language_of(project))
+            item.words = session.get_one(NodeRow, item.head).words = words
 
     def _parent(self, session: Session, project: str, parent: str | None, child: ItemRow | None = None) -> str | None:
         """The parent's id, if an item may stand there."""

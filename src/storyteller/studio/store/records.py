@@ -55,7 +55,7 @@ class SpliceDict(TypedDict):
 
 
 class Item(TypedDict):
-    """One line of a project's tree; the words of a chapter are those of its scenes."""
+    """One line of a project's tree; the words of a chapter are those of its scenes. `trashed` stands in the trash alone."""
 
     id: str
     kind: Literal["chapter", "scene", "note"]
@@ -64,6 +64,7 @@ class Item(TypedDict):
     position: int
     words: int
     form: str | None
+    trashed: NotRequired[str | None]
 
 
 class ProjectLine(TypedDict):
