@@ -298,3 +298,37 @@ def test_linked_and_locked_folders_are_counted(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "walk", refused)
     found = list(find_files([tmp_path / "here"]))
     assert [path.reason for path in found if isinstance(path, Skipped)] == ["link to a folder", "no permission to read"]
+
+
+def test_records_in_utf_16_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.JSONL"
+    path.write_text(
+        "".join(json.dumps({"text": f"{TEXT} 狐狸 {n}"}, ensure_ascii=False) + "\n" for n in range(9)), "utf-16"
+    )
+    assert [piece.text for piece in pieces(path)] == [f"{TEXT} 狐狸 {n}" for n in range(9)]
+
+
+def test_a_script_may_begin_with_a_fade(tmp_path: Path) -> None:
+    path = tmp_path / "a.fountain"
+    path.write_text("FADE IN:\n\nINT. DEN - NIGHT\n\nThe fox wakes.\n")
+    (piece,) = pieces(path)
+    assert piece.text.startswith("FADE IN:")
+
+
+def test_several_authors_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(f"---\nauthor: [Jane Roe, 李白]\n---\n{TEXT}")
+    assert [piece.author for piece in pieces(path)] == ["Jane Roe, 李白"]
+
+
+def test_a_title_in_a_chinese_word(tmp_path: Path) -> None:
+    path = tmp_path / "a.docx"
+    title = '<w:p><w:pPr><w:pStyle w:val="1"/></w:pPr><w:r><w:t>狐狸</w:t></w:r></w:p>'
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "word/document.xml", f"<w:document {W}>{title}<w:p><w:r><w:t>{TEXT}</w:t></w:r></w:p></w:document>"
+        )
+        archive.writestr(
+            "word/styles.xml", f'<w:styles {W}><w:style w:styleId="1"><w:name w:val="heading 1"/></w:style></w:styles>'
+        )
+    assert [piece.title for piece in pieces(path)] == ["狐狸"]

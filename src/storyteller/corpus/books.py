@@ -117,12 +117,14 @@ def read_docx(path: Path) -> Pieces:
     try:
         with _opened(path) as archive:
             document = archive.xml("word/document.xml")
+            names = _style_names(archive.xml("word/styles.xml")) if archive.holds("word/styles.xml") else {}
             properties = archive.xml("docProps/core.xml") if archive.holds("docProps/core.xml") else None
     except _BadArchiveError as error:
         yield Skipped(error.args[0], str(path), error.args[1])
         return
     paragraphs = [(_style(element), _words(element)) for element in document.iter(f"{_W}p")]
-    title = next((text for style, text in paragraphs if style in ("Title", "Heading1") and text), None)
+    titled = ("title", "heading 1", "heading1")
+    title = next((text for style, text in paragraphs if names.get(style, style).lower() in titled and text), None)
     text = "\n\n".join(text for _, text in paragraphs if text and text != title)
     if not text:
         yield Skipped("no text", str(path))
@@ -173,6 +175,15 @@ def _named(tree: Element, name: str) -> str | None:
     """The text of the first element of Dublin Core with this name."""
     found = next((e for e in tree.iter() if e.tag.endswith(f"}}{name}") and (e.text or "").strip()), None)
     return " ".join((found.text or "").split()) if found is not None else None
+
+
+def _style_names(styles: Element) -> dict[str, str]:
+    """The names of styles by their ids: names are the same in every Word, ids are not ("1" in a Chinese one)."""
+    found = {}
+    for style in styles.iter(f"{_W}style"):
+        name = style.find(f"{_W}name")
+        found[style.get(f"{_W}styleId", "")] = name.get(f"{_W}val", "") if name is not None else ""
+    return found
 
 
 def _style(paragraph: Element) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import lzma
@@ -72,7 +73,13 @@ def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
     suffix = path.suffix.lower()
     if suffix == ".gz":
         return gzip.open(raw)  # type: ignore[return-value]
-    return lzma.open(raw) if suffix == ".xz" else raw
+    if suffix == ".xz":
+        return lzma.open(raw)
+    if raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # as PowerShell writes what it is told to
+        raw.seek(0)
+        return codecs.EncodedFile(raw, "utf-8", "utf-16", errors="replace")
+    raw.seek(0)
+    return raw
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:

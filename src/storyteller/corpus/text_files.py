@@ -75,6 +75,8 @@ def _markdown(text: str, path: Path) -> Pieces:
             return
         meta = {str(key).lower(): value for key, value in loaded.items()} if isinstance(loaded, dict) else {}
         text = text[match.end() :]
+    if isinstance(authors := meta.get("author", meta.get("authors")), list):
+        meta["author"] = ", ".join(filter(None, map(text_or_none, authors)))
     given = {key: text_or_none(value) for key, value in meta.items()}
     heading = _FIRST_HEADING.match(text)
     title = given.get("title")
@@ -135,7 +137,7 @@ def _title_page(text: str) -> tuple[dict[str, str], str]:
     key = ""
     for number, line in enumerate(lines):
         match = _TITLE_PAGE_KEY.match(line)
-        if match:
+        if match and not (number == 0 and line.strip().isupper()):  # FADE IN: is how a first scene begins
             key = match.group(1).strip().lower()
             meta[key] = unmark(match.group(2).strip())
         elif key and line.strip() and line[0] in " \t":

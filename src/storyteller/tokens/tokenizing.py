@@ -71,6 +71,11 @@ def tokenize(
     meta = {"hash": made_by, **identity, "pad_id": tokenizer.pad_id, "splits": {}}
     try:
         _make(Path(folder), out, template, settings, splits, documents, meta)
+    except PermissionError as error:
+        raise DataError(
+            f"the shards of {folder} cannot be written to {out} ({error.strerror}): copy the corpus to a folder that you may "
+            "write, or tokenize it with --out."
+        ) from None
     except OSError:
         # Another run of the same corpus may have been faster: then theirs is as good.
         if _made(out, made_by) is None:

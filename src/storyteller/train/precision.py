@@ -6,6 +6,7 @@ import time
 from typing import Literal
 
 import torch
+from accelerate.utils import parse_flag_from_env
 
 from storyteller.errors import TrainingError
 
@@ -28,7 +29,7 @@ def resolve_precision(asked: str) -> tuple[Precision, str]:
         raise TrainingError("train.precision=float16 needs a GPU; take auto, bfloat16 or float32.")
     if asked != "auto":
         return asked, "as the recipe says"  # type: ignore[return-value]
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU"):
         return (
             ("bfloat16", "the GPU has it") if torch.cuda.is_bf16_supported() else ("float16", "the GPU has no bfloat16")
         )
