@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import zipfile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from tests.craft.books import BOOKS, CHINESE, CHINESE_SCRIPT, ENGLISH, ENGLISH_SCRIPT, books, manuscript
 from tests.craft.test_screenplay import oracles, ours
 
+from storyteller.corpus.story import Language
 from storyteller.craft.book import Alternative, Book, Entry, Part
 from storyteller.craft.formats import KINDS, read_book, write_book
 from storyteller.craft.formats.emphasis import Run, marked, plain, runs_of
@@ -55,6 +58,51 @@ def test_any_manuscript_survives_epub(book: Book) -> None:
 @given(books())
 def test_any_manuscript_survives_word(book: Book) -> None:
     assert manuscript(again(book, "docx")) == manuscript(canonical(book))
+
+
+VERSE = {
+    "en": "Roses are red,\nViolets are blue,\n\nSugar is sweet,\nAnd so are you.",
+    "zh": "床前明月光，\n疑是地上霜。\n\n举头望明月，\n低头思故乡。",
+}
+
+
+@pytest.mark.parametrize("kind", ["md", "docx", "epub"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_stanzas_stay_apart(kind: str, language: Language) -> None:
+    book = Book(
+        "Verse",
+        language=language,
+        parts=[Part("chapter", "One", parts=[Part("scene", "", f"\n{VERSE[language]}\n\n")])],
+    )
+    assert [scene.text for scene in again(book, kind).scenes()] == [VERSE[language]]
+    first, second = VERSE[language].split("\n\n")
+    text = write_book(book, "txt").decode()
+    assert "\n\n\n".join(part.replace("\n", "\n\n") for part in (first, second)) in text
+
+
+@pytest.mark.parametrize("kind", ["md", "docx"])
+def test_tabs_and_spaces_stay(kind: str) -> None:
+    text = "Name:\tMara  (keeper)\nAge:\t\t40"
+    book = Book("Table", parts=[Part("chapter", "One", parts=[Part("scene", "", text)])])
+    assert [scene.text for scene in again(book, kind).scenes()] == [text]
+    assert (
+        "white-space: pre-wrap" in zipfile.ZipFile(io.BytesIO(write_book(book, "epub"))).read("EPUB/style.css").decode()
+    )
+
+
+@pytest.mark.parametrize("kind", ["docx", "epub"])
+@pytest.mark.parametrize("book", [ENGLISH_SCRIPT, CHINESE_SCRIPT], ids=["en", "zh"])
+def test_a_screenplay_comes_back_as_one(book: Book, kind: str) -> None:
+    def printed(scenes: list[Part]) -> list[tuple[str, str]]:
+        elements = parse_script("\n" + "\n\n".join(scene.text for scene in scenes)).elements
+        shown = [
+            one for one in elements if one.kind in ("heading", "character", "parenthetical", "dialogue", "transition")
+        ]
+        return [(one.kind, plain(one.text)) for one in shown]
+
+    read = again(book, kind)
+    assert read.form == "screenplay"
+    assert printed(read.scenes()) == printed(book.scenes())
 
 
 def canonical(book: Book) -> Book:

@@ -11,7 +11,7 @@ from storyteller.corpus.encoding import decode
 from storyteller.craft.book import Book
 from storyteller.craft.formats.archive import Archive
 from storyteller.craft.formats.markup import Block, blocks_of
-from storyteller.craft.formats.outline import chapters_of, is_break
+from storyteller.craft.formats.outline import chapters_of, is_break, settled
 from storyteller.craft.formats.plain import language_of, one_line, tidy, title_of
 from storyteller.errors import DataError
 
@@ -65,6 +65,7 @@ def read_epub(name: str, archive: Archive) -> Book:
     book = Book(one_line(" ".join(meta.pop("title", [])[:1])) or title_of(name), ", ".join(meta.pop("creator", [])))
     book.language = language_of(text, next(iter(meta.pop("language", [])), None))
     book.parts = chapters_of(blocks)
+    settled(book)
     if meta:
         book.extra["metadata"] = meta
     if left_out:

@@ -12,6 +12,7 @@ from storyteller.craft.book import Book
 from storyteller.craft.formats.archive import pack
 from storyteller.craft.formats.emphasis import runs_of
 from storyteller.craft.formats.layout import Line, lines_of
+from storyteller.craft.formats.outline import SCRIPT
 from storyteller.craft.formats.plain import one_line, tidy
 
 __all__ = ["write_epub"]
@@ -22,7 +23,7 @@ _CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
 </container>
 """
 _STYLE = """body { margin: 5%; line-height: 1.5; }
-p { margin: 0; text-indent: 1.5em; }
+p { margin: 0; text-indent: 1.5em; white-space: pre-wrap; }
 html:lang(zh) p { text-indent: 2em; }
 h1, h2, h3, h4, h5, h6, .title, .author, .centered { text-align: center; text-indent: 0; }
 h1 { margin: 3em 0 2em; }
@@ -82,7 +83,8 @@ def _body(lines: list[Line]) -> Iterator[str]:
         elif line.role in ("break", "page_break"):
             yield "<hr/>"
         else:
-            kind = "" if line.role == "paragraph" else f' class="{line.role}"'
+            types = "blank" if line.role == "blank" else f"{SCRIPT} {line.role}"
+            kind = "" if line.role == "paragraph" else f' class="{types}"'
             yield f"<p{kind}>{_styled(line)}</p>"
     yield "</section>"
 

@@ -9,11 +9,14 @@ from typing import Literal
 from storyteller.craft.book import Book, Part
 from storyteller.craft.formats.fountain import Element, ElementKind, parse_script
 from storyteller.craft.formats.outline import chapter_title
-from storyteller.craft.formats.plain import one_line, text_lines
+from storyteller.craft.formats.plain import one_line, spaced_lines
 
-__all__ = ["Line", "Role", "lines_of"]
+__all__ = ["BLANK", "Line", "Role", "lines_of"]
 
-Role = ElementKind | Literal["chapter", "scene", "break", "paragraph"]
+Role = ElementKind | Literal["chapter", "scene", "break", "paragraph", "blank"]
+
+#: What stands in an empty line, for programs drop a paragraph that holds nothing.
+BLANK = "\u00a0"
 
 _UNPRINTED = ("section", "synopsis", "note", "boneyard")
 
@@ -50,7 +53,8 @@ def _lines(book: Book, parts: list[Part], level: int) -> Iterator[Line]:
                     yield Line("scene", one_line(part.title), level)
                 elif not first:
                     yield Line("break")
-                yield from (Line("paragraph", line.strip()) for line in text_lines(part.text))
+                lines = map(str.strip, spaced_lines(part.text))
+                yield from (Line("paragraph", line) if line else Line("blank", BLANK) for line in lines)
             first = False
 
 

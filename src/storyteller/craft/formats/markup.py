@@ -62,7 +62,7 @@ _DROPPED = frozenset(
     ["script", "style", "noscript", "svg", "math", "template", "iframe", "object", "select", "button", "head", "nav"]
 )
 _STYLES = {"b": "bold", "strong": "bold", "i": "italic", "em": "italic", "cite": "italic"}
-_SPACES = re.compile(r"[ \t\n]+")
+_SPACES, _LINES = re.compile(r"[ \t\n]+"), re.compile(r"\n+")
 
 
 @dataclass(slots=True)
@@ -75,9 +75,9 @@ class Block:
     types: str = ""
 
 
-def blocks_of(markup: str, *, keep_nav: bool = False) -> list[Block]:
-    """The blocks of a page in their order."""
-    page = _Page(keep_nav)
+def blocks_of(markup: str, *, keep_nav: bool = False, keep_spaces: bool = False) -> list[Block]:
+    """The blocks of a page in their order; `keep_spaces` takes tabs and repeated spaces for the writer's own."""
+    page = _Page(keep_nav, _LINES if keep_spaces else _SPACES)
     for tag, closing, text in _tokens(markup):
         if tag:
             page.tag(tag.lower().rpartition(":")[2], closing, text)
@@ -122,7 +122,8 @@ def _past(markup: str, start: int) -> int:
 class _Page:
     """Collects blocks while tags open and close."""
 
-    def __init__(self, keep_nav: bool) -> None:
+    def __init__(self, keep_nav: bool, spaces: re.Pattern[str]) -> None:
+        self._spaces = spaces
         self.blocks: list[Block] = []
         self._dropped = _DROPPED - {"nav"} if keep_nav else _DROPPED
         self._dropping = ""
@@ -189,7 +190,8 @@ class _Page:
         if self._level:
             text = one_line("".join(run.text for run in runs))
         else:
-            text = marked(run._replace(text=_SPACES.sub(" ", run.text)) for run in runs)
-            text = _SPACES.sub(" ", text).strip()
-        if text:
+            text = marked(run._replace(text=self._spaces.sub(" ", run.text)) for run in runs)
+            text = self._spaces.sub(" ", text).strip()
+        blank = "blank" in self._types and any("\u00a0" in run.text for run in runs)  # an empty line that is meant
+        if text or blank:
             self.blocks.append(Block(text, self._level, types=" ".join(self._types)))

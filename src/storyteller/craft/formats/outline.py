@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from storyteller.corpus.story import Language
-from storyteller.craft.book import Part
+from storyteller.craft.book import Book, Part
+from storyteller.craft.formats.fountain import Element, ElementKind, write_elements
 from storyteller.craft.formats.markup import Block
 
-__all__ = ["BREAK", "chapter_title", "chapters_of", "is_break", "is_chapter_title"]
+__all__ = ["BREAK", "SCRIPT", "chapter_title", "chapters_of", "is_break", "is_chapter_title", "settled"]
 
 BREAK = "* * *"
+
+SCRIPT = "script"
+"""The type of a block that stands beside its kind where a screenplay was written out."""
+
 _BREAK = re.compile(r"(?:[*＊※·•⁂#§~◇◆☆★—–_=-]\s?){3,60}|[#§⁂※]")
 _CHAPTER = re.compile(
     r"(?:chapter|prologue|epilogue|part|book|act|canto|stave)\b|[第卷][\d〇零一二三四五六七八九十百千两]+[回章节卷部幕折]?"
@@ -39,34 +45,49 @@ def chapters_of(blocks: list[Block], *, scenes_from: int = 7) -> list[Part]:
 
     The upper level of headings makes chapters and the one below it scenes, unless its headings are called chapters too: then
     the upper one makes parts that hold chapters. A break begins a scene without a title. Lower headings stay in the text.
-    Headings of level `scenes_from` and below never make chapters.
+    Headings of level `scenes_from` and below never make chapters. Blocks of the types of a screenplay make scenes of one.
     """
     upper, scene_level = _levels(blocks, scenes_from)
     root = Part("chapter")
     path = [root]  # the open chapters, from the root
-    lines: list[str] | None = None  # of the open scene
-    scenes: list[tuple[Part, list[str]]] = []
+    lines: list[Block] | None = None  # of the open scene
+    scenes: list[tuple[Part, list[Block]]] = []
     for block in blocks:
         if block.level in upper:
             del path[upper.index(block.level) + 1 :]
             path.append(_added(path[-1], Part("chapter", block.text)))
             lines = None
             continue
-        begins = block.rule or block.level == scene_level
+        slugline = _kind(block) == "heading"
+        begins = block.rule or block.level == scene_level or slugline
         if lines is None or begins:
             if len(path) == 1:
                 path.append(_added(root, Part("chapter")))
             lines = []
             scenes.append((_added(path[-1], Part("scene", block.text if begins else "")), lines))
-        if not begins:
-            lines.append(block.text)
+        if not begins or slugline:
+            lines.append(block)
     for scene, held in scenes:
-        scene.text = "\n".join(held)
+        scene.text = "\n".join(block.text for block in held).strip("\n")
+        if any(map(_kind, held)):
+            scene.form, scene.text = "screenplay", write_elements(list(map(_element, held))).rstrip()
     for part in [part for part in root.walk() if part.kind == "chapter"]:
         part.parts = [inner for inner in part.parts if inner.kind == "chapter" or inner.text or inner.title]
         if not part.parts and part is not root:
             part.parts = [Part("scene")]
     return root.parts
+
+
+def _kind(block: Block) -> ElementKind | None:
+    """The element of a screenplay that a block was written as (see `SCRIPT`); of any other, None."""
+    types = block.types.split()
+    return next((kind for kind in get_args(ElementKind) if kind in types), None) if SCRIPT in types else None
+
+
+def _element(block: Block) -> Element:
+    kind = _kind(block) or "action"
+    bracketed = kind == "parenthetical" and block.text[:1] in "(（" and block.text[-1:] in ")）"
+    return Element(kind, block.text[1:-1] if bracketed else block.text)
 
 
 def _levels(blocks: list[Block], scenes_from: int) -> tuple[list[int], int]:
@@ -79,6 +100,16 @@ def _levels(blocks: list[Block], scenes_from: int) -> tuple[list[int], int]:
             upper = levels[:2]
     upper = [level for level in upper if level < scenes_from]
     return upper, levels[len(upper)] if len(levels) > len(upper) else -1
+
+
+def settled(book: Book) -> Book:
+    """The book, which is a screenplay when all of its scenes are."""
+    scenes = book.scenes()
+    if scenes and all(scene.form == "screenplay" for scene in scenes):
+        book.form = "screenplay"
+        for scene in scenes:
+            scene.form = None
+    return book
 
 
 def _added(chapter: Part, part: Part) -> Part:

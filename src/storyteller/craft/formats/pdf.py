@@ -79,7 +79,8 @@ def write_pdf(book: Book) -> bytes:
 
 def _piece(line: Line) -> dict[str, Any]:
     runs = runs_of(tidy(line.text), underline=line.role != "paragraph")
-    return {"role": line.role, "level": line.level, "runs": [list(run) for run in runs]}
+    role = "paragraph" if line.role == "blank" else line.role
+    return {"role": role, "level": line.level, "runs": [list(run) for run in runs]}
 
 
 def _fonts(book: Book, families: list[str]) -> list[Any]:

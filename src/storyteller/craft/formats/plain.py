@@ -16,6 +16,7 @@ __all__ = [
     "one_line",
     "read_text",
     "short",
+    "spaced_lines",
     "text_lines",
     "tidy",
     "title_of",
@@ -34,6 +35,11 @@ def tidy(text: str) -> str:
 def text_lines(text: str) -> list[str]:
     """The paragraphs of a manuscript: its lines that are not empty."""
     return [line.rstrip() for line in text.split("\n") if line.strip()]
+
+
+def spaced_lines(text: str) -> list[str]:
+    """The paragraphs of a manuscript with the empty lines between them, as between the stanzas of a song."""
+    return [line.rstrip() for line in text.strip().split("\n")] if text.strip() else []
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,7 @@ from storyteller.craft.book import Book, Part
 from storyteller.craft.formats.emphasis import plain
 from storyteller.craft.formats.markup import Block
 from storyteller.craft.formats.outline import BREAK, chapter_title, chapters_of, is_break
-from storyteller.craft.formats.plain import language_of, one_line, text_lines, title_of
+from storyteller.craft.formats.plain import language_of, one_line, spaced_lines, text_lines, title_of
 
 __all__ = ["read_markdown", "read_plain", "write_markdown", "write_plain"]
 
@@ -27,6 +27,7 @@ _FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)?(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r"={3,}|-{3,}")
 _FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*(\w*)[ \t]*")
+_EMPTY = "&nbsp;"  # Markdown's paragraph for an empty line
 _SPECIAL = re.compile(r"#{1,6}[ \t]|`{3}|~{3}|>|<!--")
 
 
@@ -100,7 +101,8 @@ def write_plain(book: Book) -> bytes:
                 if script:
                     out += [inner.text, ""]
                 else:
-                    out += [line for text in text_lines(inner.text) for line in (plain(text), "")]
+                    for line in spaced_lines(inner.text):
+                        out += [plain(line), ""] if line else [""]
     return ("\n".join(out).strip() + "\n").encode()
 
 
@@ -128,7 +130,7 @@ def _markdown_parts(book: Book, parts: list[Part], level: int) -> Iterator[str]:
                 fence = "`" * max(3, 1 + max(map(len, re.findall("`+", part.text)), default=0))
                 yield f"{fence}fountain\n{part.text}\n{fence}\n"
             else:
-                yield from (f"{_escaped(line)}\n" for line in text_lines(part.text))
+                yield from (f"{_escaped(line) if line else _EMPTY}\n" for line in spaced_lines(part.text))
 
 
 def _escaped(line: str) -> str:
@@ -204,9 +206,9 @@ def _markdown_blocks(text: str, language: Language) -> list[Block]:
             title = prose.pop().strip()
             flush()
             blocks.append(Block(title, 1 if bare[0] == "=" else 2))
-        elif is_break(bare):
+        elif is_break(bare) or bare == _EMPTY:
             flush()
-            blocks.append(Block("", rule=True))
+            blocks.append(Block("", rule=bare != _EMPTY))
         else:
             prose.append(line.rstrip())
     flush()

@@ -11,7 +11,7 @@ from storyteller.craft.formats.archive import Archive, pack
 from storyteller.craft.formats.emphasis import runs_of
 from storyteller.craft.formats.layout import Line, lines_of
 from storyteller.craft.formats.markup import Block, blocks_of
-from storyteller.craft.formats.outline import chapters_of, is_break
+from storyteller.craft.formats.outline import SCRIPT, chapters_of, is_break, settled
 from storyteller.craft.formats.plain import language_of, one_line, tidy, title_of
 from storyteller.errors import DataError
 
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from docx.document import Document
 
 __all__ = ["read_docx", "write_docx"]
-
-_STYLES = """
-p[style-name='Title'] => h1.title:fresh
-p[style-name='标题'] => h1.title:fresh
-p[style-name='Subtitle'] => p.subtitle:fresh
-p[style-name='Author'] => p.author:fresh
-"""
 
 _SCRIPT_STYLES = {
     "heading": "Scene Heading",
@@ -37,6 +30,13 @@ _SCRIPT_STYLES = {
     "transition": "Transition",
     "centered": "Centered",
 }
+_STYLES = """
+p[style-name='Title'] => h1.title:fresh
+p[style-name='标题'] => h1.title:fresh
+p[style-name='Subtitle'] => p.subtitle:fresh
+p[style-name='Author'] => p.author:fresh
+p[style-name='Blank'] => p.blank:fresh
+""" + "\n".join(f"p[style-name='{style}'] => p.{SCRIPT}.{kind}:fresh" for kind, style in _SCRIPT_STYLES.items())
 _INDENTS = {  # inches from the left, from the right, and how the line is aligned
     "character": (2.2, 0.0, ""),
     "parenthetical": (1.6, 1.9, ""),
@@ -62,7 +62,10 @@ def read_docx(name: str, data: bytes, archive: Archive) -> Book:
         raise DataError(f"{name} is not a Word document that can be read: {error}. Save it again as .docx.") from error
     core = archive.xml("docProps/core.xml") if "docProps/core.xml" in archive else None
     properties = {e.tag.rpartition("}")[2]: one_line(e.text or "") for e in core.iter()} if core is not None else {}
-    blocks = [Block("", rule=True) if is_break(block.text) else block for block in blocks_of(tidy(result.value))]
+    blocks = [
+        Block("", rule=True) if is_break(block.text) else block
+        for block in blocks_of(tidy(result.value), keep_spaces=True)
+    ]
     title = next((block for block in blocks[:3] if block.level == 1 and "title" in block.types.split()), None)
     author = next((block for block in blocks[:4] if not block.level and block.types == "author"), None)
     blocks = [block for block in blocks if block is not title and block is not author]
@@ -73,6 +76,7 @@ def read_docx(name: str, data: bytes, archive: Archive) -> Book:
     book = Book(named or title_of(name), author.text if author is not None else properties.get("creator", ""), language)
     book.author = "" if book.author == "python-docx" else book.author
     book.parts = chapters_of(blocks)
+    settled(book)
     if "<img" in result.value:
         book.warnings.append(f"Pictures in {name} were left out.")
     return book
@@ -119,7 +123,8 @@ def _set_up(document: Document, book: Book) -> None:
     fonts = normal.element.get_or_add_rPr().get_or_add_rFonts()
     fonts.set(qn("w:eastAsia"), "SimSun")
     normal.paragraph_format.first_line_indent = None
-    document.styles.add_style("Author", WD_STYLE_TYPE.PARAGRAPH).base_style = normal
+    for name in ("Author", "Blank"):
+        document.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH).base_style = normal
     for role, name in _SCRIPT_STYLES.items():
         style = document.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH)
         style.base_style, style.font.name = normal, "Courier New"
@@ -132,7 +137,7 @@ def _set_up(document: Document, book: Book) -> None:
 
 
 def _paragraph(document: Document, line: Line) -> None:
-    paragraph: Any = document.add_paragraph(style=_SCRIPT_STYLES.get(line.role))
+    paragraph: Any = document.add_paragraph(style="Blank" if line.role == "blank" else _SCRIPT_STYLES.get(line.role))
     for run in runs_of(tidy(line.text), underline=line.role != "paragraph"):
         made = paragraph.add_run(run.text)
         made.bold, made.italic, made.underline = run.bold or None, run.italic or None, run.underline or None
