@@ -216,7 +216,7 @@ def told(elements: list[Element]) -> list[tuple[str, str, str, int, bool]]:
     for element in elements:
         text = canonical_emphasis(element)
         if element.kind in ("lyrics", "centered") and found and found[-1][0] == element.kind:
-            text = f"{found.pop()[1]} {text}"
+            text = canonical_emphasis(dataclasses.replace(element, text=f"{found.pop()[1]} {text}"))
         found.append((element.kind, text, element.number, element.level, element.dual))
     return found
 

@@ -32,6 +32,7 @@ ElementKind = Literal[
 ]  # fmt: skip
 
 _HEADING = re.compile(r"(?:INT\.?/EXT|EXT\.?/INT|INT|EXT|EST|I/E)(?:\.|(?= ))\s*\S", re.I)
+_BARE_HEADING = re.compile(r"(?:INT\.?/EXT|EXT\.?/INT|INT|EXT|EST|I/E)\.", re.I)  # a heading to other parsers alone
 _CHINESE_HEADING = re.compile(r"(?:内外景|外内景|內外景|内景|外景|內景|[内内外][/／][外内]景?)[\s.。．:：,，、·—–-]+\S")
 _SCENE_NUMBER = re.compile(r"\s*#([^#\n]{1,20})#$")
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -317,7 +318,8 @@ def _single(bare: str) -> Element | None:
 def _is_special(line: str) -> bool:
     """Whether a line begins an element of its own wherever it stands, here or for another parser."""
     forced = line[0] in "!@>~=#" or (line[0] == "." and not line.startswith(".."))
-    return forced or line.startswith(("[[", "/*")) or _is_heading_here(line, False)
+    heading = _is_heading_here(line, False) or _BARE_HEADING.fullmatch(line) is not None
+    return forced or line.startswith(("[[", "/*")) or heading
 
 
 def _is_heading_here(line: str, begins: bool) -> bool:
