@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from storyteller.corpus.read import MADE_BY, MANIFEST
 from storyteller.runs.children import Child
 from storyteller.studio.jobs import supervisor
 from storyteller.studio.jobs.queue import Job, Queue
@@ -43,8 +44,8 @@ class Stage:
         corpus.mkdir()
         table = {"language": {"zh": {"stories": 9, "words": 900}}, "form": {}}
         report = {"table": table, "splits": {"dev": {"stories": dev}}, "kept": 9, "words": 900}
-        for name in ("manifest.json", "train.jsonl"):
-            (corpus / name).write_text("{}")
+        (corpus / MANIFEST).write_text(json.dumps({"made_by": MADE_BY}))
+        (corpus / "train.jsonl").write_text("{}")
         (corpus / "report.json").write_text(json.dumps(report))
         return "{}"
 
