@@ -72,14 +72,21 @@ def chromium() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def watched(browser: Any, **options: Any) -> Iterator[Any]:
-    """A page of which every error in the console and every request to elsewhere fails the test."""
+def watched(browser: Any, *, answered: int = 0, **options: Any) -> Iterator[Any]:
+    """A page of which every error in the console and every request to elsewhere fails the test.
+
+    What the browser itself says of an answer with the status `answered` is no error of the page's.
+    """
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 860}, "locale": "en-GB"} | options)
     page = context.new_page()
     page.set_default_timeout(30_000)  # a busy machine is no fault of the page
     faults: list[str] = []
+
+    def known(said: str) -> bool:
+        return bool(answered) and f"responded with a status of {answered}" in said
+
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    page.on("console", lambda line: faults.append(line.text) if line.type == "error" and not known(line.text) else None)
     page.on("request", lambda sent: faults.append(sent.url) if not _ours(sent.url) else None)
     yield page
     context.close()

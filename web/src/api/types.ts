@@ -313,7 +313,7 @@ export interface Plan {
   premise: string;
   people: Person[];
   outline: { id: Id; title: string; beats: { id: Id; text: string; words: number }[] }[];
-  chosen?: number;
+  chosen?: { step: number };
   summary: string;
 }
 
