@@ -108,7 +108,7 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
         return Decision(best.scale, best.weights, why, tuple(tried), gate, reference, gain, points, matched), chosen
     reason = "; ".join(map(str, broken)) or f"J is {gain:+.4f}, not above 0"
     if gain > 0 and not broken:
-        reason = f"at this distinct-2 or more the judges' AUC is {-(matched or 0.0):+.3f} of the unchanged model's, not below it"
+        reason = f"at this distinct-2 or more the judges' AUC is {-(matched or 0.0):+.3f} of the unchanged model's"
     why = f"the gate failed on prompts never used before: {reason}"
     return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain, points, matched), unchanged
 
