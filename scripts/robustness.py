@@ -48,6 +48,7 @@ OPTIONS = {
 MORE = {
     "weight decay 0.1": ["train.weight_decay=0.1"],
     "dropout 0.1": ["train.dropout=0.1"],
+    "adapter dropout 0.1": ["model.lora.dropout=0.1"],
     "contrastive": ["train.contrastive={weight: 1.0}"],
     "freelb": ["train.perturb={method: freelb, ascent: 2}"],
 }
