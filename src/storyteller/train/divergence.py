@@ -17,8 +17,11 @@ _MARGIN = 0.5
 """Nats by which it must have risen besides: near zero, half as much again is nothing."""
 
 
-_SETTLED = 5
-"""Steps after which the smoothed loss may be a lowest one: the mean of fewer may only have been lucky."""
+_BEGINNING = 3
+"""Steps whose highest loss is where training began: one batch alone may have been easy."""
+
+_SETTLED = 8
+"""The first step whose smoothed loss may be the lowest: the mean of fewer may have been lucky, too."""
 
 
 def smoothed(before: float | None, loss: float, step: int) -> float:
@@ -30,17 +33,14 @@ def check_loss(state: State, loss: float, norm: float, *, scaled: bool) -> None:
     """Take one more step's mean loss into the state; `TrainingError` when training has come to nothing.
 
     It has when the loss is no number, when the gradient's norm is none (but `scaled` gradients may overflow: that step is
-    left out), and when the smoothed loss stands half as high again as at its lowest, and half a nat over it. Where it
-    began counts as the higher of the first two losses, for one batch alone may have been easy.
+    left out), and when the smoothed loss stands half as high again as at its lowest, and half a nat over it.
     """
     step = state.step + 1
     if not math.isfinite(loss) or (not scaled and not math.isfinite(norm)):
         raise TrainingError(f"step {step}: the loss is {loss} and the gradient norm {norm}. {_advice(state)}")
-    before, state.smoothed = state.smoothed, smoothed(state.smoothed, loss, step)
-    if before is None:
-        return
-    if state.lowest is None:
-        state.lowest = max(before, loss)
+    state.smoothed = smoothed(state.smoothed, loss, step)
+    if state.lowest is None or step <= _BEGINNING:
+        state.lowest = max(state.lowest or 0.0, loss)
     elif step >= _SETTLED:
         state.lowest = min(state.lowest, state.smoothed)
     if state.smoothed > max(_EXPLODED * state.lowest, state.lowest + _MARGIN):
