@@ -385,6 +385,18 @@ def test_a_locked_archive_says_so() -> None:
         read_book("x.epub", bytes(data))
 
 
+def test_a_damaged_entry_of_any_packing_is_told() -> None:
+    for packing in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", packing) as archive:
+            archive.writestr("META-INF/container.xml", "<container/>" * 200)
+        data = bytearray(buffer.getvalue())
+        begin = data.index(b"container.xml") + len("container.xml")
+        data[begin + 9 : begin + 21] = b"\xff" * 12  # behind what LZMA says of itself
+        with pytest.raises(DataError, match="damaged"):
+            read_book("x.epub", bytes(data))
+
+
 def test_a_path_in_a_book_cannot_leave_it() -> None:
     data = epub({"../../../../etc/passwd": "<p>inside</p>"})
     assert "root:" not in str(read_book_or_none(data))

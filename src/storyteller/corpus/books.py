@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import lzma
 import posixpath
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +16,7 @@ from storyteller.corpus.encoding import decode
 from storyteller.corpus.gutenberg import strip_gutenberg
 from storyteller.corpus.markup import page_text
 from storyteller.corpus.piece import Piece, Pieces, Skipped
+from storyteller.corpus.unpacking import DamagedError, unpacking
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -37,10 +35,6 @@ _MATTER_FILE = re.compile(
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError)
-"""What the library raises for an archive that is not what it says."""
-
-
 class _BadArchiveError(Exception):
     """The archive cannot be used; the first argument is the counted reason, the second says more."""
 
@@ -55,18 +49,14 @@ class _Archive:
     def read(self, name: str) -> bytes:
         """The unpacked bytes of one entry, counted while they are unpacked, not as the entry declares them."""
         try:
-            with self.archive.open(name) as entry:
+            with unpacking(), self.archive.open(name) as entry:
                 data = entry.read(min(MAX_ENTRY, self.left) + 1)
         except KeyError as error:
             raise _BadArchiveError("damaged archive", f"no {name} inside") from error
         except RuntimeError as error:  # also of a compression that the library does not know
             raise _BadArchiveError("protected archive", str(error)) from error
-        except _DAMAGED as error:
+        except DamagedError as error:
             raise _BadArchiveError("damaged archive", f"{name}: {error}") from error
-        except OSError as error:  # bzip2 says so of data that is none, and a seek before the beginning
-            if error.errno in (None, errno.EINVAL):
-                raise _BadArchiveError("damaged archive", f"{name}: {error}") from error
-            raise
         if len(data) > min(MAX_ENTRY, self.left):
             raise _BadArchiveError("archive unpacks too large", f"{name} is over the limit")
         self.left -= len(data)
@@ -92,13 +82,10 @@ class _Archive:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[_Archive]:
     try:
-        archive = zipfile.ZipFile(path)
-    except _DAMAGED as error:
+        with unpacking():
+            archive = zipfile.ZipFile(path)
+    except (DamagedError, NotImplementedError) as error:
         raise _BadArchiveError("damaged archive", str(error)) from error
-    except OSError as error:
-        if error.errno in (None, errno.EINVAL):
-            raise _BadArchiveError("damaged archive", str(error)) from error
-        raise
     with archive:
         yield _Archive(archive)
 

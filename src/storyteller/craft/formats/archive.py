@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from typing import TYPE_CHECKING
 
+from storyteller.corpus.unpacking import DamagedError, unpacking
 from storyteller.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class Archive:
         if end >= 0 and int.from_bytes(data[end + 12 : end + 16], "little") > MAX_DIRECTORY:
             raise DataError(f"{name} lists more files than any book has. It is damaged, or made to do harm.")
         try:
-            self._zip = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+            with unpacking():
+                self._zip = zipfile.ZipFile(io.BytesIO(data))
+        except (DamagedError, NotImplementedError) as error:
             raise DataError(f"{name} is damaged: {error}. Download or export it again.") from error
         self._names = set(self._zip.namelist())
         if len(self._zip.infolist()) > MAX_ENTRIES:
@@ -51,13 +52,13 @@ class Archive:
         """One unpacked file, counted while it unpacks and not as the archive declares it."""
         limit = min(MAX_ENTRY, self._left)
         try:
-            with self._zip.open(entry) as file:
+            with unpacking(), self._zip.open(entry) as file:
                 data = file.read(limit + 1)
         except KeyError as error:
             raise DataError(f"{self.name} is damaged: there is no {entry} in it. Export it again.") from error
         except RuntimeError as error:
             raise DataError(f"{self.name} is locked ({error}). Remove the password or the copy protection.") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
+        except DamagedError as error:
             raise DataError(f"{self.name} is damaged: {entry}: {error}. Download or export it again.") from error
         packed = max(1, self._zip.getinfo(entry).compress_size)
         if len(data) > limit or (len(data) > _SMALL and len(data) > MAX_RATIO * packed):
