@@ -55,8 +55,8 @@ class Isotonic:
         knots, places = np.unique(np.asarray(scores, dtype=float), return_inverse=True)  # equal scores are one knot
         totals = np.bincount(places, weights=np.asarray(ratings, dtype=float))
         blocks: list[list[float]] = []  # [sum, count, first score]
-        for knot, total_here, count_here in zip(knots, totals, np.bincount(places), strict=True):
-            blocks.append([float(total_here), float(count_here), float(knot)])
+        for block in zip(totals, np.bincount(places), knots, strict=True):
+            blocks.append([float(number) for number in block])
             while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
                 total, count, _ = blocks.pop()
                 blocks[-1][0] += total

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from storyteller.cli.recipes import asked_recipe
+from storyteller.cli.recipes import asked_recipe, planned_recipe
 from storyteller.errors import RecipeError
 
 __all__ = ["finetune"]
@@ -44,10 +44,7 @@ def finetune(
     from storyteller.train.finetune import finetune as run
 
     if dry_run:
-        from storyteller.runs import Run
-        from storyteller.train.stage import same_recipe
-
-        print_dry_run(plan(loaded if resume is None else same_recipe(Run.open(resume), loaded)), as_json=as_json)
+        print_dry_run(plan(planned_recipe(loaded, resume)), as_json=as_json)
         return
     done = run(loaded, resume or out or Path("runs") / loaded.name, resume=resume is not None)
     if as_json:

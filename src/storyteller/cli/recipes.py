@@ -13,7 +13,7 @@ from storyteller.errors import RecipeError
 if TYPE_CHECKING:
     from storyteller.recipe import Recipe
 
-__all__ = ["asked_recipe", "recipes"]
+__all__ = ["asked_recipe", "planned_recipe", "recipes"]
 
 
 def recipes(
@@ -41,3 +41,13 @@ def asked_recipe(recipe: str | None, overrides: list[str] | None, resume: Path |
     if resume is None:
         raise RecipeError("name a recipe; `storyteller recipes` lists the bundled ones.")
     return Recipe()
+
+
+def planned_recipe(asked: Recipe, resume: Path | None) -> Recipe:
+    """What a dry run plans: the recipe that was asked for, or that of the run to go on with."""
+    if resume is None:
+        return asked
+    from storyteller.runs import Run
+    from storyteller.train.stage import same_recipe
+
+    return same_recipe(Run.open(resume), asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,7 @@ def read_values(source: Path | str | None = None, overrides: Sequence[str] = ())
 
 def override_values(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """`values` with overrides of the command line (`a.b=value`) laid over them."""
-    asked: dict[str, Any] = {}
-    for override in overrides:
-        asked = merge(asked, _parse_override(override))
-    shares = any(override.strip().startswith("data.tasks.") for override in overrides)
-    return _overlay(_with_shares(values) if shares else dict(values), asked)
+    return _changed(values, map(_parse_override, overrides))
 
 
 def recipe_of(values: Mapping[str, Any], source: Path | str | None = None) -> Recipe:
@@ -65,19 +61,19 @@ def recipe_of(values: Mapping[str, Any], source: Path | str | None = None) -> Re
 
 def change_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with those of dotted keys laid over them, as overrides on the command line are."""
+    return _changed(values, ((dotted.split("."), value) for dotted, value in changes.items()))
+
+
+def _changed(values: Mapping[str, Any], changes: Iterable[tuple[Sequence[str], Any]]) -> dict[str, Any]:
+    """`values` with others at some keys, each key in its parts; one task's share changed keeps the others."""
     asked: dict[str, Any] = {}
-    for dotted, value in changes.items():
-        asked = merge(asked, _nested(dotted.split("."), value))
-    shares = any(dotted.startswith("data.tasks.") for dotted in changes)
-    return _overlay(_with_shares(values) if shares else dict(values), asked)
-
-
-def _with_shares(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with the default shares of tasks written out where there are none, so that changing one keeps the others."""
-    own = values.get("data")
-    if isinstance(own, Mapping) and own.get("tasks") is not None:
-        return dict(values)
-    return merge({"data": {"tasks": dict(TASKS)}}, values)
+    for keys, value in changes:
+        asked = merge(asked, _nested(keys, value))
+        data = values.get("data")
+        given = isinstance(data, Mapping) and data.get("tasks") is not None
+        if not given and len(keys) > 2 and [*keys[:2]] == ["data", "tasks"]:
+            values = merge({"data": {"tasks": TASKS}}, values)
+    return _overlay(dict(values), asked)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -158,7 +154,7 @@ def _read(path: Path, *, extends: bool) -> dict[str, Any]:
     return _overlay(_read(beside if beside.is_file() else find_recipe(str(parent)), extends=False), values)
 
 
-def _parse_override(override: str) -> dict[str, Any]:
+def _parse_override(override: str) -> tuple[list[str], Any]:
     dotted, separator, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not separator or not all(keys):
@@ -169,7 +165,7 @@ def _parse_override(override: str) -> dict[str, Any]:
         value = yaml.safe_load(text) if text.strip() else None
     except yaml.YAMLError as error:
         raise RecipeError(f"the value in {override!r} is not valid YAML: {error}") from None
-    return _nested(keys, value)
+    return keys, value
 
 
 def _nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
