@@ -163,3 +163,12 @@ def test_a_probe_is_fair_where_there_is_nothing_to_find() -> None:
     chance = np.random.default_rng(1)
     found = [probe(chance.normal(size=(80, 5)), chance.normal(size=(80, 5))) for _ in range(20)]
     assert 0.45 < np.mean(found) < 0.55
+
+
+def test_a_large_work_does_not_fill_the_smaller_part(tmp_path: Path, template: Template) -> None:
+    train = [story(text, f"t{i}", work="novel" if i < 16 else f"tale {i}") for i, text in enumerate(several(24))]
+    dev = [story(text, f"d{i}", work=f"other {i}") for i, text in enumerate(several(4))]
+    corpus = write_corpus(tmp_path / "c", train, dev)
+    for seed in range(6):
+        sets = make_prompts(DataRecipe(path=corpus, context=600), template, ROLLOUT, seed=seed)
+        assert 1 <= len(sets.held) <= 4

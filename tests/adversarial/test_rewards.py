@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storyteller.adversarial.coop import effective_samples, ratio_weights
+from storyteller.adversarial.coop import coop_lessons, effective_samples, ratio_weights
 from storyteller.adversarial.critic import Opinion
 from storyteller.adversarial.marks import Marks
 from storyteller.adversarial.pairs import deviations
@@ -127,3 +130,14 @@ def test_a_story_without_a_word_is_worth_less_than_any_with_one(kind: str) -> No
     recipe = RewardRecipe(kind=kind, penalty=0.5)
     values = rewards([None, *told], [0, 0, 4, 1], recipe, Scale(0.0, 1.0, seen=True), Scale())
     assert values[0] < values[1:].min()
+
+
+def test_the_critic_is_heard_where_few_stories_have_a_word() -> None:
+    """Two of four have one: weights that had to keep both would be equal whatever the critic says."""
+    groups: Any = [
+        SimpleNamespace(stories=[[1], [2], [3], [4]], reference=None, prompt=SimpleNamespace(ids=(), human=()))
+    ]
+    (lesson,), _ = coop_lessons(groups, [opinion(3.0), opinion(-3.0), None, None], least=2.0)
+    first, second, *empty = [float(weight[0]) for weight in lesson.weights]
+    assert first > 2 * second > 0
+    assert max(empty) < 1e-3
