@@ -14,7 +14,15 @@ from storyteller.adversarial.coop import coop_lessons, effective_samples, ratio_
 from storyteller.adversarial.critic import Opinion
 from storyteller.adversarial.marks import Marks
 from storyteller.adversarial.pairs import deviations
-from storyteller.adversarial.rewards import Rules, Scale, advantages, leave_one_out, repeated_share, rewards
+from storyteller.adversarial.rewards import (
+    Rules,
+    Scale,
+    advantages,
+    leave_one_out,
+    repeated_share,
+    rewards,
+    shared_shares,
+)
 from storyteller.recipe.models import RewardRecipe
 
 NUMBERS = st.floats(-20, 20, width=32)
@@ -94,6 +102,21 @@ def test_rules_are_what_human_stories_do() -> None:
     assert rules.copied_share(human[0]) == 1
     assert repeated_share([1, 2, 3, 4] * 3) == pytest.approx(1 - 4 / 9)
     assert repeated_share([1, 2]) == 0
+
+
+def test_a_phrase_of_stories_to_several_prompts_costs_and_one_of_siblings_does_not() -> None:
+    refrain, own = [1, 2, 3, 4], [5, 6, 7, 8]
+    stories = [[*refrain, 20], own, [*refrain, 21], [9, 10, 11, 12], [13, 14], own]
+    shares = shared_shares(stories, 2)
+    assert shares == pytest.approx([2 / 3, 1, 2 / 3, 0, 0, 1])
+    assert shared_shares([own, own], 2) == [0, 0]
+    scale = Scale(mean=0.0, variance=1.0, seen=True)
+    told = [opinion(1.0)] * 6
+    recipe = RewardRecipe(coherence=0, variety=0.5)
+    values = rewards(told, [0] * 6, recipe, scale, scale, shares)
+    assert values[3] > values[0] > values[1]
+    assert float(values.mean()) == pytest.approx(1.0)
+    assert rewards(told, [0] * 6, RewardRecipe(coherence=0), scale, scale, shares).tolist() == pytest.approx([1.0] * 6)
 
 
 @given(st.lists(NUMBERS, min_size=2, max_size=12), st.floats(1, 6))

@@ -16,7 +16,7 @@ from torch.nn.functional import relu
 from storyteller.adversarial.critic import Opinion
 from storyteller.adversarial.policy import Tokens
 from storyteller.adversarial.reading import Group
-from storyteller.adversarial.rewards import Rules, Scale, advantages, flat, rewards
+from storyteller.adversarial.rewards import Rules, Scale, advantages, flat, rewards, shared_shares
 from storyteller.adversarial.update import Batch, Lesson, Loss, k3
 from storyteller.recipe.models import RewardRecipe
 
@@ -41,7 +41,8 @@ def gail_lessons(
         realism.update(torch.stack([opinion.score[-1] for opinion in told]))
         coherence.update(torch.stack([opinion.coherence[:, -1].mean() for opinion in told]))
     penalties = [rules.broken(ids, mark) if mark.ends else 0 for ids, mark in zip(stories, marks, strict=True)]
-    values = rewards(opinions, penalties, recipe, realism, coherence).view(len(groups), -1)
+    shared = shared_shares(stories, len(groups[0].stories))
+    values = rewards(opinions, penalties, recipe, realism, coherence, shared).view(len(groups), -1)
     weights = advantages(values, opinions, marks, [len(story) for story in stories], recipe.to_go)
     spread = values.std(1, correction=0)
     members = values.shape[1]
@@ -55,6 +56,7 @@ def gail_lessons(
         "reward_std": float(spread.mean()),
         "dead_groups": float((spread < 0.01).float().mean()),
         "broken_rules": sum(penalties) / len(penalties),
+        "shared_phrases": sum(shared) / len(shared),
         "logit": realism.mean,
         "coherence_logit": coherence.mean,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,14 @@ from storyteller.adversarial.critic import Opinion
 from storyteller.adversarial.marks import Marks
 from storyteller.recipe.models import RewardRecipe
 
-__all__ = ["Rules", "Scale", "advantages", "leave_one_out", "normalised", "repeated_share", "rewards"]
+__all__ = [
+    "Rules", "Scale", "advantages", "leave_one_out", "normalised", "repeated_share", "rewards", "shared_shares",
+]  # fmt: skip
 
 COPIED = 12
 """A span of so many tokens that stands in a training story is a copy."""
+PHRASE = 3
+"""A phrase that stories share is so many tokens long."""
 _MISSING = -3.0
 """The reward of a story without a word where no story has one; else it gets less than the worst that has."""
 
@@ -96,17 +101,32 @@ def repeated_share(ids: Sequence[int], n: int = 4) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
+def shared_shares(stories: Sequence[Sequence[int]], members: int) -> list[float]:
+    """The share of each story's `PHRASE`-grams that stand in a story to another prompt, 0 for one of fewer tokens.
+
+    `members` stories in a row answer one prompt. These may share phrases, which the prompt may ask for; what stands in the
+    stories to all prompts is the policy's own habit, which self-BLEU measures and no critic of single stories sees.
+    """
+    grams = [{tuple(ids[i : i + PHRASE]) for i in range(len(ids) - PHRASE + 1)} for ids in stories]
+    told = Counter[tuple[int, ...]]()
+    groups = [set().union(*grams[start : start + members]) for start in range(0, len(grams), members)]
+    for group in groups:
+        told.update(group)
+    return [sum(told[gram] > 1 for gram in own) / len(own) if own else 0.0 for own in grams]
+
+
 def rewards(
     opinions: Sequence[Opinion | None],
     penalties: Sequence[int],
     recipe: RewardRecipe,
     realism: Scale,
     coherence: Scale,
+    shared: Sequence[float] = (),
 ) -> Tensor:
     """The reward of each drawn story; None stands for one without a word, which is worth less than any other.
 
     `logit` is log D - log(1 - D), the reverse-KL direction, which does not saturate, in deviations of
-    `realism`; `log_d` is the seed's reward as it stands.
+    `realism`; `log_d` is the seed's reward as it stands. `shared` are `shared_shares`, for `recipe.variety`.
     """
     told = [opinion for opinion in opinions if opinion is not None]
     result = torch.full((len(opinions),), _MISSING)
@@ -119,6 +139,9 @@ def rewards(
     present = torch.tensor([opinion is not None for opinion in opinions])
     result[present] = value.cpu()
     result -= recipe.penalty * torch.tensor(penalties, dtype=torch.float32)
+    if recipe.variety and shared:
+        habits = torch.tensor(shared)
+        result -= recipe.variety * normalised(habits - habits.mean())
     result[~present] = result[present].min() - 1
     return result
 
