@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ from storyteller.adversarial import refine
 from storyteller.adversarial.adversary import Adversary, pairs_to_tensors, tensors_to_pairs
 from storyteller.adversarial.critic import Pair, Read
 from storyteller.adversarial.critics import AdapterCritic, EncoderCritic, load_encoder, make_critic
+from storyteller.adversarial.gail import gail_lessons
 from storyteller.adversarial.marks import Marks
 from storyteller.adversarial.using import StoryCritic
 from storyteller.errors import ModelError, RecipeError
 from storyteller.models import locate
-from storyteller.recipe.models import CriticRecipe
+from storyteller.recipe.models import CriticRecipe, RewardRecipe
 from storyteller.tokens import Request, StoryTokenizer
 
 HUMAN, DRAWN = [60, 61, 62, 63, 49, 64, 65, 49], [70, 70, 71, 72, 49, 70, 73, 49]
@@ -117,7 +119,14 @@ def test_an_encoder_pads_without_changing_a_text(tiny_bert: Path) -> None:
 def test_the_trainer_runs_with_it_and_it_judges_afterwards(
     small: MakeRecipe, tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, reads: str
 ) -> None:
+    shares: set[float] = set()
+
+    def lessons(groups: Any, opinions: Any, rules: Any, reward: RewardRecipe, *scales: Any) -> Any:
+        shares.add(reward.to_go)
+        return gail_lessons(groups, opinions, rules, reward, *scales)
+
     monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+    monkeypatch.setattr("storyteller.adversarial.refinement.gail_lessons", lessons)
     recipe = small(
         f"refine.critic.reads={reads}",
         f"refine.critic.encoder={tiny_bert}",
@@ -129,6 +138,8 @@ def test_the_trainer_runs_with_it_and_it_judges_afterwards(
     assert [line["critic_updates"] for line in steps] != [0.0, 0.0]
     saved = load_file(run.folder / "checkpoints" / "step-000002" / "adversary.safetensors")
     assert any(name.startswith("critic/adapter.") for name in saved) == (reads == "adapter")
+    # A critic of whole texts has one score, which would all belong to the first sentence.
+    assert shares == ({0.5} if reads == "adapter" else {0.0})
     critic = StoryCritic.load(run.folder)
     first, second = critic.judge(Request(about="A seal."), ["The seal sang. It was late."] * 2)
     assert first == second

@@ -331,6 +331,32 @@ def test_it_rolls_back_so_many_times_and_then_ends(small: MakeRecipe, tmp_path: 
     assert "rolled back 2 times, and once more would be needed" in (run.folder / "report.md").read_text("utf-8")
 
 
+def test_a_roll_back_takes_the_sampler_back_too(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second round's stories are drawn with a policy that is then taken back: its sampler must not draw on."""
+    roll_back, seen = Refinement.roll_back, []
+
+    def watched(stage: Refinement, alarms: Any) -> None:
+        before = stage.sampler
+        roll_back(stage, alarms)
+        own = stage.policy.weights()
+        seen.append(
+            (
+                any(not torch.equal(before[name], own[name]) for name in own),
+                all(torch.equal(stage.sampler[name], own[name]) for name in own),
+            )
+        )
+
+    monkeypatch.setattr(Refinement, "roll_back", watched)
+    recipe = small(
+        "refine.trainer=coop", "refine.rounds=4", "train.evaluate_every=4", "refine.monitors.self_bleu=[-2, -1]",
+        "refine.monitors.rollbacks=1", "train.schedule=constant", "train.warmup=0",
+    )  # fmt: skip
+    alarmed(refine(recipe, tmp_path / "run", stand_in), "self_bleu")
+    assert seen[0] == (True, True)
+
+
 def test_length_leaking_data_are_refused(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "storyteller.adversarial.refinement.sample",
