@@ -15,6 +15,7 @@ from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.policy import Policy, token_values
 from storyteller.adversarial.rollouts import draw_ids, sample
+from storyteller.train.optim import trainable
 
 PROMPTS = [[1, 5, 6, 7], [1, 8, 9]]
 STORIES = [[[10, 11, 12], [20], [30, 31]], [[40, 41, 42, 43], [50, 51]]]
@@ -229,3 +230,10 @@ def test_in_bfloat16_an_adapter_of_zeros_drifts_by_nothing_and_stays_float32(tin
     assert all(parameter.dtype == torch.float32 for parameter in trained)
     assert any(parameter.grad is not None and bool(parameter.grad.abs().sum() > 0) for parameter in trained)
     assert draw(policy, new_tokens=6)
+
+
+def test_a_block_that_raises_leaves_the_adapter_on(policy: Policy) -> None:
+    with pytest.raises(FloatingPointError), policy.merged():
+        raise FloatingPointError
+    assert all(layer.disable_adapters is False for layer in policy.model.modules() if hasattr(layer, "lora_A"))
+    assert all(weight.requires_grad for weight in trainable(policy.model).values())

@@ -72,8 +72,13 @@ class Policy:
     @contextlib.contextmanager
     def reference(self) -> Iterator[None]:
         """Within this block the model is the reference: no adapter, no gradients."""
-        with self.model.disable_adapter(), torch.no_grad():
-            yield
+        # PEFT's own `disable_adapter` leaves a LoRA switched off for good when the block raises.
+        self.model.base_model.disable_adapter_layers()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.model.base_model.enable_adapter_layers()
 
     @contextlib.contextmanager
     def merged(self, dtype: torch.dtype | None = None) -> Iterator[None]:
