@@ -120,8 +120,9 @@ class Adversary:
             torch.manual_seed(mix(self.seed, self.steps, 7))
             loss, _ = critic_loss(self.critic, pairs, self.recipe, torch.randperm(3 * len(pairs)))
             loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.critic.parameters(), 1.0)
-        self.optimizer.step()
+        norm = torch.nn.utils.clip_grad_norm_(self.critic.parameters(), 1.0)
+        if norm.isfinite():  # else the step would leave a critic without numbers, in every later checkpoint, too
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.critic.eval()
         self.steps += 1

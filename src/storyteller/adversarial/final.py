@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from storyteller.adversarial.measuring import UnjudgedError
-from storyteller.adversarial.monitors import Alarm, violations
+from storyteller.adversarial.monitors import Alarm, told_apart, violations
 from storyteller.adversarial.policy import Weights
 from storyteller.models.adapters.factors import Factors, read_factors
 from storyteller.runs.console import say
@@ -134,10 +134,10 @@ def matched_gain(points: Sequence[Spot], figures: Mapping[str, float]) -> float 
     if len(points) < 2:
         return None
     variety = figures["distinct_2"]
-    line = sorted((before["distinct_2"], before["judge_auc"]) for _, before, _ in points)
+    line = sorted((before["distinct_2"], told_apart(before)) for _, before, _ in points)
     varieties, areas = [place for place, _ in line], [area for _, area in line]
     best = min([float(np.interp(variety, varieties, areas)), *(area for place, area in line if place >= variety)])
-    return best - figures["judge_auc"]
+    return best - told_apart(figures)
 
 
 def join_adapters(first: Path | None, second: Path, folder: Path, *, without_second: bool = False) -> None:

@@ -43,7 +43,7 @@ def gail_lessons(
     penalties = [rules.broken(ids, mark) if mark.ends else 0 for ids, mark in zip(stories, marks, strict=True)]
     shared = shared_shares(stories, len(groups[0].stories))
     values = rewards(opinions, penalties, recipe, realism, coherence, shared).view(len(groups), -1)
-    weights = advantages(values, opinions, marks, [len(story) for story in stories], recipe.to_go)
+    weights = advantages(values, opinions, marks, [len(story) for story in stories], recipe.to_go, recipe.kind)
     spread = values.std(1, correction=0)
     members = values.shape[1]
     lessons = [

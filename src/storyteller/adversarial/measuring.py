@@ -53,11 +53,13 @@ def measure(
     *,
     rows: int,
     seed: int,
+    learned: bool = True,
 ) -> Measured:
     """The figures of the policy with adapter `weights` (None: as it is) on `prompts`, one story each, or more of few.
 
     The same seed gives two models the same random numbers. Where prompts are of several languages, the score function
-    gets those of the most common one. Raises `UnjudgedError` when the score function cannot tell.
+    gets those of the most common one. A critic that has not `learned` is not asked. Raises `UnjudgedError` when the score
+    function cannot tell, and `FloatingPointError` when the policy's logits are no numbers.
     """
     each = max(1, math.ceil(recipe.dev_prompts / len(prompts)))
     with policy.wearing(weights):
@@ -71,7 +73,7 @@ def measure(
             temperature=recipe.temperature, new_tokens=recipe.new_tokens, rows=rows, seed=seed,
         )  # fmt: skip
         figures = _likelihoods(policy, groups, recipe.temperature, rows, template.tokenizer.pad_id)
-    figures |= _shapes(groups, rules) | _critics(adversary, groups)
+    figures |= _shapes(groups, rules) | (_critics(adversary, groups) if learned else {})
     texts = [
         (prompt.asked, prompt.text, mark.text)
         for prompt, group in zip(prompts, groups, strict=True)

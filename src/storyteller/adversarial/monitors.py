@@ -14,7 +14,7 @@ from typing import Any
 
 from storyteller.recipe.models import MonitorsRecipe
 
-__all__ = ["GUARDS", "Alarm", "Watch", "excess", "violations"]
+__all__ = ["GUARDS", "Alarm", "Watch", "excess", "told_apart", "violations"]
 
 Figures = Mapping[str, float]
 
@@ -47,6 +47,11 @@ def excess(name: str, value: float, reference: float) -> float:
     if name == "kl":
         return value
     return value - reference
+
+
+def told_apart(figures: Figures) -> float:
+    """The judges' AUC, at least .5: below that a judge guesses, and the least of several guesses is no gain."""
+    return max(0.5, figures["judge_auc"])
 
 
 def _limits(name: str, recipe: MonitorsRecipe) -> tuple[float, float]:
@@ -131,7 +136,7 @@ class Watch:
                 healthy, limit = _limits(name, self.recipe)
                 beyond = excess(name, figures[name], beside.get(name, 0.0)) - healthy
                 lost += max(0.0, beyond / max(1e-9, limit - healthy))
-        return beside["judge_auc"] - figures["judge_auc"] - self.recipe.guard_weight * lost
+        return told_apart(beside) - told_apart(figures) - self.recipe.guard_weight * lost
 
     def calm(self) -> None:
         """Forget the counts after a roll-back; the reference's figures stay."""
@@ -178,17 +183,19 @@ class Watch:
         ]
 
     def _signal(self, figures: Figures) -> list[Alarm]:
-        if "reward_std" not in figures:
+        if "dead_groups" not in figures:
             return []
         recipe = self.recipe
-        self.flat = self.flat + 1 if figures["reward_std"] < recipe.reward_std else 0
+        spread = figures.get("reward_std")  # only `gail` has rewards
+        self.flat = self.flat + 1 if spread is not None and spread < recipe.reward_std else 0
         self.dead = self.dead + 1 if figures["dead_groups"] > recipe.dead_groups else 0
         if max(self.flat, self.dead) < recipe.patience_steps:
             return []
         return [
             Alarm(
                 "reward",
-                f"no signal for {max(self.flat, self.dead)} steps: spread {figures['reward_std']:.3g} within groups, "
-                f"{figures['dead_groups']:.0%} of the groups without any",
+                f"no signal for {max(self.flat, self.dead)} steps: "
+                + ("" if spread is None else f"spread {spread:.3g} within groups, ")
+                + f"{figures['dead_groups']:.0%} of the groups without any",
             )
         ]

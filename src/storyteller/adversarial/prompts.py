@@ -12,7 +12,7 @@ import itertools
 import random
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from storyteller.adversarial.marks import sentence_marks
@@ -23,15 +23,18 @@ from storyteller.errors import DataError, RecipeError
 from storyteller.recipe import DataRecipe
 from storyteller.recipe.models import RolloutRecipe
 from storyteller.runs.console import say
-from storyteller.tokens import Template, request_text
+from storyteller.tokens import StoryTokenizer, Template, request_text
 from storyteller.tokens.conditions import Conditions
 from storyteller.tokens.examples import Examples
 from storyteller.tokens.vocabulary import Frequencies
 
-__all__ = ["Prompt", "PromptSets", "corrupted", "draw", "make_prompts"]
+__all__ = ["Prompt", "PromptSets", "corrupted", "draw", "make_prompts", "training_texts"]
 
 _BORROWING = ("splice", "replace", "words")
 """Faults that take their material from another story."""
+
+_READ = 30_000_000
+"""Characters of the training stories in which copies are looked for: some twenty seconds."""
 
 _LEAK = 0.5
 """A human story that shares so much of its 8-grams with its prompt is given away by it."""
@@ -93,6 +96,17 @@ def make_prompts(data: DataRecipe, template: Template, rollout: RolloutRecipe, s
                 "more works (two in each split are the least), or raise refine.rollout.prompt_tokens."
             )
     return sets
+
+
+def training_texts(data: DataRecipe, tokenizer: StoryTokenizer) -> Iterator[list[int]]:
+    """The training stories in full, as ids: the first `_READ` characters of a larger corpus, which is said."""
+    read = 0
+    for story in read_split(data.path, "train"):
+        if read > _READ:
+            say(f"copies are looked for in the first {_READ / 1e6:.0f} million characters of {data.path}")
+            return
+        read += len(story.text)
+        yield tokenizer.encode(story.text)
 
 
 def draw(prompts: Sequence[Prompt], count: int, seed: int, step: int) -> list[Prompt]:

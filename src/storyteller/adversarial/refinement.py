@@ -21,11 +21,12 @@ from storyteller.adversarial.measuring import Measured, Score, UnjudgedError, en
 from storyteller.adversarial.monitors import Alarm, Watch
 from storyteller.adversarial.pairs import pair_lessons, preference
 from storyteller.adversarial.policy import Policy, Weights
-from storyteller.adversarial.prompts import Prompt, PromptSets, draw
+from storyteller.adversarial.prompts import Prompt, PromptSets, draw, training_texts
 from storyteller.adversarial.reading import Group, read_groups
 from storyteller.adversarial.rewards import Rules, flat
 from storyteller.adversarial.rollouts import drawing_dtype, sample
 from storyteller.adversarial.update import Lesson, Loss, batches, take_step
+from storyteller.errors import TrainingError
 from storyteller.recipe import Recipe
 from storyteller.recipe.models import RefineRecipe
 from storyteller.runs import Metrics, Run, read_json, write_atomic, write_json
@@ -68,7 +69,8 @@ class Refinement:
         self.averaged: Weights = policy.weights()
         self.sampler: Weights = self.averaged
         marks = [sentence_marks(one.human, template.tokenizer, one.language) for one in prompts.train]
-        self.rules = Rules.of([one.human for one in prompts.train], marks)
+        known = training_texts(recipe.data, template.tokenizer)
+        self.rules = Rules.of([one.human for one in prompts.train], marks, known)
         self.steps = recipe.train.steps
         self.evaluate_every = recipe.train.evaluate_every or max(1, math.ceil(self.steps / 8))
         self.save_every = recipe.train.save_every or self.evaluate_every
@@ -95,7 +97,8 @@ class Refinement:
         """Why the run ends before its steps are done, or None."""
         if self.balance.rollbacks > self.refine.monitors.rollbacks:
             return f"rolled back {self.balance.rollbacks - 1} times, and once more would be needed"
-        if self.state.worse >= (self.recipe.train.patience or 5):
+        patience = self.recipe.train.patience
+        if patience is not None and self.state.worse >= patience:
             return f"{self.state.worse} evaluations without gain"
         if self.refine.minutes is not None and self.seconds() > 60 * self.refine.minutes:
             return f"its {self.refine.minutes:g} minutes are over"
@@ -216,10 +219,10 @@ class Refinement:
         refine = self.refine
         if self.trainer == "iq":
             return regularised_likelihood(td=refine.td)
-        if self.trainer == "pairs":
-            return preference(beta=refine.dpo_beta, likelihood=0.2)
+        if self.trainer == "pairs":  # `dpo_beta` is the divergence's weight there
+            return preference(beta=refine.dpo_beta * 2**self.balance.rollbacks, likelihood=0.2)
         if self.trainer == "coop":
-            return policy_gradient(divergence=0.0, replay=1.0)
+            return policy_gradient(divergence=self.balance.divergence, replay=1.0)
         first, last = refine.replay
         replay = first + (last - first) * step / max(1, self.steps - 1)
         return policy_gradient(
@@ -242,11 +245,13 @@ class Refinement:
         own = draw(
             self.prompts.train, min(refine.critic.pool, len(self.prompts.train)), self.recipe.train.seed + 1, step
         )
-        held = self.spread(self.prompts.held, refine.critic.pool // 4, seed)
-        self.adversary.memory.recent = flat(group.pairs() for group in self.spread(own, refine.critic.pool, seed))
-        done, stands = self.adversary.warm_up(
-            flat(group.pairs() for group in held), refine.critic.warm_up, refine.critic.warm_up_accuracy
-        )
+        held = flat(group.pairs() for group in self.spread(self.prompts.held, refine.critic.pool // 4, seed))
+        recent = flat(group.pairs() for group in self.spread(own, refine.critic.pool, seed))
+        if not held or not recent:  # the monitor of dead groups will say the rest
+            self.run.event(f"step {step}: a new round, in which no story has a word: the critic stays as it is")
+            return
+        self.adversary.memory.recent = recent
+        done, stands = self.adversary.warm_up(held, refine.critic.warm_up, refine.critic.warm_up_accuracy)
         self.run.event(f"step {step}: a new round; the critic learned {done} steps and is {stands}")
 
     def evaluate(self) -> bool:
@@ -256,8 +261,16 @@ class Refinement:
         """
         began = time.monotonic()
         first = self.state.step == 0
+        if first and self.watch.reference:  # the run was stopped after this and resumed
+            return False
         try:
             measured = self.measured(self.prompts.dev, None, 1)
+        except FloatingPointError as error:
+            if first:  # the reference itself is broken
+                raise TrainingError(f"{self.recipe.model.base}: {error}; fetch or train the model again.") from error
+            self.state.worse += 1
+            self.roll_back([Alarm("number", str(error))])
+            return False
         except UnjudgedError as error:
             if first:  # then no evaluation would come through
                 raise
@@ -281,9 +294,10 @@ class Refinement:
             self.metrics.write(
                 self.state.step, "dev", {**figures, "gain": gain, "seconds_monitor": time.monotonic() - began}
             )
+        critic = f"critic AUC {figures['critic_auc']:.3f}  " if "critic_auc" in figures else ""
         say(
-            f"step {self.state.step}/{self.steps}  judge AUC {figures['judge_auc']:.3f}  critic AUC "
-            f"{figures['critic_auc']:.3f}  KL {figures['kl']:.3f}  J {gain:+.4f}{'  (best so far)' if better else ''}"
+            f"step {self.state.step}/{self.steps}  judge AUC {figures['judge_auc']:.3f}  {critic}KL {figures['kl']:.3f}  "
+            f"J {gain:+.4f}{'  (best so far)' if better else ''}"
         )
         if first:
             self.save(best=True)
@@ -300,7 +314,7 @@ class Refinement:
             rollout = rollout.model_copy(update={"temperature": temperature})
         return measure(
             self.policy, weights, self.adversary, self.template, prompts, self.rules, self.score, rollout,
-            rows=self.recipe.train.rows, seed=seed,
+            rows=self.recipe.train.rows, seed=seed, learned=self.trainer != "iq",
         )  # fmt: skip
 
     def sample(self) -> None:
@@ -326,14 +340,17 @@ class Refinement:
             names: dict[str, Any] = {"alarms": [alarm.monitor for alarm in alarms], "reason": reasons}
             self.metrics.write(self.state.step, "alarm", {**names, "rollback": self.balance.rollbacks})
         self._restore(best[0], whole=False)
+        kept = Balance.from_json(read_json(best[0] / "adversary.json")["balance"])
+        self.balance.realism, self.balance.coherence = kept.realism, kept.coherence
         self.sampler = self.policy.weights()  # `coop` and `pairs` draw with it until their round ends
         self.balance.rate *= 0.5
         self.balance.divergence = max(2 * self.balance.divergence, LEAST_DIVERGENCE)
         self.watch.calm()
         memory = self.adversary.memory
         if not final and self.trainer != "iq" and (memory.recent or memory.pool):
-            known = [*memory.recent, *memory.pool]
+            known, accuracy = [*memory.recent, *memory.pool], self.adversary.accuracy
             self.adversary.warm_up(known[:64], self.refine.critic.rewarm_steps)
+            self.adversary.accuracy = accuracy  # of pairs that it had not learned from, which these are not
 
     def save(self, *, best: bool) -> None:
         """Write a checkpoint: adapter, moments, critic, memory, averages, balance and monitors."""

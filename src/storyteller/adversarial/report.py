@@ -68,8 +68,8 @@ def _verdict(decision: Decision) -> str:
     if decision.passed:
         return (
             f"The adapter ({decision.weights} weights, scale {decision.scale:g}) passed its gate: {decision.why}. This is "
-            "the run's own gate on few prompts; whether refinement works is for `storyteller evaluate` to say, on the test "
-            "prompts, over several seeds."
+            "the run's own gate on few prompts; whether refinement works is for `scripts/compare_refined.py` to say, on the "
+            "test prompts, over several seeds."
         )
     return f"Refinement brought no gain, and `final/` holds the model as it was before: {decision.why}."
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,7 +44,10 @@ class Scale:
     seen: bool = False
 
     def update(self, values: Tensor, decay: float = 0.9) -> None:
-        """Take in one batch; the first one sets the scale."""
+        """Take in one batch; the first one sets the scale. What is not a number would stay for good, and is left out."""
+        values = values[values.isfinite()]
+        if not len(values):
+            return
         share = 1 - decay if self.seen else 1.0
         self.mean = float(values.mean())
         self.variance += share * (float(values.var(correction=0)) - self.variance)
@@ -63,7 +67,7 @@ class Scale:
 class Rules:
     """What human stories almost never do: `repeats` is their 95th percentile, `length` their 5th and 95th.
 
-    `spans` holds the hashes of every `COPIED`-gram of the training stories, sorted.
+    `spans` holds the hashes of every `COPIED`-gram of what the model may have learned by heart, sorted.
     """
 
     repeats: float
@@ -71,12 +75,15 @@ class Rules:
     spans: NDArray[np.int64]
 
     @classmethod
-    def of(cls, stories: Sequence[Sequence[int]], marks: Sequence[Marks]) -> Rules:
-        """The rules of human stories given as ids, measured as drawn ones are: up to the last sentence end."""
+    def of(cls, stories: Sequence[Sequence[int]], marks: Sequence[Marks], known: Iterable[Sequence[int]] = ()) -> Rules:
+        """The rules of human stories given as ids, measured as drawn ones are: up to the last sentence end.
+
+        `known` are the training stories in full, of which `stories` are parts.
+        """
         lengths = [mark.ends[-1] for mark in marks]
         repeats = [repeated_share(ids[:end]) for ids, end in zip(stories, lengths, strict=True)]
         low, high = np.quantile(np.array(lengths), [0.05, 0.95])
-        spans = np.unique(np.concatenate([_spans(ids) for ids in stories]))
+        spans = np.unique(np.concatenate([_spans(ids) for ids in itertools.chain(stories, known)]))
         return cls(float(np.quantile(np.array(repeats), 0.95)), (float(low), float(high)), spans)
 
     def copied_share(self, ids: Sequence[int]) -> float:
@@ -156,12 +163,17 @@ def leave_one_out(values: Tensor) -> Tensor:
 
 
 def advantages(
-    values: Tensor, opinions: Sequence[Opinion | None], marks: Sequence[Marks], lengths: Sequence[int], to_go: float
+    values: Tensor,
+    opinions: Sequence[Opinion | None],
+    marks: Sequence[Marks],
+    lengths: Sequence[int],
+    to_go: float,
+    kind: Literal["logit", "log_d"] = "logit",
 ) -> list[Tensor]:
     """What each token of each drawn story is worth: [tokens] each, in story order.
 
     `values` [groups, members] are the rewards. A share `to_go` of the advantage is given by sentence: what the score
-    rises by from this sentence on, less what the rest of the group gains from the same token on. Both halves are
+    (of `kind`) rises by from this sentence on, less what the rest of the group gains from the same token on. Both halves are
     divided by their deviation over the whole batch (a group's own would blow up groups of equals) and clipped at 3.
     """
     whole = normalised(leave_one_out(values)).flatten()
@@ -171,9 +183,9 @@ def advantages(
     for i, (opinion, mark) in enumerate(zip(opinions, marks, strict=True)):
         if opinion is None:
             continue
-        score = opinion.score.cpu()
+        score = opinion.score.cpu() if kind == "logit" else logsigmoid(opinion.score.cpu())
         start = 0
-        before = score.new_zeros(())
+        before = score.new_zeros(()) if kind == "logit" else score.new_tensor(0.5).log()  # nothing is known yet
         for k, end in enumerate(mark.ends):
             later[i, start:end] = score[-1] - before
             start, before = end, score[k]

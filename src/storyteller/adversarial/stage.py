@@ -25,7 +25,7 @@ from storyteller.adversarial.refinement import Refinement
 from storyteller.adversarial.report import write_report
 from storyteller.adversarial.rewards import flat
 from storyteller.corpus import read_split
-from storyteller.errors import RecipeError, TrainingError
+from storyteller.errors import CheckpointError, RecipeError, TrainingError
 from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model
 from storyteller.models.adapters.factors import read_factors
 from storyteller.recipe import Recipe
@@ -133,6 +133,11 @@ def _prepare(recipe: Recipe) -> _Prepared:
     if precision == "float16":
         raise RecipeError("refinement computes in bfloat16 or float32; set train.precision=float32.")
     say(f"computing in {precision}: {why}")
+    # Measured once: a resumed run on another machine, or a busier one, must not compute in another.
+    rollout = refine.rollout.model_copy(update={"precision": resolve_precision(refine.rollout.precision)[0]})
+    refine = refine.model_copy(update={"rollout": rollout})
+    train = recipe.train.model_copy(update={"precision": precision})
+    recipe = recipe.model_copy(update={"refine": refine, "train": train})
     policy = Policy(apply_lora(model, recipe.model.lora, seed=train.seed), getattr(torch, precision))
     critic = make_critic(refine.critic, policy, located, tokenizer, train.seed)
     return _Prepared(recipe, located, template, prompts, policy, Adversary(critic, refine.critic, train.seed))
@@ -169,6 +174,8 @@ def _begin(stage: Refinement) -> None:
     from safetensors.torch import save_file
 
     refine, seed = stage.refine, stage.recipe.train.seed
+    if refine.trainer == "iq":
+        return  # nothing learns from drawn stories
     chance = random.Random(seed)
     train, held = list(stage.prompts.train), list(stage.prompts.held)
     chance.shuffle(train)
@@ -182,11 +189,10 @@ def _begin(stage: Refinement) -> None:
     stage.run.event(f"short cuts that a critic could take, AUC of each alone: {told}")
     stage.adversary.memory.pool = flat(each.pairs() for each in pool)
     held_pairs = flat(each.pairs() for each in apart)
-    if refine.trainer != "iq":
-        done, stands = stage.adversary.warm_up(held_pairs, refine.critic.warm_up, refine.critic.warm_up_accuracy)
-        told = f"the critic learned {done} steps: on works that it has not seen it is {stands}"
-        say(told)
-        stage.run.event(told)
+    done, stands = stage.adversary.warm_up(held_pairs, refine.critic.warm_up, refine.critic.warm_up_accuracy)
+    told = f"the critic learned {done} steps: on works that it has not seen it is {stands}"
+    say(told)
+    stage.run.event(told)
     tensors = {
         name: value.clone().contiguous() for name, value in pairs_to_tensors(stage.adversary.memory.pool).items()
     }
@@ -198,6 +204,7 @@ def _begin(stage: Refinement) -> None:
 
 def _newest(stage: Refinement) -> Path | None:
     """Restore the newest whole checkpoint, and the pool that stands beside all of them."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     clear_leftovers(stage.run)
@@ -208,7 +215,15 @@ def _newest(stage: Refinement) -> Path | None:
     if folder is None:
         say("no whole checkpoint in the run yet: starting at step 0")
         return None
-    stage.adversary.memory.pool = tensors_to_pairs(load_file(stage.run.folder / "pool.safetensors"))
+    if stage.trainer != "iq":
+        pool = stage.run.folder / "pool.safetensors"
+        try:
+            stage.adversary.memory.pool = tensors_to_pairs(load_file(pool))
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{pool} cannot be read ({error}), and the critic learns from it in every step: the run cannot go on. "
+                "Start a new one with --out."
+            ) from error
     stage.resume(folder)
     say(f"resumed at step {stage.at} of {stage.steps}")
     stage.run.event(f"resumed at step {stage.at}")

@@ -39,9 +39,13 @@ def refine(
     from storyteller.adversarial.stage import refine as run
     from storyteller.evaluate.refining import score_refinement
 
+    if apart not in ("seed", "critic"):
+        raise RecipeError(f"members differ by seed or critic, not by {apart!r}.")
+    if apart != "seed" and members is None:
+        raise RecipeError("--apart says how members differ; say with --members how many.")
+    if members and slices:
+        raise RecipeError("--slice makes a member of each pattern, so leave --members out.")
     if members or slices:
-        if apart not in ("seed", "critic"):
-            raise RecipeError(f"members differ by seed or critic, not by {apart!r}.")
         several(
             loaded, members or 0, apart, slices or [], resume or out or Path("runs") / loaded.name, dry_run, as_json
         )

@@ -198,7 +198,9 @@ class CriticRecipe(_Section):
     width: int = Field(128, ge=4, description="width of the random projection of hidden states")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout on pooled features")
     lr: float = Field(3e-4, gt=0, description="learning rate of the heads")
-    betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's moment decay rates")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.5, 0.99), description="Adam's moment decay rates"
+    )
     pairs: int = Field(32, ge=2, description="(human, generated) pairs in one step of the critic")
     smoothing: float = Field(0.9, gt=0.5, le=1, description="target of human text; one-sided label smoothing")
     pair_weight: float = Field(0.5, ge=0, description="weight of the paired Bradley-Terry term")
@@ -222,7 +224,9 @@ class RewardRecipe(_Section):
     coherence: float = Field(0.5, ge=0, description="weight of the coherence logit")
     to_go: float = Field(0.5, ge=0, le=1, description="share of the advantage given sentence by sentence")
     penalty: float = Field(0.5, ge=0, description="cost of each rule broken: repetition, copying, no end, length")
-    variety: float = Field(0.0, ge=0, description="cost of phrases that stand in a step's stories to other prompts, too")
+    variety: float = Field(
+        0.0, ge=0, description="cost of phrases that stand in a step's stories to other prompts, too"
+    )
 
 
 class MonitorsRecipe(_Section):
@@ -243,9 +247,21 @@ class MonitorsRecipe(_Section):
     length: tuple[float, float] = Field((0.10, 0.15), description="relative change of length")
     endings: tuple[float, float] = Field((0.05, 0.10), description="fall of the share of stories that end a sentence")
     human_nll: tuple[float, float] = Field((0.03, 0.07), description="rise of held-out human loss, nats per token")
-    copying: tuple[float, float] = Field((0.01, 0.02), description="rise of the share of copied 8-grams")
+    copying: tuple[float, float] = Field((0.01, 0.02), description="rise of the share of copied 12-grams")
     guard_weight: float = Field(0.02, ge=0, description="AUC that a guardrail at its limit costs in the objective J")
     rollbacks: int = Field(3, ge=0, description="roll-backs before the run ends with its best checkpoint")
+
+    @model_validator(mode="after")
+    def _healthy_before_alarm(self) -> Self:
+        for name, value in self:
+            if not isinstance(value, tuple):
+                continue
+            healthy, alarm = value if name not in ("distinct_2", "entropy") else value[::-1]  # shares, which fall
+            if healthy > alarm:
+                raise ValueError(
+                    f"{name}: of {list(value)} the first is healthy and the second an alarm: exchange them"
+                )
+        return self
 
 
 class RefineRecipe(_Section):
@@ -256,25 +272,29 @@ class RefineRecipe(_Section):
     critic: CriticRecipe = Field(CriticRecipe(), description="the discriminator")
     reward: RewardRecipe = Field(RewardRecipe(), description="from the critic's logits to a story's reward")
     monitors: MonitorsRecipe = Field(MonitorsRecipe(), description="limits, and what happens beyond them")
-    kl: float = Field(0.02, ge=0, description="first weight of the divergence from the reference")
+    kl: float = Field(0.02, ge=0, description="gail and coop: first weight of the divergence from the reference")
     kl_target: float | None = Field(
-        0.05, gt=0, description="divergence the weight is steered to; null: weight is fixed"
+        0.05, gt=0, description="gail: divergence the weight is steered to; null: weight is fixed"
     )
-    replay: tuple[float, float] = Field((0.3, 0.1), description="weight of human text's loss, first and last")
-    entropy: float = Field(0.2, ge=0, description="weight of what the entropy is beyond its band, in nats")
+    replay: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = Field(
+        (0.3, 0.1), description="gail: weight of human text's loss, first and last"
+    )
+    entropy: float = Field(0.2, ge=0, description="gail: weight of what the entropy is beyond its band, in nats")
     entropy_band: tuple[float, float] = Field(
         (0.97, 1.03), description="gail: least and most entropy, as shares of the reference's on the same tokens"
     )
     ema: float = Field(0.98, ge=0, lt=1, description="decay of the averaged weights")
     rounds: int = Field(3, ge=1, description="coop and pairs: times the critic and the sampler are renewed")
     least_ess: float = Field(3.0, ge=1, description="coop: effective samples per prompt that the weights must keep")
-    dpo_beta: float = Field(0.1, gt=0, description="pairs: sharpness of the preference")
+    dpo_beta: float = Field(0.1, gt=0, description="pairs: sharpness of the preference; the divergence's weight there")
     td: float = Field(0.01, ge=0, description="iq: weight of the temporal-difference term")
     minutes: float | None = Field(
         None, gt=0, description="wall-clock end of training; what is best by then is finished"
     )
-    scales: list[float] = Field([0.25, 0.5, 0.75, 1.0, 1.25], description="adapter scales tried at the end")
-    frontier: list[float] = Field(
+    scales: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.25, 0.5, 0.75, 1.0, 1.25], min_length=1, description="adapter scales tried at the end"
+    )
+    frontier: list[Annotated[float, Field(gt=0)]] = Field(
         [0.9, 1.1], description="temperatures at which the report compares before and after on the gate's prompts, too"
     )
 

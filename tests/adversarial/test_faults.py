@@ -1,0 +1,261 @@
+"""What goes wrong in a refinement is said and taken back, by every trainer, and nothing of it stays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.adversarial.conftest import MakeRecipe, stand_in
+
+from storyteller.adversarial import refine
+from storyteller.adversarial.adversary import Adversary
+from storyteller.adversarial.gail import policy_gradient
+from storyteller.adversarial.monitors import Watch
+from storyteller.adversarial.refinement import Refinement
+from storyteller.adversarial.rewards import Scale
+from storyteller.errors import CheckpointError, RecipeError
+from storyteller.recipe import Recipe
+from storyteller.recipe.models import MonitorsRecipe
+from storyteller.runs import Run
+from storyteller.train.checkpoint import moments
+
+
+@pytest.fixture(autouse=True)
+def _no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+
+
+def lines(run: Run, split: str) -> list[dict[str, Any]]:
+    return [line for line in run.metrics() if line["split"] == split]
+
+
+def before_step(monkeypatch: pytest.MonkeyPatch, at: int, spoil: Callable[[Refinement], None]) -> None:
+    """Let `spoil` have the stage before the step that follows step `at`."""
+    step = Refinement.step
+
+    def spoiled(stage: Refinement) -> None:
+        if stage.at == at:
+            spoil(stage)
+        step(stage)
+
+    monkeypatch.setattr(Refinement, "step", spoiled)
+
+
+def test_a_scale_forgets_what_is_no_number() -> None:
+    scale = Scale()
+    scale.update(torch.tensor([1.0, 3.0, math.nan]))
+    scale.update(torch.tensor([math.inf]))
+    assert (scale.mean, scale.variance) == (2.0, 1.0)
+
+
+def test_a_critic_without_numbers_is_one_alarm(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @torch.no_grad()
+    def spoil(stage: Refinement) -> None:
+        next(stage.adversary.critic.parameters()).fill_(math.nan)
+
+    before_step(monkeypatch, 1, spoil)
+    run = refine(small("train.steps=4"), tmp_path / "run", stand_in)
+    assert [line["step"] for line in lines(run, "alarm")] == [2]
+    assert all(math.isfinite(line["reward"]) for line in lines(run, "train") if line["step"] > 2)
+    saved = load_file(run.folder / "checkpoints" / "step-000004" / "adversary.safetensors")
+    assert all(value.isfinite().all() for value in saved.values() if value.is_floating_point())
+
+
+def test_a_critic_takes_no_step_without_numbers(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from storyteller.adversarial import adversary
+
+    loss = adversary.critic_loss
+    monkeypatch.setattr(
+        adversary, "critic_loss", lambda *a: (math.nan * loss(*a)[0], {}) if a[0].training else loss(*a)
+    )
+    run = refine(small("train.steps=1", "train.evaluate_every=1"), tmp_path / "run", stand_in)
+    saved = load_file(run.folder / "checkpoints" / "step-000001" / "adversary.safetensors")
+    assert all(value.isfinite().all() for name, value in saved.items() if name.startswith("critic/"))
+
+
+def test_weights_that_break_in_the_step_before_an_evaluation(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Refinement.step
+
+    def spoiled(stage: Refinement) -> None:
+        step(stage)
+        if stage.at == 2:
+            next(p for name, p in stage.policy.model.named_parameters() if "lora_B" in name).data.fill_(math.nan)
+
+    monkeypatch.setattr(Refinement, "step", spoiled)
+    run = refine(small(), tmp_path / "run", stand_in)
+    assert [(line["step"], line["alarms"]) for line in lines(run, "alarm")] == [(2, ["number"])]
+    assert len(lines(run, "train")) == 4
+
+
+def test_a_roll_back_brings_everything_of_the_best_back(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, torch.Tensor] = {}
+    same: list[bool] = []
+    save, roll_back = Refinement.save, Refinement.roll_back
+
+    def everything(stage: Refinement) -> dict[str, torch.Tensor]:
+        parts = {"own": stage.policy.weights(), "averaged": stage.averaged}
+        parts |= {
+            "moments": moments(stage.policy.model, stage.optimizer),
+            "critic": stage.adversary.critic.state_dict(),
+        }
+        return {f"{kind}/{name}": t.clone() for kind, each in parts.items() for name, t in each.items()}
+
+    def saving(stage: Refinement, *, best: bool) -> None:
+        if best:
+            kept.clear()
+            kept.update(everything(stage))
+        save(stage, best=best)
+
+    def watched(stage: Refinement, alarms: Any) -> None:
+        before = everything(stage)
+        assert any(not torch.equal(before[name], kept[name]) for name in kept)
+        roll_back(stage, alarms)
+        now = everything(stage)
+        same.append(now.keys() == kept.keys() and all(torch.equal(now[name], kept[name]) for name in kept))
+
+    monkeypatch.setattr(Refinement, "save", saving)
+    monkeypatch.setattr(Refinement, "roll_back", watched)
+    recipe = small(
+        "refine.monitors.self_bleu=[-2, -1]", "refine.monitors.rollbacks=1", "refine.critic.rewarm_steps=0",
+        "refine.critic.skip_above=1", "train.warmup=0", "train.evaluate_every=2", "train.schedule=constant",
+    )  # fmt: skip
+    refine(recipe, tmp_path / "run", stand_in)
+    assert same[0]
+
+
+@pytest.mark.parametrize("trainer", ["coop", "pairs"])
+@pytest.mark.parametrize("story", [[2], [60, 61, 49, 62, 49, 2]], ids=["empty", "the same"])
+def test_stories_without_a_difference_are_an_alarm_for_every_trainer(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str, story: list[int]
+) -> None:
+    from storyteller.adversarial.rollouts import sample
+
+    begun: list[int] = []
+
+    def told(policy: Any, prompts: Sequence[Any], group: int, **options: Any) -> Any:
+        return [[list(story)] * group for _ in prompts] if begun else sample(policy, prompts, group, **options)
+
+    monkeypatch.setattr("storyteller.adversarial.refinement.sample", told)
+    before_step(monkeypatch, 0, lambda stage: begun.append(stage.at))
+    recipe = small(
+        f"refine.trainer={trainer}", "refine.monitors.dead_groups=0.6", "refine.monitors.patience_steps=2",
+        "refine.rounds=2", "refine.monitors.length=[50, 90]", "refine.monitors.rep_4=[5, 9]",
+        "refine.monitors.self_bleu=[5, 9]",
+    )  # fmt: skip
+    run = refine(recipe, tmp_path / "run", stand_in)
+    first, *_ = lines(run, "alarm")
+    assert (first["step"], first["alarms"]) == (2, ["reward"])
+    assert "100% of the groups" in first["reason"]
+    if story == [2]:  # then nothing was learned from them either
+        assert all("kl" not in line for line in lines(run, "train"))
+
+
+def test_a_roll_back_doubles_the_divergence_that_coop_learns_with(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights: list[float] = []
+
+    def loss(*, divergence: float, replay: float) -> Any:
+        weights.append(divergence)
+        return policy_gradient(divergence=divergence, replay=replay)
+
+    monkeypatch.setattr("storyteller.adversarial.refinement.policy_gradient", loss)
+    recipe = small(
+        "refine.trainer=coop", "refine.kl=0.5", "refine.monitors.self_bleu=[-2, -1]", "refine.monitors.rollbacks=3"
+    )
+    refine(recipe, tmp_path / "run", stand_in)
+    assert weights == [0.5, 0.5, 1.0, 1.0]
+
+
+def test_the_control_asks_no_critic(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads that never learned would say by chance that the policy learns to please them."""
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the critic was asked")
+
+    monkeypatch.setattr(Adversary, "opinions", never)
+    run = refine(small("refine.trainer=iq", "refine.td=0"), tmp_path / "run", stand_in)
+    assert not (run.folder / "pool.safetensors").exists()
+    assert all("critic_auc" not in line for line in lines(run, "dev"))
+
+
+def test_a_judge_that_guesses_is_no_gain() -> None:
+    watch = Watch(MonitorsRecipe(), reference={"judge_auc": 0.55})
+    assert watch.objective({"judge_auc": 0.5}) == watch.objective({"judge_auc": 0.41}) == pytest.approx(0.05)
+    assert Watch(MonitorsRecipe(), reference={"judge_auc": 0.45}).objective({"judge_auc": 0.5}) == 0
+
+
+def test_a_copy_from_anywhere_in_a_training_story_is_one(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from storyteller.corpus import read_split
+
+    shares: list[float] = []
+
+    def look(stage: Refinement) -> None:
+        story = max(read_split(stage.recipe.data.path, "train"), key=lambda one: len(one.text))
+        ids = stage.template.tokenizer.encode(story.text)
+        shares.extend([stage.rules.copied_share(ids[-60:]), stage.rules.copied_share(ids[::-1][:60])])
+
+    before_step(monkeypatch, 0, look)
+    refine(small("train.steps=1"), tmp_path / "run", stand_in)
+    assert shares == [1.0, 0.0]
+
+
+class StopError(Exception):
+    pass
+
+
+def test_a_run_that_was_ended_before_its_first_step_measures_it_once(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: Refinement) -> None:
+        raise StopError
+
+    with monkeypatch.context() as patched:
+        before_step(patched, 0, stop)
+        with pytest.raises(StopError):
+            refine(small("train.precision=auto", "refine.rollout.precision=auto"), tmp_path / "run", stand_in)
+    recipe = Run.open(tmp_path / "run").recipe()
+    assert recipe.refine is not None
+    assert "auto" not in (recipe.train.precision, recipe.refine.rollout.precision)  # another load would choose anew
+    run = refine(Recipe(), tmp_path / "run", stand_in, resume=True)
+    assert [line["step"] for line in lines(run, "dev")] == [0, 2, 4]
+
+
+def test_a_damaged_pool_is_told(small: MakeRecipe, tmp_path: Path) -> None:
+    run = refine(small("train.steps=1"), tmp_path / "run", stand_in)
+    pool = run.folder / "pool.safetensors"
+    pool.write_bytes(pool.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"pool\.safetensors cannot be read"):
+        refine(Recipe(), tmp_path / "run", stand_in, resume=True)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "refine.frontier=[0]",
+        "refine.scales=[]",
+        "refine.scales=[-1]",
+        "refine.critic.betas=[0.5, 1.5]",
+        "refine.monitors.kl=[0.15, 0.08]",
+        "refine.monitors.distinct_2=[0.9, 0.95]",
+        "refine.replay=[-1, 0]",
+    ],
+)
+def test_values_that_would_lose_a_run_in_the_end_are_refused(small: MakeRecipe, override: str) -> None:
+    with pytest.raises(RecipeError, match=override.partition("=")[0].rpartition(".")[2]):
+        small(override)
