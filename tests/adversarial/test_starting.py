@@ -1,0 +1,42 @@
+"""What a refinement refuses before it draws a story."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.adversarial.conftest import SMALL
+from tests.tokens.stories import SEAL, story, write_corpus
+
+from storyteller.adversarial import dry_run
+from storyteller.errors import DataError
+from storyteller.recipe import load_recipe
+
+
+def test_the_judge_is_asked_for_as_many_stories_as_an_evaluation_draws(tiny_llama: Path, tmp_path: Path) -> None:
+    """Of dev and of the gate; one prompt is told to several times where there are few."""
+    texts = [f"On day {i} of that year the keeper woke and counted {i + 3} gulls. {SEAL}" for i in range(16)]
+    corpus = write_corpus(
+        tmp_path / "c",
+        [story(text, f"t{i}") for i, text in enumerate(texts[:8])],
+        [story(text, f"d{i}", work=f"book {i}") for i, text in enumerate(texts[8:])],
+    )
+    asked: list[tuple[int, int]] = []
+
+    def plan(count: int, least: int) -> None:
+        def check(human: Sequence[str], works: Sequence[str], language: str) -> None:
+            assert language == "en"
+            asked.append((len(human), len({*works})))
+            if len({*works}) < least:
+                raise DataError("They are too few.")
+
+        told = ["data.context=1024", "refine.rollout.prompt_tokens=512", f"refine.rollout.dev_prompts={count}"]
+        dry_run(load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", *SMALL, *told]), check=check)
+
+    plan(8, least=4)
+    assert asked == [(8, 4), (8, 4)]
+    with pytest.raises(DataError, match=r"dev \(3, .* too few. Raise refine.rollout.dev_prompts, now 3"):
+        plan(3, least=4)
+    with pytest.raises(DataError, match=r"dev \(4, .* too few. Its split dev has no more: prepare"):
+        plan(8, least=5)
