@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.adapters import tiny_adapter
 from tests.adversarial.conftest import SMALL
 from tests.tokens.stories import SEAL, story, write_corpus
 
 from storyteller.adversarial import dry_run
-from storyteller.errors import DataError
+from storyteller.errors import DataError, TrainingError
 from storyteller.recipe import load_recipe
+
+
+def test_an_adapter_that_knows_other_words_by_the_same_ids_is_refused(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """As many tokens, in another order: only the tokenizer that the adapter carries can tell."""
+    tuned = tiny_adapter(tiny_llama, tmp_path / "tuned")
+    recipe = load_recipe(None, [f"model.base={tuned}", f"data.path={corpus}", *SMALL])
+    shutil.copyfile(tiny_llama / "tokenizer.json", tuned / "tokenizer.json")
+    assert dry_run(recipe)["steps"] == 4
+    told = json.loads((tuned / "tokenizer.json").read_text())
+    words = told["model"]["vocab"]
+    words["a"], words["b"] = words["b"], words["a"]
+    (tuned / "tokenizer.json").write_text(json.dumps(told))
+    with pytest.raises(TrainingError, match=r"trained with another tokenizer than its base .* fine-tune this one"):
+        dry_run(recipe)
 
 
 def test_the_judge_is_asked_for_as_many_stories_as_an_evaluation_draws(tiny_llama: Path, tmp_path: Path) -> None:

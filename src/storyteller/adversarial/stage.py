@@ -31,6 +31,7 @@ from storyteller.corpus.story import Language
 from storyteller.errors import DataError, RecipeError, TrainingError
 from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model
 from storyteller.models.adapters.factors import read_factors
+from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.recipe import Recipe
 from storyteller.recipe.models import RefineRecipe
 from storyteller.runs import Metrics, Run, replacing_folder
@@ -131,6 +132,7 @@ def _prepare(recipe: Recipe, check: Check | None) -> _Prepared:
     located = locate(recipe.model.base)
     if located.adapter is not None:
         read_factors(located.adapter)  # raises now what would be raised when both adapters are joined in the end
+        _check_tokenizer(located, located.adapter)
     tokenizer = StoryTokenizer.load(located.folder)
     template = Template.load(located.adapter or located.folder, tokenizer)
     prompts = make_prompts(recipe.data, template, refine.rollout, train.seed)
@@ -163,7 +165,9 @@ def _check_judge(prompts: PromptSets, check: Check, path: Path, count: int) -> N
             check(texts, works, language)
         except DataError as error:
             if len(own) < count:
-                advice = "Its split dev has no more: prepare a corpus with more works in it (storyteller prepare --dev 0.2)."
+                advice = (
+                    "Its split dev has no more: prepare a corpus with more works in it (storyteller prepare --dev 0.2)."
+                )
             else:
                 advice = f"Raise refine.rollout.dev_prompts, now {count}."
             raise DataError(
@@ -175,6 +179,15 @@ def _check_judge(prompts: PromptSets, check: Check, path: Path, count: int) -> N
 def _reads(prepared: _Prepared) -> str:
     layers = prepared.adversary.critic.layers
     return f"on hidden states {layers} of the reference" if layers else "with states of its own"
+
+
+def _check_tokenizer(located: Located, adapter: Path) -> None:
+    """An adapter carries the tokenizer that it was trained with; the base's may give the same words other ids."""
+    if (adapter / "tokenizer.json").is_file() and tokenizer_hash(adapter) != tokenizer_hash(located.folder):
+        raise TrainingError(
+            f"{located.name}: the adapter {adapter} was trained with another tokenizer than its base {located.base} has, so "
+            "it knows other words by the same ids. Put the base that it was trained on in its place, or fine-tune this one."
+        )
 
 
 def _check_vocabulary(model: Any, tokenizer: StoryTokenizer, located: Located) -> None:

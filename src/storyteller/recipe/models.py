@@ -222,7 +222,9 @@ class RewardRecipe(_Section):
     coherence: float = Field(0.5, ge=0, description="weight of the coherence logit")
     to_go: float = Field(0.5, ge=0, le=1, description="share of the advantage given sentence by sentence")
     penalty: float = Field(0.5, ge=0, description="cost of each rule broken: repetition, copying, no end, length")
-    variety: float = Field(0.0, ge=0, description="cost of phrases that stand in a step's stories to other prompts, too")
+    variety: float = Field(
+        0.0, ge=0, description="cost of phrases that stand in a step's stories to other prompts, too"
+    )
 
 
 class MonitorsRecipe(_Section):
