@@ -9,13 +9,13 @@ same splits: refinement learns from the first hundred tokens of a story, and nee
 passage of each story in UNREAD (a prepared folder; all of its splits) that shares no more than a twentieth of its 8-grams of
 words with DATA; half of the prompts ask for the passage, half show what stands before it.
 
-`tell` writes, for each `NAME=RUN`, the stories of the run's best checkpoint at the strength that its dev prompts chose (whether
-or not the gate passed it: the comparison decides that), and beside them the model that all runs began with: as it is
-(`fine-tuned`), and its best of 4 and of 8 (`best-of-4`, `best-of-8`; `--best` for others) by the critic of the first run,
-or with `--critic package` by the one that the studio's number comes from; a NAME with `@N` after it is also told as its
-best of N. Sampling is over the full vocabulary at each of `--temperatures`. `--seed` is that of the sampling, and stands in
-each text; give each seed of training its own. Beside TEXTS.jsonl it writes `TEXTS.losses.json`: what each of these models loses
-on people's texts, in nats a token.
+`tell` writes, for each `NAME=RUN`, the stories of the run's best checkpoint with the weights, raw or averaged, and at the
+strength that its dev prompts chose (whether or not the gate passed it: the comparison decides that), and beside them the model
+that all runs began with: as it is (`fine-tuned`), and its best of 4 and of 8 (`best-of-4`, `best-of-8`; `--best` for others) by
+the critic of the first run, or with `--critic package` by the one that the studio's number comes from; a NAME with `@N` after
+it is also told as its best of N. Sampling is over the full vocabulary at each of `--temperatures`. `--seed` is that of the
+sampling, and stands in each text; give each seed of training its own. Beside TEXTS.jsonl it writes `TEXTS.losses.json`: what
+each of these models loses on people's texts, in nats a token.
 """
 
 from __future__ import annotations
@@ -38,13 +38,12 @@ from storyteller.adversarial.measuring import end_ids
 from storyteller.adversarial.passages import PassageCritic
 from storyteller.adversarial.policy import Weights
 from storyteller.adversarial.rollouts import drawing_dtype, sample
-from storyteller.adversarial.using import StoryCritic
+from storyteller.adversarial.using import StoryCritic, adapter_of
 from storyteller.corpus import Story, count_words, read_split
 from storyteller.corpus.split import SPLITS
 from storyteller.evaluate.collect import human_texts
 from storyteller.evaluate.prompts import TASKS, choose_prompts
 from storyteller.evaluate.texts import Text, read_texts, write_texts
-from storyteller.models import load_weights
 from storyteller.recipe.models import RolloutRecipe
 from storyteller.runs import Run, read_json, write_json
 from storyteller.runs.console import say
@@ -209,17 +208,15 @@ def human_losses(critic: StoryCritic, adapter: Weights, people: Sequence[Text]) 
 
 
 def chosen_weights(critic: StoryCritic, folder: Path) -> Weights:
-    """The adapter of the best checkpoint at the strength with the highest J on the dev prompts, gate or no gate."""
+    """The adapter of the best checkpoint, of the kind and strength with the highest J on the dev prompts, gate or no gate."""
     run = Run.open(folder)
     best = run.pointed("best")
     assert best is not None, "the first evaluation saves a checkpoint"
-    load_weights(critic.policy.model, best[0])
-    weights = critic.policy.weights()
     tried = read_json(folder / "refinement.json")["tried"] if (folder / "refinement.json").is_file() else []
-    raw = [one for one in tried if one["weights"] == "raw"]
-    scale = max(raw, key=lambda one: (not one["alarms"], one["gain"]))["scale"] if raw else 1.0
-    say(f"{folder}: the checkpoint of step {best[1]['step']} at {scale:g}")
-    return critic.policy.scaled(weights, scale)
+    unasked = {"weights": "raw", "scale": 1.0}
+    chosen = max(tried, key=lambda one: (not one["alarms"], one["gain"]), default=unasked)
+    say(f"{folder}: the checkpoint of step {best[1]['step']}, {chosen['weights']} x {chosen['scale']:g}")
+    return critic.policy.scaled(adapter_of(critic.policy, best[0], chosen["weights"]), chosen["scale"])
 
 
 def stories(

@@ -58,7 +58,7 @@ def test_every_member_is_refined_once(small: MakeRecipe, tmp_path: Path, monkeyp
     assert not torch.equal(first["critic/projection"], second["critic/projection"])
     begun: list[Path] = []
 
-    def again(recipe: object, folder: Path, score: object, *, resume: bool) -> Run:
+    def again(recipe: object, folder: Path, score: object, *, check: object, resume: bool) -> Run:
         begun.append(folder)
         assert resume
         return Run.open(folder)

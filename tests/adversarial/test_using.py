@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
+import torch
 from tests.adversarial.conftest import SMALL, stand_in
 from tests.tokens.stories import LAMP, SEAL
 
 from storyteller.adversarial import refine
 from storyteller.adversarial.using import Judgement, Likeness, StoryCritic, best_of, resample, synthetic_filter
 from storyteller.errors import CheckpointError, DataError
+from storyteller.models import load_model, locate
 from storyteller.recipe import load_recipe
 from storyteller.runs import Run
 from storyteller.tokens import Request
@@ -28,6 +32,31 @@ def critic(tiny_llama: Path, corpus: Path, tmp_path_factory: pytest.TempPathFact
         recipe = load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", *SMALL, "train.steps=1"])
         refine(recipe, folder, stand_in)
     return StoryCritic.load(folder)
+
+
+def test_the_policy_is_what_was_shipped_also_if_its_weights_are_averaged(
+    tiny_llama: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So are the texts that comparisons tell with it; a judge who likes each model better takes the last one tried."""
+    areas = itertools.count(0.9, -0.001)
+    monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    from refined_texts import chosen_weights
+
+    settings = [*SMALL, "train.steps=2", "train.lr=0.1", "refine.ema=0.5", "refine.scales=[0.5]"]
+    recipe = load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", *settings])
+    run = refine(recipe, tmp_path / "run", lambda *given: stand_in(*given) | {"judge_auc": next(areas)})
+    told = json.loads((run.folder / "refinement.json").read_text())
+    assert (told["passed"], told["weights"], told["scale"]) == (True, "averaged", 0.5)
+    ids = torch.arange(3, 40)[None]
+    critic = StoryCritic.load(run.folder)
+    with torch.no_grad():
+        shipped = load_model(locate(run.final))(input_ids=ids).logits
+        assert torch.allclose(critic.policy.model(input_ids=ids).logits, shipped, atol=1e-4)
+        with critic.policy.wearing(chosen_weights(critic, run.folder)):
+            assert torch.allclose(critic.policy.model(input_ids=ids).logits, shipped, atol=1e-4)
+        with critic.policy.reference():
+            assert not torch.allclose(critic.policy.model(input_ids=ids).logits, shipped, atol=1e-2)
 
 
 @pytest.mark.parametrize(("text", "language"), [(SEAL, "en"), (LAMP, "zh")])

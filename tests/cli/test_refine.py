@@ -41,11 +41,27 @@ def test_the_recipe_in_miniature(
 
 
 def test_dry_run(tiny_llama: Path, stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storyteller.evaluate.refining.score_refinement", stand_in)
     monkeypatch.chdir(tmp_path)
     small = [f"model.base={tiny_llama}", f"data.path={stories}", *SMALL]
     shown = run("refine", "refine", *small, "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert "gail: 4 steps of 6 stories" in shown.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--members", "2", "--dry-run")])
+def test_a_corpus_with_too_few_works_for_the_judge_is_refused_before_anything_is_drawn(
+    tiny_llama: Path, stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    """Our own stories are such a corpus."""
+    monkeypatch.setattr("storyteller.adversarial.refinement.sample", None)
+    monkeypatch.chdir(tmp_path)
+    small = [f"model.base={tiny_llama}", f"data.path={stories}", *SMALL, "refine.rollout.dev_prompts=96"]
+    refused = run("refine", "refine", *small, *more)
+    assert refused.exit_code != 0
+    assert "stories to the prompts of dev (1, from works: 1) could not be judged" in refused.stderr
+    assert "prepare a corpus with more works" in refused.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from storyteller.adversarial.groups import Rows
+from storyteller.errors import ModelError
 from storyteller.train.attention import segment_bounds, use_packed_attention
 from storyteller.train.optim import trainable
 
@@ -37,7 +38,7 @@ class Tokens:
 
 
 class Policy:
-    """A causal model with one PEFT adapter; the adapter is what is trained.
+    """A causal model with one PEFT adapter; the adapter is what is trained. Raises `ModelError` for one with other logits.
 
     With `dtype` bfloat16 the frozen weights are kept in it and all products are computed in it (on a processor with
     bfloat16 units eight times as fast); the adapter, its moments, norms and everything after the logits stay float32. A
@@ -47,17 +48,47 @@ class Policy:
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
         # Dropout would make the log-probabilities others than those of the drawing.
         self.model = model.eval()
-        self.dtype = dtype
-        if dtype != torch.float32:
-            for parameter in model.parameters():
-                if not parameter.requires_grad:
-                    parameter.data = parameter.data.to(dtype)
         causal = self.model.get_base_model()
         self.body: Any = getattr(causal, causal.base_model_prefix)
         self.head: Tensor = causal.get_output_embeddings().weight
         self.depth: int = causal.config.get_text_config().num_hidden_layers
         self.width: int = self.head.shape[1]
+        self._check_logits(type(causal).__name__)
+        self.dtype = dtype
+        if dtype != torch.float32:
+            for parameter in model.parameters():
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(dtype)
         self._packed = use_packed_attention(self.model)
+
+    @torch.no_grad()
+    def _check_logits(self, name: str) -> None:
+        """Raise `ModelError` where `body` and `head`, as `tokens` and the rollouts use them, do not give the model's logits.
+
+        They do not where the logits are scaled, capped or shifted afterwards (Granite, Cohere, Gemma 2, Phi), nor where the
+        adapter lies on the head, or on embeddings that are the head, too. A fresh adapter does nothing, so it is moved here.
+        """
+        chance = torch.Generator().manual_seed(1)
+        ids = torch.arange(min(8, self.head.shape[0]), device=self.device).unsqueeze(0)
+        moved = {
+            key: own + 0.05 * torch.randn(own.shape, generator=chance).to(own) for key, own in self.weights().items()
+        }
+        with self.wearing(moved):
+            logits = self.model(input_ids=ids, use_cache=False).logits.float()
+            read = self._logits(ids)
+            with self.merged():
+                drawn = self._logits(ids)
+        limit = max(1e-3, 8 * torch.finfo(self.head.dtype).eps) * float(logits.abs().max())
+        if not (torch.allclose(read, logits, 0.0, limit) and torch.allclose(drawn, logits, 0.0, limit)):
+            raise ModelError(
+                f"{name}: refinement takes the product of the last hidden states and the output embeddings for the logits, and "
+                "this model's are others: they are scaled, capped or shifted, or the adapter lies on the embeddings. Refine "
+                "another model, such as a Llama, and name no embeddings and no head in model.lora.targets."
+            )
+
+    def _logits(self, ids: Tensor) -> Tensor:
+        hidden: Tensor = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        return (hidden @ self.head.T).float()
 
     @property
     def device(self) -> torch.device:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from storyteller.adversarial.critic import depths_of
 from storyteller.adversarial.measuring import Score
-from storyteller.adversarial.stage import refine
+from storyteller.adversarial.stage import Check, refine
 from storyteller.errors import RecipeError
 from storyteller.models import locate
 from storyteller.recipe import Recipe
@@ -51,7 +51,7 @@ def members(recipe: Recipe, count: int, apart: Apart = "seed", slices: Sequence[
     return made
 
 
-def refine_several(recipes: Sequence[Recipe], folder: Path, score: Score) -> list[Run]:
+def refine_several(recipes: Sequence[Recipe], folder: Path, score: Score, *, check: Check | None = None) -> list[Run]:
     """Refine every member into `folder`/1, 2, ...; members that are done stay, one that was stopped goes on exactly."""
     runs = []
     for number, recipe in enumerate(recipes, 1):
@@ -61,7 +61,7 @@ def refine_several(recipes: Sequence[Recipe], folder: Path, score: Score) -> lis
             runs.append(Run.open(own))
             continue
         say(f"member {number} of {len(recipes)}: {own}")
-        runs.append(refine(recipe, own, score, resume=(own / "recipe.yaml").is_file()))
+        runs.append(refine(recipe, own, score, check=check, resume=(own / "recipe.yaml").is_file()))
     return runs
 
 

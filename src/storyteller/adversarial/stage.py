@@ -6,8 +6,10 @@ locate -> prompts by work -> pool of the model's own stories -> probes, critic's
 from __future__ import annotations
 
 import contextlib
+import math
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,11 @@ from storyteller.adversarial.refinement import Refinement
 from storyteller.adversarial.report import write_report
 from storyteller.adversarial.rewards import flat
 from storyteller.corpus import read_split
-from storyteller.errors import CheckpointError, RecipeError, TrainingError
+from storyteller.corpus.story import Language
+from storyteller.errors import CheckpointError, DataError, RecipeError, TrainingError
 from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model
 from storyteller.models.adapters.factors import read_factors
+from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.recipe import Recipe
 from storyteller.recipe.models import RefineRecipe
 from storyteller.runs import Metrics, Run, replacing_folder
@@ -43,7 +47,10 @@ from storyteller.train.optim import trainable
 from storyteller.train.precision import resolve_precision
 from storyteller.train.stage import same_recipe
 
-__all__ = ["dry_run", "refine"]
+__all__ = ["Check", "dry_run", "refine"]
+
+Check = Callable[[Sequence[str], Sequence[str], Language], None]
+"""(human texts, works, language): raises `DataError` where no stories beside these texts could be judged."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +65,15 @@ class _Prepared:
     adversary: Adversary
 
 
-def refine(recipe: Recipe, folder: Path, score: Score, *, resume: bool = False) -> Run:
+def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = None, resume: bool = False) -> Run:
     """Refine the model of `recipe` in the run `folder`; with `resume`, go on from its last whole checkpoint, exactly.
 
-    `score` is the independent judge, see `measuring.Score`. What the gate does not pass is not shipped: `final/` is then
-    the model unchanged, and `report.md` says so. Raises what its parts raise, and `Interrupted` after Ctrl-C.
+    `score` is the independent judge, see `measuring.Score`, and `check` says at the start what it could not judge. What the
+    gate does not pass is not shipped: `final/` is then the model unchanged, and `report.md` says so. Raises what its parts
+    raise, and `Interrupted` after Ctrl-C.
     """
     run = Run.open(folder) if resume else None
-    prepared = _prepare(same_recipe(run, recipe) if run else recipe)
+    prepared = _prepare(same_recipe(run, recipe) if run else recipe, None if resume else check)
     run = run or Run.create(folder, prepared.recipe, asked=recipe, data=prepared.prompts.counts())
     stage = _stage(prepared, run, score)
     newest = _newest(stage) if resume else None
@@ -86,9 +94,12 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, resume: bool = False) 
     return run
 
 
-def dry_run(recipe: Recipe) -> dict[str, Any]:
-    """The resolved recipe, the prompts of each set and the size of a step, without writing anything."""
-    prepared = _prepare(recipe)
+def dry_run(recipe: Recipe, *, check: Check | None = None) -> dict[str, Any]:
+    """The resolved recipe, the prompts of each set and the size of a step, without writing anything.
+
+    Raises what `refine` would raise before it begins.
+    """
+    prepared = _prepare(recipe, check)
     refine, train = prepared.recipe.refine or RefineRecipe(), prepared.recipe.train
     stories = train.rows * train.accumulate * refine.rollout.group
     heads = sum(parameter.numel() for parameter in trainable(prepared.adversary.critic).values())
@@ -105,7 +116,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _prepare(recipe: Recipe) -> _Prepared:
+def _prepare(recipe: Recipe, check: Check | None) -> _Prepared:
     refine, train = recipe.refine or RefineRecipe(), recipe.train
     if recipe.model.method != "lora":
         raise RecipeError("refinement trains an adapter, so that the reference is there too; set model.method=lora.")
@@ -121,9 +132,12 @@ def _prepare(recipe: Recipe) -> _Prepared:
     located = locate(recipe.model.base)
     if located.adapter is not None:
         read_factors(located.adapter)  # raises now what would be raised when both adapters are joined in the end
+        _check_tokenizer(located, located.adapter)
     tokenizer = StoryTokenizer.load(located.folder)
     template = Template.load(located.adapter or located.folder, tokenizer)
     prompts = make_prompts(recipe.data, template, refine.rollout, train.seed)
+    if check is not None:
+        _check_judge(prompts, check, recipe.data.path, refine.rollout.dev_prompts)
     # The adapter of fine-tuning becomes part of the reference; the one that is trained starts as nothing.
     model = load_model(located, dtype="float32", merge=True)
     _check_vocabulary(model, tokenizer, located)
@@ -143,9 +157,42 @@ def _prepare(recipe: Recipe) -> _Prepared:
     return _Prepared(recipe, located, template, prompts, policy, Adversary(critic, refine.critic, train.seed))
 
 
+def _check_judge(prompts: PromptSets, check: Check, path: Path, count: int) -> None:
+    """Raise `DataError` where the judge could not judge as many stories as an evaluation draws, on dev or gate.
+
+    The first evaluation would tell it, but only after the pool was drawn and the critic has learned.
+    """
+    for name, own in (("dev", prompts.dev), ("gate", prompts.gate)):
+        ((language, _),) = Counter(prompt.language for prompt in own).most_common(1)
+        told = [(prompt.text, prompt.work) for prompt in own if prompt.language == language]
+        texts, works = zip(*(told * math.ceil(count / len(own))), strict=True)
+        try:
+            check(texts, works, language)
+        except DataError as error:
+            if len(own) < count:
+                advice = (
+                    "Its split dev has no more: prepare a corpus with more works in it (storyteller prepare --dev 0.2)."
+                )
+            else:
+                advice = f"Raise refine.rollout.dev_prompts, now {count}."
+            raise DataError(
+                f"{path}: stories to the prompts of {name} ({len(own)}, from works: {len({*works})}) could not be judged: "
+                f"{error} {advice}"
+            ) from error
+
+
 def _reads(prepared: _Prepared) -> str:
     layers = prepared.adversary.critic.layers
     return f"on hidden states {layers} of the reference" if layers else "with states of its own"
+
+
+def _check_tokenizer(located: Located, adapter: Path) -> None:
+    """An adapter carries the tokenizer that it was trained with; the base's may give the same words other ids."""
+    if (adapter / "tokenizer.json").is_file() and tokenizer_hash(adapter) != tokenizer_hash(located.folder):
+        raise TrainingError(
+            f"{located.name}: the adapter {adapter} was trained with another tokenizer than its base {located.base} has, so "
+            "it knows other words by the same ids. Put the base that it was trained on in its place, or fine-tune this one."
+        )
 
 
 def _check_vocabulary(model: Any, tokenizer: StoryTokenizer, located: Located) -> None:

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ from storyteller.adversarial.critics import make_critic
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.marks import Marks, sentence_marks
 from storyteller.adversarial.measuring import end_ids
-from storyteller.adversarial.policy import Policy
+from storyteller.adversarial.policy import Policy, Weights
 from storyteller.adversarial.rollouts import drawing_dtype, sample
 from storyteller.corpus.story import Language
 from storyteller.errors import CheckpointError, DataError
@@ -30,7 +31,9 @@ from storyteller.recipe.models import RefineRecipe
 from storyteller.runs import Run, read_json
 from storyteller.tokens import Request, StoryTokenizer, Template
 
-__all__ = ["BANDS", "Judgement", "Likeness", "StoryCritic", "Voices", "best_of", "hear", "resample", "synthetic_filter"]
+__all__ = [
+    "BANDS", "Judgement", "Likeness", "StoryCritic", "Voices", "adapter_of", "best_of", "hear", "resample", "synthetic_filter",
+]  # fmt: skip
 
 BANDS = (25, 50, 75, 100, 150, 200, 300, 500, 1000)
 """Lengths in tokens at which one band of human texts ends and the next begins."""
@@ -54,6 +57,18 @@ class Judgement:
     without: tuple[float, ...] = ()
 
 
+def adapter_of(policy: Policy, checkpoint: Path, kind: str) -> Weights:
+    """The adapter of a refinement's checkpoint as `policy` takes it: its weights "raw", or "averaged" over the steps so far."""
+    from safetensors.torch import load_file
+
+    if kind == "averaged":
+        tensors = load_file(checkpoint / "adversary.safetensors")
+        mine = {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith("averaged/")}
+        return {name: value.to(policy.device) for name, value in mine.items()}
+    load_weights(policy.model, checkpoint)
+    return policy.weights()
+
+
 class StoryCritic:
     """A trained critic with the model that it reads with, and the refined policy."""
 
@@ -62,7 +77,7 @@ class StoryCritic:
 
     @classmethod
     def load(cls, folder: Path) -> StoryCritic:
-        """The critic of a refinement's best checkpoint; its policy wears the scale that the run has chosen, if any."""
+        """The critic of a refinement's best checkpoint; its policy wears the weights and scale that the run chose, if any."""
         from safetensors.torch import load_file
 
         run = Run.open(folder)
@@ -75,9 +90,9 @@ class StoryCritic:
         model = load_model(located, merge=True)
         model = model.to("cuda") if torch.cuda.is_available() else model
         policy = Policy(apply_lora(model, recipe.model.lora, seed=recipe.train.seed))
-        load_weights(policy.model, best[0])
         told = folder / "refinement.json"
-        policy.load(policy.scaled(policy.weights(), float(read_json(told)["scale"]) if told.is_file() else 1.0))
+        chosen: dict[str, Any] = read_json(told) if told.is_file() else {"weights": "raw", "scale": 1.0}
+        policy.load(policy.scaled(adapter_of(policy, best[0], chosen["weights"]), float(chosen["scale"])))
         tensors = load_file(best[0] / "adversary.safetensors")
         tokenizer = StoryTokenizer.load(located.folder)
         critic = make_critic(recipe.refine.critic, policy, located, tokenizer, recipe.train.seed)

@@ -37,7 +37,7 @@ def refine(
     # The heavy imports come after the recipe was read: a typo in a key is told at once.
     from storyteller.adversarial.stage import dry_run as plan
     from storyteller.adversarial.stage import refine as run
-    from storyteller.evaluate.refining import score_refinement
+    from storyteller.evaluate.refining import check_refinement, score_refinement
 
     if apart not in ("seed", "critic"):
         raise RecipeError(f"members differ by seed or critic, not by {apart!r}.")
@@ -51,9 +51,10 @@ def refine(
         )
         return
     if dry_run:
-        print_dry_run(plan(loaded), as_json=as_json)
+        print_dry_run(plan(loaded, check=check_refinement), as_json=as_json)
         return
-    done = run(loaded, resume or out or Path("runs") / loaded.name, score_refinement, resume=resume is not None)
+    folder = resume or out or Path("runs") / loaded.name
+    done = run(loaded, folder, score_refinement, check=check_refinement, resume=resume is not None)
     if as_json:
         told = json.loads((done.folder / "refinement.json").read_text(encoding="utf-8"))
         print(json.dumps({"run": str(done.folder), "final": str(done.final), "passed": told["passed"]}))
@@ -66,14 +67,14 @@ def several(
     from storyteller.adversarial.several import members, refine_several
     from storyteller.adversarial.stage import dry_run as plan
     from storyteller.cli.output import print_dry_run
-    from storyteller.evaluate.refining import score_refinement
+    from storyteller.evaluate.refining import check_refinement, score_refinement
 
     recipes = members(recipe, count, apart, slices)  # type: ignore[arg-type]  # the command has checked the word
     if dry_run:
         for one in recipes:
-            print_dry_run(plan(one), as_json=as_json)
+            print_dry_run(plan(one, check=check_refinement), as_json=as_json)
         return
-    runs = refine_several(recipes, folder, score_refinement)
+    runs = refine_several(recipes, folder, score_refinement, check=check_refinement)
     told = [json.loads((run.folder / "refinement.json").read_text(encoding="utf-8")) for run in runs]
     if as_json:
         print(json.dumps([{"run": str(r.folder), "passed": t["passed"]} for r, t in zip(runs, told, strict=True)]))

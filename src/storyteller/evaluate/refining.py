@@ -12,7 +12,7 @@ from storyteller.evaluate.judges import Family, judge
 from storyteller.evaluate.matching import equalise
 from storyteller.evaluate.ngrams import within_budget, words
 
-__all__ = ["score_refinement"]
+__all__ = ["check_refinement", "score_refinement"]
 
 
 def score_refinement(
@@ -55,3 +55,11 @@ def score_refinement(
     faults = degeneration(drawn, language)
     figures["rep_4"] = sum(fault.rep_4 for fault in faults) / len(faults)
     return figures
+
+
+def check_refinement(human: Sequence[str], works: Sequence[str], language: Language) -> None:
+    """Raise `DataError` where no drawn texts could be judged beside these: they are too few, or of too few works.
+
+    The judges tell them from themselves, which takes a second or two.
+    """
+    score_refinement(human, human, works, language)
