@@ -162,7 +162,9 @@ def change_project(studio: At, kept: Kept, user: User, project: ProjectId, body:
     changed = kept.update_project(project, body.model_dump(exclude_unset=True))
     own = changed["settings"]
     if (body.settings or {}).get("members") and own.get("model") in studio.desk.loaded():
-        studio.desk.set_weights(own["model"], own["members"])  # what is being written follows from its next token on
+        studio.desk.set_weights(
+            project, own["model"], own["members"]
+        )  # what is being written follows from its next token on
     return changed
 
 

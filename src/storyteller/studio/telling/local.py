@@ -36,7 +36,6 @@ __all__ = [
     "run",
     "see",
     "see_rewriting",
-    "set_weights",
     "tell",
     "tell_rewriting",
     "token_record",
@@ -122,8 +121,6 @@ def tell(loaded: Loaded, ask: Ask, generation: Generation, origin: Mapping[str, 
     request, begun = context.request, list[Token]()
     if origin is not None and ask.origin is not None:
         request, begun = _again(origin), _begun(origin, ask)
-    if ask.members:
-        set_weights(loaded, ask.members)
     ghost = wish.mode == "ghost"
     template: Renders = teller.template if request.task == "write" else Unbounded(teller.template)
     request = dataclasses.replace(request, words=None if ghost else ask.words)
@@ -214,20 +211,6 @@ def draw_seeds(ask: Ask) -> list[int]:
     """A seed for each candidate, from the one that was asked for on."""
     first = secrets.randbelow(1 << 30) if ask.seed is None else ask.seed
     return [first + number for number in range(ask.n)]
-
-
-def set_weights(loaded: Loaded, weights: Mapping[str, float]) -> None:
-    """Give the members of an ensemble their weights, also while it writes; those that are not named get none."""
-    engine = loaded.teller.engine
-    if not isinstance(engine, MixtureEngine):
-        raise GenerationError(f"{loaded.teller.name} is no ensemble, so it has no members to weigh.")
-    if unknown := sorted(weights.keys() - set(engine.members)):
-        raise GenerationError(f"the ensemble has no member {unknown[0]!r}. It has: {', '.join(engine.members)}.")
-    given = [float(weights.get(name, 0.0)) for name in engine.members]
-    total = sum(given)
-    if total <= 0:
-        raise GenerationError("the weights are all 0. Give at least one member a weight.")
-    engine.weights = tuple(weight / total for weight in given)
 
 
 def _check_language(teller: Storyteller, language: Language) -> None:

@@ -1,0 +1,58 @@
+"""The members of a loaded ensemble, and the weights that they have in one turn after another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from storyteller.errors import GenerationError
+from storyteller.generate.mixture import MixtureEngine
+
+if TYPE_CHECKING:
+    from storyteller.generate import Storyteller
+
+__all__ = ["Members"]
+
+
+class Members:
+    """Who writes in an ensemble, and how much each counts; a model that is none has no members.
+
+    One model serves all projects and `/v1`, so every turn begins anew, with the weights of the ensemble's file or a project's.
+    """
+
+    def __init__(self, teller: Storyteller) -> None:
+        self._teller, self._project = teller, ""
+        engine = teller.engine
+        mixture = engine if isinstance(engine, MixtureEngine) else None
+        self._own = dict(zip(mixture.members, mixture.weights, strict=True)) if mixture else {}
+        self._lock = threading.Lock()
+
+    def begin(self, project: str = "", weights: Mapping[str, float] | None = None) -> None:
+        """Begin a turn, that of a project where one is named, with these weights or else the file's.
+
+        Members that are not named get no weight. Raises `GenerationError` for weights that are not for this model.
+        """
+        with self._lock:
+            self._project = project
+            self._set(weights or self._own)
+
+    def change(self, project: str, weights: Mapping[str, float]) -> None:
+        """Let what a project is writing go on with these weights, or else the file's; in another's turn, nothing happens."""
+        with self._lock:
+            if project == self._project:
+                self._set(weights or self._own)
+
+    def _set(self, weights: Mapping[str, float]) -> None:
+        engine = self._teller.engine
+        if not isinstance(engine, MixtureEngine):
+            if weights:
+                raise GenerationError(f"{self._teller.name} is no ensemble, so it has no members to weigh.")
+            return
+        if unknown := sorted(weights.keys() - set(engine.members)):
+            raise GenerationError(f"the ensemble has no member {unknown[0]!r}. It has: {', '.join(engine.members)}.")
+        given = [float(weights.get(name, 0.0)) for name in engine.members]
+        total = sum(given)
+        if total <= 0:
+            raise GenerationError("the weights are all 0. Give at least one member a weight.")
+        engine.weights = tuple(weight / total for weight in given)

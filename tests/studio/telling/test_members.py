@@ -1,0 +1,118 @@
+"""The members of an ensemble at the desk: who wanted a token, and whose weights hold while what is written."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.adapters import tiny_ensemble
+from tests.studio.telling.memory import MemoryStore
+from tests.studio.telling.test_desk import Events, desks, hear
+
+from storyteller.generate import Storyteller
+from storyteller.generate.mixture import Mixer
+from storyteller.studio.telling import Desk
+
+__all__ = ["desks"]
+
+FILE = (0.5, 0.3, 0.2)
+
+
+@pytest.fixture(scope="module")
+def ensemble(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Storyteller]:
+    folder = tiny_ensemble(tiny_llama, tmp_path_factory.mktemp("ensemble"), FILE)
+    return lambda name: Storyteller.load(str(folder), "torch")
+
+
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """A mixture that stops after some tokens: it says so by the first event and waits for the second."""
+    reached, go, saying, said = threading.Event(), threading.Event(), Mixer.saying, list[None]()
+
+    def paused(mixer: Mixer) -> list[float]:
+        said.append(None)
+        if len(said) == 6:
+            reached.set()
+            go.wait(30)
+        return saying(mixer)
+
+    monkeypatch.setattr(Mixer, "saying", paused)
+    yield reached, go
+    go.set()
+
+
+def wanted(events: Events) -> list[dict[str, float]]:
+    """Who wanted each token."""
+    return [data["token"]["members"] for _, name, data in events if name == "text" and data.get("token")]
+
+
+def weights(desk: Desk) -> tuple[float, ...]:
+    loaded = desk.tellers.peek("default")
+    assert loaded is not None
+    return loaded.teller.engine.weights  # type: ignore[attr-defined, no-any-return]
+
+
+def test_each_token_says_who_wanted_it(ensemble: Callable[[str], Storyteller], desks: Callable[..., Desk]) -> None:
+    desk = desks(MemoryStore("She slept."), ensemble)
+    wish = {"mode": "continue", "words": 4, "n": 2, "members": {"member-0": 1, "member-2": 3}}
+    found = wanted(hear(desk, desk.start("s", wish)))
+    assert found
+    for members in found:
+        assert members["member-1"] == 0
+        assert sum(members.values()) == pytest.approx(1, abs=0.01)
+    (_, _, failed) = hear(desk, desk.start("s", wish | {"members": {"nobody": 1}}))[-1]
+    assert "no member 'nobody'" in failed["message"]
+
+
+def test_every_turn_begins_with_the_weights_of_the_file_or_of_its_project(
+    ensemble: Callable[[str], Storyteller], desks: Callable[..., Desk]
+) -> None:
+    store = MemoryStore("She slept.")
+    store.plan_record = {"outline": [{"id": "o", "title": "", "beats": [{"id": "b", "text": "It swims.", "words": 5}]}]}
+    project, desk = store.project("p"), desks(store, ensemble)
+
+    def write(**wish: Any) -> tuple[float, ...]:
+        hear(desk, desk.start("s", {"words": 2, **wish}))
+        return weights(desk)
+
+    async def complete() -> None:
+        async for _ in desk.complete("She slept.", max_tokens=2):
+            pass
+
+    async def draft() -> None:
+        async for _ in desk.draft("p", {}):
+            pass
+
+    assert write(members={"member-2": 1}) == (0, 0, 1)
+    assert write() == FILE
+    project["settings"] = {"members": {"member-1": 2}}
+    assert write() == (0, 1, 0)
+    asyncio.run(complete())
+    assert weights(desk) == FILE  # what other programs ask through /v1 is no project's
+    asyncio.run(draft())
+    assert weights(desk) == (0, 1, 0)
+    project["settings"]["model"] = "another"
+    assert write(model="default") == FILE
+
+
+def test_weights_move_while_a_project_writes_and_no_other_project_moves_them(
+    ensemble: Callable[[str], Storyteller],
+    desks: Callable[..., Desk],
+    pause: tuple[threading.Event, threading.Event],
+) -> None:
+    desk = desks(MemoryStore("She slept."), ensemble)
+    desk.set_weights("p", "default", {"member-1": 1})  # nothing is loaded yet
+    generation = desk.start("s", {"words": 8, "members": {"member-0": 1}})
+    reached, go = pause
+    assert reached.wait(30)
+    desk.set_weights("another", "default", {"member-2": 1})
+    assert weights(desk) == (1, 0, 0)
+    desk.set_weights("p", "default", {"member-1": 1})
+    go.set()
+    found = wanted(hear(desk, generation))
+    assert (found[0]["member-0"], found[-1]["member-1"]) == (1, 1)
+    assert all(members["member-2"] == 0 for members in found)
