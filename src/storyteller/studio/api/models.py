@@ -22,7 +22,7 @@ from storyteller.studio.presets import PRESETS
 from storyteller.studio.streams import Event, event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, Studio, User
 
-__all__ = ["Figure", "Writes", "check_model", "known_models", "router", "with_model"]
+__all__ = ["Figure", "Writes", "check_model", "known_models", "model_for", "router", "with_model"]
 
 router = APIRouter(prefix="/api", tags=["models"])
 
@@ -174,14 +174,18 @@ def check_model(studio: Studio, kept: Any, user: str, name: str | None) -> None:
         raise DeniedError(f"there is no model {name!r} for you. Choose one of the list.")
 
 
+def model_for(studio: Studio, kept: Any, settings: dict[str, Any]) -> str:
+    """The model that a project of these settings writes with: its own, the writer's or the studio's."""
+    return str({**kept.settings(), **settings}.get("model") or studio.settings.model)
+
+
 def with_model(studio: Studio, kept: Any, user: str, project: str, wish: dict[str, Any]) -> dict[str, Any]:
-    """A wish with the model that it means: its own, the project's, the writer's or the studio's; the errors of `check_model`.
+    """A wish with the model that it means, its own or the project's (see `model_for`); the errors of `check_model`.
 
     To go on from a token of an earlier text is to go on with the model of that text.
     """
     if wish.get("from") is None:
-        own = {**kept.settings(), **kept.project(project)["settings"]}
-        wish = wish | {"model": wish.get("model") or own.get("model") or studio.settings.model}
+        wish = wish | {"model": wish.get("model") or model_for(studio, kept, kept.project(project)["settings"])}
     check_model(studio, kept, user, wish.get("model"))
     return wish
 

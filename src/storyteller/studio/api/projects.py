@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from storyteller.studio.api.models import check_model
+from storyteller.studio.api.models import check_model, model_for
 from storyteller.studio.api.shapes import Answer, Body, Done, Form, ItemId, Language, ProjectId, WritingSettings
 from storyteller.studio.studio import At, Kept, User
 
@@ -159,12 +159,11 @@ def read_project(kept: Kept, project: ProjectId) -> Any:
 def change_project(studio: At, kept: Kept, user: User, project: ProjectId, body: ProjectChange) -> Any:
     """Change what is given."""
     check_model(studio, kept, user, (body.settings or {}).get("model"))
+    before = kept.project(project)["settings"].get("members")
     changed = kept.update_project(project, body.model_dump(exclude_unset=True))
-    own = changed["settings"]
-    if (body.settings or {}).get("members") and own.get("model") in studio.desk.loaded():
-        studio.desk.set_weights(
-            project, own["model"], own["members"]
-        )  # what is being written follows from its next token on
+    now = changed["settings"].get("members")
+    if now != before:
+        studio.desk.set_weights(project, model_for(studio, kept, changed["settings"]), now or {})
     return changed
 
 
