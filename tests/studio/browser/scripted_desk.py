@@ -70,6 +70,9 @@ class ScriptedDesk:
                     return
             await asyncio.sleep(0.005)
 
+    def set_weights(self, project: str, model: str, weights: dict[str, float]) -> None:
+        """There is nobody to weigh."""
+
     def stop(self, generation: str) -> None:
         self._stopped.add(generation)
 

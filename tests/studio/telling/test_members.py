@@ -23,9 +23,12 @@ FILE = (0.5, 0.3, 0.2)
 
 
 @pytest.fixture(scope="module")
-def ensemble(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Storyteller]:
-    folder = tiny_ensemble(tiny_llama, tmp_path_factory.mktemp("ensemble"), FILE)
-    return lambda name: Storyteller.load(str(folder), "torch")
+def ensemble(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_ensemble(tiny_llama, tmp_path_factory.mktemp("ensemble"), FILE)
+
+
+def opened(ensemble: Path) -> Callable[[str], Storyteller]:
+    return lambda name: Storyteller.load(str(ensemble), "torch")
 
 
 @pytest.fixture
@@ -50,14 +53,14 @@ def wanted(events: Events) -> list[dict[str, float]]:
     return [data["token"]["members"] for _, name, data in events if name == "text" and data.get("token")]
 
 
-def weights(desk: Desk) -> tuple[float, ...]:
-    loaded = desk.tellers.peek("default")
+def weights(desk: Desk, model: str = "default") -> tuple[float, ...]:
+    loaded = desk.tellers.peek(model)
     assert loaded is not None
     return loaded.teller.engine.weights  # type: ignore[attr-defined, no-any-return]
 
 
-def test_each_token_says_who_wanted_it(ensemble: Callable[[str], Storyteller], desks: Callable[..., Desk]) -> None:
-    desk = desks(MemoryStore("She slept."), ensemble)
+def test_each_token_says_who_wanted_it(ensemble: Path, desks: Callable[..., Desk]) -> None:
+    desk = desks(MemoryStore("She slept."), opened(ensemble))
     wish = {"mode": "continue", "words": 4, "n": 2, "members": {"member-0": 1, "member-2": 3}}
     found = wanted(hear(desk, desk.start("s", wish)))
     assert found
@@ -69,11 +72,11 @@ def test_each_token_says_who_wanted_it(ensemble: Callable[[str], Storyteller], d
 
 
 def test_every_turn_begins_with_the_weights_of_the_file_or_of_its_project(
-    ensemble: Callable[[str], Storyteller], desks: Callable[..., Desk]
+    ensemble: Path, desks: Callable[..., Desk]
 ) -> None:
     store = MemoryStore("She slept.")
     store.plan_record = {"outline": [{"id": "o", "title": "", "beats": [{"id": "b", "text": "It swims.", "words": 5}]}]}
-    project, desk = store.project("p"), desks(store, ensemble)
+    project, desk = store.project("p"), desks(store, opened(ensemble))
 
     def write(**wish: Any) -> tuple[float, ...]:
         hear(desk, desk.start("s", {"words": 2, **wish}))
@@ -100,11 +103,11 @@ def test_every_turn_begins_with_the_weights_of_the_file_or_of_its_project(
 
 
 def test_weights_move_while_a_project_writes_and_no_other_project_moves_them(
-    ensemble: Callable[[str], Storyteller],
+    ensemble: Path,
     desks: Callable[..., Desk],
     pause: tuple[threading.Event, threading.Event],
 ) -> None:
-    desk = desks(MemoryStore("She slept."), ensemble)
+    desk = desks(MemoryStore("She slept."), opened(ensemble))
     desk.set_weights("p", "default", {"member-1": 1})  # nothing is loaded yet
     generation = desk.start("s", {"words": 8, "members": {"member-0": 1}})
     reached, go = pause

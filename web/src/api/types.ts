@@ -354,6 +354,8 @@ export interface ModelEntry {
   note: string;
   figures: Figure[];
   members?: Record<string, number> | null;
+  /** How they are mixed. */
+  rule?: "arithmetic" | "geometric" | "contrastive" | null;
   loaded: boolean;
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from storyteller.errors import GenerationError
 from storyteller.generate.mixture import MixtureEngine
+from storyteller.models.ensemble_file import named_weights
 
 if TYPE_CHECKING:
     from storyteller.generate import Storyteller
@@ -49,10 +50,7 @@ class Members:
             if weights:
                 raise GenerationError(f"{self._teller.name} is no ensemble, so it has no members to weigh.")
             return
-        if unknown := sorted(weights.keys() - set(engine.members)):
-            raise GenerationError(f"the ensemble has no member {unknown[0]!r}. It has: {', '.join(engine.members)}.")
-        given = [float(weights.get(name, 0.0)) for name in engine.members]
-        total = sum(given)
-        if total <= 0:
-            raise GenerationError("the weights are all 0. Give at least one member a weight.")
-        engine.weights = tuple(weight / total for weight in given)
+        try:
+            engine.weights = named_weights(weights, engine.members, engine.mixer.rule)
+        except ValueError as error:
+            raise GenerationError(f"{error}.") from None
