@@ -1,16 +1,29 @@
-"""The members of an ensemble on the page: their sliders."""
+"""The members of an ensemble on the page: their sliders, who wanted a word, and who is left out."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.studio.browser.pages import serving
-from tests.studio.browser.test_pages import asked, start
+from tests.studio.browser.talking_desk import TalkingDesk
+from tests.studio.browser.test_pages import asked, start, written
 
 from storyteller.models.ensemble_file import Ensemble, Member, Rule, write_ensemble
+
+
+class SurprisingDesk(TalkingDesk):
+    """Draws a word that is none of the likeliest, and has lost a member."""
+
+    extra: ClassVar = {"left_out": ["town"]}
+
+    def weighed(self, token: str, place: int) -> dict[str, Any]:
+        shares = {"p": 0.4, "members": {"sea": 0.2, "town": 0.8}}
+        others = [{"text": " gull", "id": 900, **shares}, {"text": " moon", "id": 901, **shares}]
+        return {"id": place, "logprob": math.log(0.02), "alternatives": others, "members": {"sea": 0.9, "town": 0.1}}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +37,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (folder / "runs" / name).mkdir(parents=True)
         listed = tuple(Member(model=member, weight=weight) for member, weight in members.items())
         write_ensemble(folder / "runs" / name, Ensemble(rule=rule, members=listed))
-    with serving(folder) as started:
+    with serving(folder, SurprisingDesk) as started:
         yield started
 
 
@@ -58,3 +71,21 @@ def test_sliders_weigh_the_members_of_the_model_that_is_chosen(page: Any, addres
     page.select_option("select:has(option:text-is('mix'))", label="mix")
     weighed(page, project, "mix")
     assert page.get_by_label("sea").input_value() == "0.7"
+
+
+def test_a_word_that_was_drawn_against_the_odds_says_who_wanted_it_and_who_is_left_out_is_named(
+    page: Any, address: str
+) -> None:
+    start(page, address, how="begin")
+    written(page, "with its work")
+    page.wait_for_selector(".manuscript-notice:has-text('damaged weights: town')")
+    page.click(".manuscript-notice >> text=Dismiss")
+    assert page.locator(".manuscript-notice").count() == 0
+    page.keyboard.press("Alt+t")
+    box = page.locator(".ProseMirror p").first.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 14)
+    drawn = page.wait_for_selector(".token-table tr.here")
+    assert "sea 90%" in drawn.inner_text()
+    assert "2%" in drawn.inner_text()
+    assert page.locator(".token-table tbody tr").count() == 3
+    assert page.locator(".token-table tbody button").count() == 2

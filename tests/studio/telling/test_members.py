@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,3 +121,33 @@ def test_weights_move_while_a_project_writes_and_no_other_project_moves_them(
     found = wanted(hear(desk, generation))
     assert (found[0]["member-0"], found[-1]["member-1"]) == (1, 1)
     assert all(members["member-2"] == 0 for members in found)
+
+
+def test_who_wanted_the_words_that_are_kept_is_known_after_another_one_is_chosen(
+    ensemble: Path, desks: Callable[..., Desk]
+) -> None:
+    store = MemoryStore("The keeper and the seal.")
+    desk = desks(store, opened(ensemble))
+    first = desk.start("s", {"words": 10, "seed": 3})
+    before = wanted(hear(desk, first))
+    origin = {"generation": first, "candidate": 0, "token": 4, "choice": 2}
+    again = desk.start("s", {"words": 10, "from": origin})
+    found = wanted(hear(desk, again))
+    tokens, written = (store.generation(id)["candidates"][0]["tokens"] for id in (first, again))
+    assert found[:4] == before[:4]
+    assert found[4] == tokens[4]["alternatives"][2]["members"]
+    assert written[:4] == tokens[:4]
+    assert written[4]["alternatives"] == tokens[4]["alternatives"]
+
+
+def test_a_member_that_is_left_out_is_named(ensemble: Path, tmp_path: Path, desks: Callable[..., Desk]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(ensemble, tmp_path / "damaged")
+    file = tmp_path / "damaged" / "member-1" / "adapter_model.safetensors"
+    save_file({name: tensor * math.nan for name, tensor in load_file(file).items()}, file)
+    store = MemoryStore("She slept.")
+    desk = desks(store, opened(tmp_path / "damaged"))
+    generation = desk.start("s", {"words": 4})
+    (ended,) = [data for _, name, data in hear(desk, generation) if name == "candidate"]
+    assert ended["left_out"] == store.generation(generation)["candidates"][0]["extra"]["left_out"] == ["member-1"]

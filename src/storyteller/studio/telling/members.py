@@ -23,11 +23,20 @@ class Members:
     """
 
     def __init__(self, teller: Storyteller) -> None:
-        self._teller, self._project = teller, ""
-        engine = teller.engine
-        mixture = engine if isinstance(engine, MixtureEngine) else None
+        self._name, self._project = teller.name, ""
+        self._mixture = mixture = teller.engine if isinstance(teller.engine, MixtureEngine) else None
         self._own = dict(zip(mixture.members, mixture.weights, strict=True)) if mixture else {}
         self._lock = threading.Lock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called."""
+        return tuple(self._own)
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The names of those whose weights are damaged, so that the others write without them."""
+        return self._mixture.dropped if self._mixture else ()
 
     def begin(self, project: str = "", weights: Mapping[str, float] | None = None) -> None:
         """Begin a turn, that of a project where one is named, with these weights or else the file's.
@@ -45,12 +54,11 @@ class Members:
                 self._set(weights or self._own)
 
     def _set(self, weights: Mapping[str, float]) -> None:
-        engine = self._teller.engine
-        if not isinstance(engine, MixtureEngine):
+        if self._mixture is None:
             if weights:
-                raise GenerationError(f"{self._teller.name} is no ensemble, so it has no members to weigh.")
+                raise GenerationError(f"{self._name} is no ensemble, so it has no members to weigh.")
             return
         try:
-            engine.weights = named_weights(weights, engine.members, engine.mixer.rule)
+            self._mixture.weights = named_weights(weights, self.names, self._mixture.mixer.rule)
         except ValueError as error:
             raise GenerationError(f"{error}.") from None
