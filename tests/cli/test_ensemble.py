@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.adapters import tiny_adapter
@@ -12,8 +15,9 @@ from typer.testing import CliRunner
 
 from storyteller.cli.ensemble import app
 from storyteller.corpus import prepare, read_split
-from storyteller.errors import ModelError
+from storyteller.errors import GenerationError, ModelError
 from storyteller.evaluate import evaluate_models
+from storyteller.tokens import Request
 
 STORIES = Path(__file__).parents[2] / "examples" / "stories"
 
@@ -109,6 +113,53 @@ def test_draft_shows_some_of_what_all_members_wrote(adapters: list[Path], tmp_pa
     )
     assert 1 <= len(rows) <= 2
     assert rows[0]["scores"].keys() == {"people", "keywords", "length", "repetition", "ending"}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("asked", "best"),
+    [
+        (("--character", "Mara:a keeper"), "Mara rowed."),
+        (("--character", "Odo"), "Odo rowed."),
+        (("--character", "小舟：守塔人"), "小舟划船。"),
+        (("--keyword", "sank"), "They sank."),
+    ],
+)
+def test_drafts_are_ranked_by_who_and_what_was_asked_for(
+    adapters: list[Path], monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], best: str
+) -> None:
+    from storyteller.ensemble import drafts
+
+    texts, write = ["They sank.", "Mara rowed.", "Odo rowed.", "小舟划船。"], drafts.draft_many
+
+    def written(*arguments: Any, **options: Any) -> list[drafts.Draft]:
+        return [
+            dataclasses.replace(draft, told=dataclasses.replace(draft.told, text=text, doubt=None))
+            for draft, text in zip(write(*arguments, **options), texts, strict=True)
+        ]
+
+    monkeypatch.setattr(drafts, "draft_many", written)
+    options = ("--model", adapters[0], "--drafts", 4, "--show", 1, "--temperature", 0, "--words", 3, "--no-coherence")
+    (shown,) = json.loads(run("draft", "A seal.", *options, *asked, "--json"))
+    assert shown["text"] == best
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_relay_and_a_cascade_know_who_was_asked_for(adapters: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, heard = ("--character", "Mara:a keeper", "--keyword", "lamp", "--words", 6), list[Request]()
+
+    def critic(texts: Sequence[str], request: Request) -> list[float]:
+        heard.append(request)
+        return [1.0] * len(texts)
+
+    monkeypatch.setattr("storyteller.evaluate.drafting._critic", lambda folder: critic)
+    told = json.loads(run("relay", "A seal.", "--model", adapters[0], "--drafts", 1, "--keep", 1, *asked, "--json"))
+    assert None not in (told["scores"]["people"], told["scores"]["keywords"])
+    run("cascade", "A seal.", "--small", adapters[0], "--large", adapters[1], "--critic", "refined", *asked)
+    assert ([person.name for person in heard[-1].characters], heard[-1].keywords) == (["Mara"], ("lamp",))
+    for command in ("draft", "relay"):
+        with pytest.raises(GenerationError, match="NAME:WHO"):
+            run(command, "A seal.", "--model", adapters[0], "--character", ":who")
 
 
 @pytest.mark.usefixtures("one_thread")

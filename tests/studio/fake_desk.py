@@ -56,8 +56,8 @@ class FakeDesk:
             if event[0] > after:
                 yield event
 
-    def set_weights(self, model: str, weights: dict[str, float]) -> None:
-        self.asked.append((model, weights))
+    def set_weights(self, project: str, model: str, weights: dict[str, float]) -> None:
+        """There is nobody to weigh."""
 
     def stop(self, generation: str) -> None:
         self.stopped.append(generation)

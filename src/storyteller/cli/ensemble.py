@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from storyteller.errors import ModelError
+
+if TYPE_CHECKING:
+    from storyteller.tokens.request import Request
 
 __all__ = ["app"]
 
@@ -29,6 +32,8 @@ Writers = Annotated[list[str], typer.Option(help="An ensemble, or several models
 Words = Annotated[int | None, typer.Option(help="The wished length in words or 字.")]
 Form = Annotated[str, typer.Option(help="story, chapter, screenplay, play, dialogue, lesson or fable.")]
 Lang = Annotated[str | None, typer.Option(help="en or zh; default: the language of the prompt.")]
+People = Annotated[list[str] | None, typer.Option("--character", metavar="NAME:WHO", help="A person; may be repeated.")]
+Keywords = Annotated[list[str] | None, typer.Option("--keyword", help="A word that should occur; may be repeated.")]
 Coherent = Annotated[bool, typer.Option(help="Rank by the coherence scorer, too (English); takes longer.")]
 Critic = Annotated[Path | None, typer.Option(help="A refinement's folder, to rank by its critic.")]
 Copies = Annotated[
@@ -185,6 +190,8 @@ def draft(
     words: Words = None,
     form: Form = "story",
     lang: Lang = None,
+    character: People = None,
+    keyword: Keywords = None,
     temperature: Annotated[float, typer.Option(help="Of the choice of the first; 0 takes the best.")] = 0.5,
     coherence: Coherent = True,
     critic: Critic = None,
@@ -193,9 +200,7 @@ def draft(
     json: Json = False,
 ) -> None:
     """Write several drafts by all members, rank them, and show a varied few."""
-    from storyteller.generate.requests import build_request
-
-    request = build_request(prompt, form=form, language=lang, words=words)
+    request = _request(prompt, form, lang, words, character, keyword)
     from storyteller.ensemble.drafts import draft_many, rank
     from storyteller.ensemble.drafts import show as choose
     from storyteller.evaluate.drafting import draft_scorers, draft_similarity
@@ -223,6 +228,8 @@ def relay(
     words: Words = None,
     form: Form = "story",
     lang: Lang = None,
+    character: People = None,
+    keyword: Keywords = None,
     coherence: Coherent = True,
     critic: Critic = None,
     data: Copies = None,
@@ -230,11 +237,9 @@ def relay(
     json: Json = False,
 ) -> None:
     """Write one story in turn, the best of several members' sentences each time; they may have any tokenizers."""
-    from storyteller.generate.requests import build_request
-
     if unit not in ("sentence", "paragraph"):
         raise ModelError(f"members take turns by sentence or paragraph, not by {unit!r}.")
-    request = build_request(prompt, form=form, language=lang, words=words)
+    request = _request(prompt, form, lang, words, character, keyword)
     from storyteller.ensemble import relay
     from storyteller.evaluate.drafting import draft_scorers
     from storyteller.generate import Storyteller
@@ -267,14 +272,14 @@ def cascade(
     words: Words = None,
     form: Form = "story",
     lang: Lang = None,
+    character: People = None,
+    keyword: Keywords = None,
     critic: Critic = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same story.")] = 0,
     json: Json = False,
 ) -> None:
     """Let a small model write, and ask a larger one only where the critic, or else the coherence scorer, is unhappy."""
-    from storyteller.generate.requests import build_request
-
-    request = build_request(prompt, form=form, language=lang, words=words)
+    request = _request(prompt, form, lang, words, character, keyword)
     from storyteller.ensemble import cascade
     from storyteller.evaluate.drafting import draft_scorers
     from storyteller.generate import Storyteller
@@ -333,6 +338,16 @@ def distil(
         f"{count} examples in {out}. Train one adapter on them: storyteller prepare {out} --out data/{out.stem}; "
         f"storyteller finetune own-stories data.path=data/{out.stem}"
     )
+
+
+def _request(
+    prompt: str, form: str, lang: str | None, words: int | None, people: list[str] | None, keywords: list[str] | None
+) -> Request:
+    """What is asked for; its heavy imports come after the checks, so that a mistake is told at once."""
+    from storyteller.generate.requests import build_request, read_character
+
+    characters = [read_character(value) for value in people or []]
+    return build_request(prompt, form=form, language=lang, words=words, characters=characters, keywords=keywords or [])
 
 
 def _bits_per_byte(members: list[str], data: Path, limit: int, max_tokens: int) -> Any:

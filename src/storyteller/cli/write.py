@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storyteller.errors import GenerationError
-
 if TYPE_CHECKING:
     from storyteller.generate import Told, Writing
-    from storyteller.tokens.request import Character, Request
+    from storyteller.tokens.request import Request
 
 __all__ = ["write"]
 
@@ -45,7 +43,7 @@ def write(
 ) -> None:
     """Write a story; Ctrl-C keeps what is written."""
     from storyteller.generate.library import read_origin, read_story
-    from storyteller.generate.requests import build_request
+    from storyteller.generate.requests import build_request, read_character
 
     origin = read_origin(continue_) if continue_ else {}
     request = build_request(
@@ -54,7 +52,7 @@ def write(
         language=lang or origin.get("language"),
         words=words,
         title=title,
-        characters=[_character(value) for value in character or []],
+        characters=[read_character(value) for value in character or []],
         keywords=keyword or [],
         opening=opening,
         before=read_story(continue_) if continue_ else None,
@@ -73,15 +71,6 @@ def write(
         print(json.dumps(dataclasses.asdict(told) | {"file": str(path) if path else None}, ensure_ascii=False))
     else:
         _close(told, request, path)
-
-
-def _character(value: str) -> Character:
-    from storyteller.tokens.request import Character
-
-    name, _, who = value.replace("：", ":", 1).partition(":")
-    if not name.strip() or (":" in value and not who.strip()):
-        raise GenerationError(f"--character {value!r} is not NAME:WHO, such as 'Mara:a lighthouse keeper'.")
-    return Character(name.strip(), who.strip())
 
 
 def _stream(writing: Writing, *, quiet: bool) -> tuple[Told, BrokenPipeError | None]:

@@ -71,6 +71,11 @@ class Mixer:
         except ValueError as error:
             raise GenerationError(f"{error}.") from None
 
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The names of those that gave no finite logits and are left out."""
+        return tuple(self.members[member] for member in sorted(self._dropped))
+
     def mix(self, sequences: Mapping[int, Sequence[int]], ask: Ask) -> list[Mixed]:
         """The mixed log-probabilities that follow each sequence; `ask(group, sequences)` has a group read them."""
         weights = self.saying()

@@ -150,6 +150,11 @@ class MixtureEngine:
         self.mixer.weights = tuple(weights)
 
     @property
+    def dropped(self) -> tuple[str, ...]:
+        """The names of the members that gave a number that is none and are left out."""
+        return self.mixer.dropped
+
+    @property
     def spent(self) -> Spent:
         """What was asked and mixed so far."""
         return self.mixer.spent

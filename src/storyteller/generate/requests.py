@@ -9,7 +9,7 @@ from storyteller.corpus.story import FORMS, LANGUAGES
 from storyteller.errors import GenerationError
 from storyteller.tokens.request import Character, Request
 
-__all__ = ["build_request"]
+__all__ = ["build_request", "read_character"]
 
 
 def build_request(
@@ -55,3 +55,11 @@ def build_request(
         opening=opening or None,
         before=before or None,
     )
+
+
+def read_character(value: str) -> Character:
+    """A person as a writer names them on the command line, `NAME:WHO` or `NAME`; raises `GenerationError`."""
+    name, _, who = value.replace("：", ":", 1).partition(":")
+    if not name.strip() or (":" in value and not who.strip()):
+        raise GenerationError(f"--character {value!r} is not NAME:WHO, such as 'Mara:a lighthouse keeper'.")
+    return Character(name.strip(), who.strip())

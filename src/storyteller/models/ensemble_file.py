@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -23,6 +23,7 @@ __all__ = [
     "Member",
     "Rule",
     "check_weights",
+    "named_weights",
     "read_ensemble",
     "tokenizer_hash",
     "write_ensemble",
@@ -115,6 +116,21 @@ def check_weights(weights: Sequence[float], members: int, rule: Rule) -> tuple[f
     if abs(sum(weights) - 1) > 1e-3:
         raise ValueError(f"the weights must sum to 1, and {shown} sum to {sum(weights):g}")
     return tuple(float(weight) for weight in weights)
+
+
+def named_weights(weights: Mapping[str, float], names: Sequence[str], rule: Rule) -> tuple[float, ...]:
+    """The weights of all members from those of some by their names, brought to a sum of 1; others get none.
+
+    Raises `ValueError` as `check_weights` does, also for a name that no member has.
+    """
+    if unknown := sorted(weights.keys() - set(names)):
+        raise ValueError(f"the ensemble has no member {unknown[0]!r}. It has: {', '.join(names)}")
+    given = [float(weights.get(name, 0.0)) for name in names]
+    total = sum(given)
+    if total <= 0:
+        shown = ", ".join(f"{weight:g}" for weight in given)
+        raise ValueError(f"the weights must come to more than 0, and {shown} come to {total:g}. Give a member more")
+    return check_weights([weight / total for weight in given], len(names), rule)
 
 
 def read_ensemble(folder: Path) -> Ensemble:

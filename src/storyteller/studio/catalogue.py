@@ -119,7 +119,7 @@ def _ensemble(folder: Path) -> Iterator[dict[str, Any]]:
     except StorytellerError:
         return  # who made it is told when it is asked for by name
     members = dict(zip(ensemble.names, ensemble.weights, strict=True))
-    yield _model(str(folder), "ensemble", title=folder.name, members=members, note=ensemble.rule)
+    yield _model(str(folder), "ensemble", title=folder.name, members=members, rule=ensemble.rule, note=ensemble.rule)
 
 
 def _files(folder: Path) -> Iterator[dict[str, Any]]:
@@ -148,6 +148,7 @@ def _model(name: str, kind: str, **more: Any) -> dict[str, Any]:
         "note": "",
         "figures": [],
         "members": None,
+        "rule": None,
         "terms": None,
     } | more
 

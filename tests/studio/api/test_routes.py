@@ -55,9 +55,6 @@ def test_projects_and_their_trees(page: TestClient) -> None:
     assert [entry["name"] for entry in page.get(f"/api/projects/{p}/entries").json()] == ["小舟"]
     changed = page.patch(f"/api/projects/{p}", json={"memory": "雨。", "settings": {"preset": "calm"}}).json()
     assert (changed["memory"], changed["settings"], changed["title"]) == ("雨。", {"preset": "calm"}, "海豹")
-    weighed = {"model": "default", "members": {"a": 0.3, "b": 0.7}}
-    page.patch(f"/api/projects/{p}", json={"settings": weighed})
-    assert page.app.state.studio.desk.asked[-1] == ("default", {"a": 0.3, "b": 0.7})  # type: ignore[attr-defined]
     scene = page.post(
         f"/api/projects/{p}/items", json={"kind": "scene", "title": "二", "parent": chapter, "text": STORY}
     )

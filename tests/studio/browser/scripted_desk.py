@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, ClassVar
 
 from storyteller.studio.store import Store
 
@@ -23,7 +23,9 @@ SAYINGS = {
 
 
 class ScriptedDesk:
-    """What the API asks of a desk; `pace` is the pause between two tokens in seconds."""
+    """What the API asks of a desk; `pace` is the pause between two tokens in seconds, `extra` what an end also says."""
+
+    extra: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, store: Store, pace: float = 0.01) -> None:
         self.store, self.pace = store, pace
@@ -70,6 +72,9 @@ class ScriptedDesk:
                     return
             await asyncio.sleep(0.005)
 
+    def set_weights(self, project: str, model: str, weights: dict[str, float]) -> None:
+        """There is nobody to weigh."""
+
     def stop(self, generation: str) -> None:
         self._stopped.add(generation)
 
@@ -106,7 +111,7 @@ class ScriptedDesk:
             for candidate, tokens in enumerate(texts):
                 if place >= len(tokens):
                     continue
-                token = _weighed(tokens[place], place)
+                token = self.weighed(tokens[place], place)
                 say("text", {"candidate": candidate, "text": tokens[place], "token": token})
                 pieces.append((candidate, tokens[place], [{**token, "text": tokens[place]}]))
             await keep(writer.append, generation, pieces)
@@ -118,23 +123,21 @@ class ScriptedDesk:
             text = "".join(tokens[: place + 1])
             reason = "cancelled" if stopped else "stop"
             writer.finish_candidate(generation, candidate, reason)
-            say(
-                "candidate", {"candidate": candidate, "finish_reason": reason, "text": text, "words": len(text.split())}
-            )
+            told = {"candidate": candidate, "finish_reason": reason, "text": text, "words": len(text.split())}
+            say("candidate", {**told, **self.extra})
         writer.update_generation(generation, {"status": "stopped" if stopped else "done"})
         say("done", {"generation": generation})
+
+    def weighed(self, token: str, place: int) -> dict[str, Any]:
+        """A token with two others that were possible; two members of an ensemble do not agree on them."""
+        others = [" gull", " moon"] if token.isascii() else ["月亮", "海鸥"]
+        alternatives = [
+            {"text": token, "p": 0.6, "members": {"sea": 0.8, "town": 0.4}},
+            {"text": others[0], "p": 0.3, "members": {"sea": 0.1, "town": 0.5}},
+            {"text": others[1], "p": 0.05, "members": {}},
+        ]
+        return {"id": place, "logprob": -0.5, "alternatives": alternatives, "members": {}}
 
 
 def _tokens(text: str) -> list[str]:
     return re.findall(r"\s*[A-Za-z]+|\s*[^\sA-Za-z]", text)
-
-
-def _weighed(token: str, place: int) -> dict[str, Any]:
-    """A token with two others that were possible; two members of an ensemble do not agree on them."""
-    others = [" gull", " moon"] if token.isascii() else ["月亮", "海鸥"]
-    alternatives = [
-        {"text": token, "p": 0.6, "members": {"sea": 0.8, "town": 0.4}},
-        {"text": others[0], "p": 0.3, "members": {"sea": 0.1, "town": 0.5}},
-        {"text": others[1], "p": 0.05, "members": {}},
-    ]
-    return {"id": place, "logprob": -0.5, "alternatives": alternatives, "members": {}}

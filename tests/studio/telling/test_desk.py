@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.adapters import tiny_ensemble
 from tests.studio.telling.memory import MemoryStore
 
-from storyteller.errors import GenerationError
 from storyteller.generate import Storyteller
 from storyteller.generate.torch_engine import TorchEngine
 from storyteller.models import Located, load_model
@@ -342,26 +340,6 @@ def test_two_models_stay_in_memory(tiny_llama: Path, desks: Callable[..., Desk])
     while not desk.status("b")["loaded"] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert desk.loaded() == ["b", "c"]
-
-
-def test_an_ensemble_says_who_wanted_each_token_and_its_weights_follow_the_writer(
-    tiny_llama: Path, tmp_path: Path, desks: Callable[..., Desk]
-) -> None:
-    folder = tiny_ensemble(tiny_llama, tmp_path / "ensemble")
-    desk = desks(MemoryStore("She slept."), lambda name: Storyteller.load(str(folder), "torch"))
-    wish = {"mode": "continue", "words": 4, "n": 2, "members": {"member-0": 1, "member-2": 3}}
-    events = hear(desk, desk.start("s", wish))
-    tokens = [data["token"] for _, name, data in events if name == "text" and data.get("token")]
-    assert tokens
-    for token in tokens:
-        assert token["members"]["member-1"] == 0
-        assert sum(token["members"].values()) == pytest.approx(1, abs=0.01)
-    desk.set_weights("default", {"member-1": 2.0})
-    loaded = desk.tellers.peek("default")
-    assert loaded is not None
-    assert loaded.teller.engine.weights == (0.0, 1.0, 0.0)  # type: ignore[attr-defined]
-    with pytest.raises(GenerationError, match="no member 'nobody'"):
-        desk.set_weights("default", {"nobody": 1.0})
 
 
 @pytest.mark.parametrize(("action", "script", "doubt"), [

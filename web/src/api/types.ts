@@ -206,6 +206,8 @@ export interface Candidate {
   words?: number;
   doubt?: number;
   scores?: Record<string, number>;
+  /** Members of an ensemble whose weights are damaged: it was written without them. */
+  left_out?: string[];
 }
 
 export interface ContextPart {
@@ -266,7 +268,7 @@ export type GenerationEvent =
   | { event: "started"; data: { generation: Id; model: string; seeds: number[]; context: ModelContext } }
   | { event: "text"; data: { candidate: number; text: string; token?: Omit<Token, "text"> } }
   | { event: "progress"; data: { read: number; total: number } }
-  | { event: "candidate"; data: { candidate: number; finish_reason: string; text: string; words: number; doubt?: number; scores?: Record<string, number> } }
+  | { event: "candidate"; data: { candidate: number; finish_reason: string; text: string; words: number; doubt?: number; scores?: Record<string, number>; left_out?: string[] } }
   | { event: "done"; data: { generation: Id } }
   | { event: "failed"; data: { message: string; next?: string; kept?: boolean } }
   | { event: "beat"; data: { id: Id } };
@@ -354,6 +356,8 @@ export interface ModelEntry {
   note: string;
   figures: Figure[];
   members?: Record<string, number> | null;
+  /** How they are mixed. */
+  rule?: "arithmetic" | "geometric" | "contrastive" | null;
   loaded: boolean;
 }
 

@@ -14,6 +14,7 @@ export function Notices({ desk }: { desk: Desk }) {
     <div className="manuscript-notices">
       {saving === "conflict" ? <Conflict desk={desk} /> : <Trouble desk={desk} saving={saving} />}
       <Failure desk={desk} />
+      <LeftOut />
       <Recovered desk={desk} />
       <Remark />
     </div>
@@ -102,6 +103,21 @@ function Failure({ desk }: { desk: Desk }) {
         {t("editor.again")}
       </button>
       <button type="button" className="button small" onClick={close}>
+        {t("editor.dismiss")}
+      </button>
+    </Notice>
+  );
+}
+
+/** Members of an ensemble whose weights are damaged: the others wrote without them. */
+function LeftOut() {
+  const t = useT();
+  const names = useGeneration((state) => [...new Set(state.candidates.flatMap((each) => each?.left_out ?? []))].join(", "));
+  const [read, setRead] = useState("");
+  if (!names || names === read) return null;
+  return (
+    <Notice tone="plain" text={t("editor.leftout", { names })}>
+      <button type="button" className="button small" onClick={() => setRead(names)}>
         {t("editor.dismiss")}
       </button>
     </Notice>

@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "react";
+import type { Token } from "../api";
 import { number, useT } from "../i18n";
 import type { Desk } from "./desk";
 import { type TokenChoice, useView } from "./view";
@@ -13,7 +14,11 @@ function Table({ choice, desk }: { choice: TokenChoice; desk: Desk }) {
   const t = useT();
   const box = useRef<HTMLElement>(null);
   const { token, left, top } = choice;
-  const members = token.alternatives.some((each) => each.members && Object.keys(each.members).length > 0);
+  const here = standing(token);
+  // A token that was drawn and is none of the likeliest stands below them.
+  const drawn = { text: token.text, p: Math.exp(token.logprob), members: token.members };
+  const rows = here < 0 && token.alternatives.length > 0 ? [...token.alternatives, drawn] : token.alternatives;
+  const members = rows.some((each) => each.members && Object.keys(each.members).length > 0);
   useEffect(() => {
     const table = box.current!;
     const room = table.parentElement!.clientWidth - table.offsetWidth;
@@ -40,10 +45,10 @@ function Table({ choice, desk }: { choice: TokenChoice; desk: Desk }) {
             </tr>
           </thead>
           <tbody>
-            {token.alternatives.map((each, index) => (
-              <tr key={index} className={each.text === token.text ? "here" : ""}>
+            {rows.map((each, index) => (
+              <tr key={index} className={index === here || each === drawn ? "here" : ""}>
                 <td>
-                  {each.text === token.text ? (
+                  {index === here || each === drawn ? (
                     <span>
                       {shown(each.text)} <small>{t("editor.tokens.here")}</small>
                     </span>
@@ -71,6 +76,12 @@ function Table({ choice, desk }: { choice: TokenChoice; desk: Desk }) {
       )}
     </section>
   );
+}
+
+/** Which of the alternatives is the one that stands there, or -1: known by its id, for what is shown of it may be trimmed. */
+function standing(token: Token): number {
+  const known = (token.id ?? -1) >= 0 && token.alternatives.some((each) => each.id !== undefined);
+  return token.alternatives.findIndex((each) => (known ? each.id === token.id : each.text === token.text));
 }
 
 const share = (p: number): string => number(p, { style: "percent", maximumFractionDigits: p < 0.1 ? 1 : 0 });

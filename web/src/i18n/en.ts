@@ -257,6 +257,7 @@ export const en = {
   "model.kind.remote": "Connected",
   "model.members": "Voices",
   "model.members.hint": "How much each voice counts. You can change it while it writes.",
+  "model.members.contrast": "Below zero are voices that the first one keeps away from.",
   "model.preset": "Temper",
   "model.samplers": "All samplers",
   "model.samplers.reset": "As the preset has it",

@@ -257,6 +257,7 @@ export const zh: Record<Key, string> = {
   "model.kind.remote": "已连接的",
   "model.members": "声部",
   "model.members.hint": "每个声部占多少分量。正在写的时候也可以调。",
+  "model.members.contrast": "零以下的声部，是第一个声部要避开的。",
   "model.preset": "性情",
   "model.samplers": "全部采样参数",
   "model.samplers.reset": "恢复预设",

@@ -18,18 +18,32 @@ export function Model({ project, scene }: { project: Project; scene: Id | null }
   const name = project.settings.model ?? usual;
   const chosen = models.value?.find((model) => model.name === name);
   const save = useSettingsOf(project);
+  const choose = (model: string) => {
+    save({ model, members: {} });
+    void attempt(useSettings.getState().change({ model }));
+  };
+  const weigh = (members: Record<string, number>) => {
+    // The weights are this model's and kept with its name; those that come when another one is chosen are not for that.
+    if ((useProject.getState().project?.settings.model ?? usual) === name) save({ model: name, members });
+  };
   return (
     <div className="stack wide">
       <section className="stack">
-        <Choice models={models} name={name} onChoose={(model) => save({ model, members: {} })} />
+        <Choice models={models} name={name} onChoose={choose} />
         {chosen && <About model={chosen} project={project} models={models} />}
         {chosen?.members && (
-          <Members own={chosen.members} now={project.settings.members ?? {}} onChange={(members) => save({ members })} />
+          <Members
+            key={chosen.name}
+            own={chosen.members}
+            now={project.settings.members ?? {}}
+            contrasts={chosen.rule === "contrastive"}
+            onChange={weigh}
+          />
         )}
       </section>
       <Temper project={project} save={save} />
       <Saw project={project} scene={scene} />
-      <Connect models={models} onChoose={(model) => save({ model, members: {} })} />
+      <Connect models={models} onChoose={choose} />
     </div>
   );
 }
@@ -41,7 +55,6 @@ function useSettingsOf(project: Project): Save {
   return (values) => {
     const settings = { ...useProject.getState().project!.settings, ...values };
     void attempt(useProject.getState().change({ settings }));
-    if (values.model) void attempt(useSettings.getState().change({ model: values.model }));
     void project;
   };
 }
@@ -113,47 +126,69 @@ function spelled(code: string): string {
   return new Intl.DisplayNames([language() === "zh" ? "zh-CN" : "en"], { type: "language" }).of(code) ?? code;
 }
 
-function Members({ own, now, onChange }: {
+/** The project's weights where they are for these members, of whom those that it does not name have none; else the file's. */
+function weightsOf(own: Record<string, number>, now: Record<string, number>): Record<string, number> {
+  const names = Object.keys(now);
+  if (names.length === 0 || names.some((name) => !(name in own))) return own;
+  return Object.fromEntries(Object.keys(own).map((name) => [name, now[name] ?? 0]));
+}
+
+const sum = (weights: Record<string, number>): number => Object.values(weights).reduce((total, weight) => total + weight, 0);
+
+/** How much each member counts. Where they contrast, the first is the expert: what the others take away, it gets. */
+function Members({ own, now, contrasts, onChange }: {
   own: Record<string, number>;
   now: Record<string, number>;
+  contrasts: boolean;
   onChange: (members: Record<string, number>) => void;
 }) {
   const t = useT();
-  const [weights, setWeights] = useState({ ...own, ...now });
+  const step = 0.05;
+  const [weights, setWeights] = useState(() => weightsOf(own, now));
   const saving = useSaving(async (next: Record<string, number>) => onChange(next), 200);
-  const total = Object.values(weights).reduce((sum, weight) => sum + weight, 0) || 1;
+  const total = sum(weights) || 1;
+  const expert = contrasts ? Object.keys(own)[0] : undefined;
+  const bounds = (name: string, weight: number): [least: number, most: number] => {
+    if (!contrasts) return [weight === total ? step : 0, 1]; // the last one cannot be silenced
+    return name === expert ? [0, Object.keys(own).length] : [-1, Math.max(0, own[name] ?? 0)];
+  };
+  const change = (name: string, value: number) => {
+    const next = { ...weights, [name]: value };
+    if (expert !== undefined) next[expert] = 1 - sum({ ...next, [expert]: 0 });
+    setWeights(next);
+    saving.later(next);
+  };
   return (
     <fieldset className="stack tight">
       <legend>
         <h3>{t("model.members")}</h3>
       </legend>
-      <p className="quiet-text">{t("model.members.hint")}</p>
+      <p className="quiet-text">
+        {t("model.members.hint")} {contrasts && t("model.members.contrast")}
+      </p>
       {Object.entries(weights).map(([name, weight]) => (
         <Slider
           key={name}
           label={name}
           value={weight}
-          min={0}
-          max={1}
-          step={0.05}
+          bounds={bounds(name, weight)}
+          step={step}
+          fixed={name === expert}
           shown={number(weight / total, { style: "percent" })}
-          onChange={(value) => {
-            const next = { ...weights, [name]: value };
-            setWeights(next);
-            saving.later(next);
-          }}
+          onChange={(value) => change(name, value)}
         />
       ))}
     </fieldset>
   );
 }
 
-function Slider({ label, value, min, max, step, shown, onChange }: {
+function Slider({ label, value, bounds: [min, max], step, fixed = false, shown, onChange }: {
   label: string;
   value: number;
-  min: number;
-  max: number;
+  bounds: [least: number, most: number];
   step: number;
+  /** It only shows what follows from others. */
+  fixed?: boolean;
   shown: string;
   onChange: (value: number) => void;
 }) {
@@ -167,6 +202,7 @@ function Slider({ label, value, min, max, step, shown, onChange }: {
         max={max}
         step={step}
         value={value}
+        disabled={fixed}
         aria-valuetext={shown}
         onChange={(event) => onChange(Number(event.target.value))}
       />
@@ -245,8 +281,7 @@ function Samplers({ preset, own, onChange }: { preset: Preset; own: Sampling; on
             key={name}
             label={t(`sampling.${name}`)}
             value={value}
-            min={min}
-            max={max}
+            bounds={[min, max]}
             step={step}
             shown={number(value, { maximumFractionDigits: 2 })}
             onChange={(next) => change(set(now, name, next))}

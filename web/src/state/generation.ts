@@ -11,6 +11,7 @@ export interface CandidateInfo {
   words?: number;
   doubt?: number;
   scores?: Record<string, number>;
+  left_out?: string[];
 }
 
 export interface GenerationInfo {

@@ -74,7 +74,11 @@ class Candidate(Answer):
     text: str
     finish_reason: str | None = None
     tokens: list[dict[str, Any]] = Field([])
-    extra: dict[str, Any] = Field({}, description="words, doubt and scores, where there are any.")
+    extra: dict[str, Any] = Field(
+        {},
+        description="words, doubt, scores and, of an ensemble, the members that were left out because their weights are "
+        "damaged (left_out), where there are any.",
+    )
 
 
 class Generation(Answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +15,15 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from storyteller.generate.remote import RemoteModel
+from storyteller.models.ensemble_file import ENSEMBLE_FILE, Rule, named_weights, read_ensemble
 from storyteller.studio.api.shapes import Answer, Body, Done
 from storyteller.studio.catalogue import list_models
-from storyteller.studio.errors import DeniedError, NotFoundError
+from storyteller.studio.errors import DeniedError, NotFoundError, StudioError
 from storyteller.studio.presets import PRESETS
 from storyteller.studio.streams import Event, event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, Studio, User
 
-__all__ = ["Figure", "Writes", "check_model", "known_models", "router", "with_model"]
+__all__ = ["Figure", "Writes", "check_members", "check_model", "known_models", "model_for", "router", "with_model"]
 
 router = APIRouter(prefix="/api", tags=["models"])
 
@@ -56,6 +57,7 @@ class Writes(Answer):
     note: str = ""
     figures: list[Figure] = Field([])
     members: dict[str, float] | None = Field(None, description="Of an ensemble, each member's weight.")
+    rule: Rule | None = Field(None, description="Of an ensemble, how its members are mixed.")
     terms: str | None = Field(None, description="What has to be accepted before it is fetched.")
     loaded: bool = Field(False, description="Whether it is in memory.")
 
@@ -174,14 +176,32 @@ def check_model(studio: Studio, kept: Any, user: str, name: str | None) -> None:
         raise DeniedError(f"there is no model {name!r} for you. Choose one of the list.")
 
 
+def check_members(model: str, weights: Mapping[str, float]) -> None:
+    """Raise `StudioError` for weights that the members of this model cannot have: every text after them would fail."""
+    folder = Path(model).expanduser()
+    if not (folder / ENSEMBLE_FILE).is_file():
+        raise StudioError(
+            f"{model} is no ensemble, so it has no members to weigh. Choose one, or leave `members` away."
+        )
+    ensemble = read_ensemble(folder)
+    try:
+        named_weights(weights, ensemble.names, ensemble.rule)
+    except ValueError as error:
+        raise StudioError(f"{error}.") from None
+
+
+def model_for(studio: Studio, kept: Any, settings: dict[str, Any]) -> str:
+    """The model that a project of these settings writes with: its own, the writer's or the studio's."""
+    return str({**kept.settings(), **settings}.get("model") or studio.settings.model)
+
+
 def with_model(studio: Studio, kept: Any, user: str, project: str, wish: dict[str, Any]) -> dict[str, Any]:
-    """A wish with the model that it means: its own, the project's, the writer's or the studio's; the errors of `check_model`.
+    """A wish with the model that it means, its own or the project's (see `model_for`); the errors of `check_model`.
 
     To go on from a token of an earlier text is to go on with the model of that text.
     """
     if wish.get("from") is None:
-        own = {**kept.settings(), **kept.project(project)["settings"]}
-        wish = wish | {"model": wish.get("model") or own.get("model") or studio.settings.model}
+        wish = wish | {"model": wish.get("model") or model_for(studio, kept, kept.project(project)["settings"])}
     check_model(studio, kept, user, wish.get("model"))
     return wish
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from storyteller.studio.api.models import check_model
+from storyteller.studio.api.models import check_members, check_model, model_for
 from storyteller.studio.api.shapes import Answer, Body, Done, Form, ItemId, Language, ProjectId, WritingSettings
 from storyteller.studio.studio import At, Kept, User
 
@@ -158,11 +158,15 @@ def read_project(kept: Kept, project: ProjectId) -> Any:
 @router.patch("/projects/{project}", response_model=Project, name="change_project")
 def change_project(studio: At, kept: Kept, user: User, project: ProjectId, body: ProjectChange) -> Any:
     """Change what is given."""
-    check_model(studio, kept, user, (body.settings or {}).get("model"))
+    given, before = body.settings or {}, kept.project(project)["settings"]
+    check_model(studio, kept, user, given.get("model"))
+    # Weights that stay are let be: their ensemble may be gone, and that is no reason to keep the other settings.
+    if given.get("members") and any(given.get(name) != before.get(name) for name in ("model", "members")):
+        check_members(model_for(studio, kept, given), given["members"])
     changed = kept.update_project(project, body.model_dump(exclude_unset=True))
-    own = changed["settings"]
-    if (body.settings or {}).get("members") and own.get("model") in studio.desk.loaded():
-        studio.desk.set_weights(own["model"], own["members"])  # what is being written follows from its next token on
+    now = changed["settings"].get("members")
+    if now != before.get("members"):
+        studio.desk.set_weights(project, model_for(studio, kept, changed["settings"]), now or {})
     return changed
 
 

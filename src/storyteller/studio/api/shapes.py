@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from storyteller.corpus.story import Form, Language
 from storyteller.craft.safety import Setting
@@ -124,7 +124,7 @@ class _Read(BaseModel):
     model: str | None = None
     preset: str | None = None
     sampling: _OwnSampling | None = None
-    members: dict[str, Annotated[float, Field(ge=0)]] | None = None
+    members: dict[str, FiniteFloat] | None = None
     safety: Setting | None = None
 
 

@@ -51,8 +51,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Everything that one generation needs to know; `at`, `end` are in UTF-16 units as the page gave them."""
+    """Everything that one generation needs to know; `at`, `end` are in UTF-16 units as the page gave them.
 
+    `members` are the weights that were asked for with it; without any, the project's hold.
+    """
+
+    project: str
     scene: str
     base: str
     view: SceneView
@@ -112,6 +116,7 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
         view = replace(view, related=_related(writer, project, scene, text[:start]))
     origin = body.get("from")
     return Ask(
+        project=project["id"],
         scene=scene,
         base=str(body.get("base") or kept["head"]),
         view=view,
@@ -120,7 +125,7 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
         n=1 if mode == "ghost" else int(body.get("n") or 1),
         seed=body.get("seed"),
         settings=settings_of(body, own),
-        members=dict(body.get("members") or own.get("members") or {}),
+        members=dict(body.get("members") or {}),
         origin=Origin(**origin) if origin else None,
         at=at,
         end=end,

@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from storyteller.errors import GenerationError, StorytellerError
@@ -17,9 +18,9 @@ from storyteller.studio.telling.asking import Ask, read_ask
 from storyteller.studio.telling.events import Event, EventLog, kept_events
 from storyteller.studio.telling.generation import Generation
 from storyteller.studio.telling.line import Priority
-from storyteller.studio.telling.models import instructed, is_remote, model_of, reading, remote_model
+from storyteller.studio.telling.models import instructed, is_remote, members_of, model_of, reading, remote_model
 from storyteller.studio.telling.refusing import Heard, refuse, told_of
-from storyteller.studio.telling.tellers import Tellers
+from storyteller.studio.telling.tellers import Loaded, Tellers
 
 if TYPE_CHECKING:
     from storyteller.generate import FinishReason, Storyteller, Token
@@ -125,22 +126,18 @@ class Desk:
         """The names of the models in memory, the last used first."""
         return self.tellers.loaded()
 
-    def set_weights(self, model: str, weights: Mapping[str, float]) -> None:
-        """Give the members of a loaded ensemble other weights; what is being written follows from its next token on."""
-        from storyteller.studio.telling.local import set_weights
-
-        loaded = self.tellers.peek(model)
-        if loaded is None:
-            raise GenerationError(f"{model} is not loaded, so there is nothing to weigh yet. Write something with it.")
-        set_weights(loaded, weights)
+    def set_weights(self, project: str, model: str, weights: Mapping[str, float]) -> None:
+        """Let what a project is writing with an ensemble follow other weights from its next token on."""
+        if loaded := self.tellers.peek(model):
+            loaded.members.change(project, weights)
 
     @contextmanager
-    def turn(self, model: str, priority: Priority = "plan") -> Iterator[Storyteller]:
+    def turn(self, model: str, priority: Priority = "plan") -> Iterator[Loaded]:
         """Wait for one's turn with a model of this machine and have it for the length of the block; blocks."""
         if is_remote(model):
             raise GenerationError("this needs a model on this machine. Choose one that is no connection.")
         with self.tellers.turn(model, priority) as loaded:
-            yield loaded.teller
+            yield loaded
 
     def plan(self, project: str, part: str, wish: Mapping[str, Any], user: str = "") -> AsyncIterator[Event]:
         """Proposals for a part of the plan as events `plan`, then `done`; ends when nobody listens."""
@@ -149,7 +146,7 @@ class Desk:
         writer = self._store.writer(user)
         refuse(told_of(writer.project(project), writer.plan(project) or {}))
         model = model_of(writer, project, wish)
-        return self._heard(model, lambda teller, say: propose(writer, project, part, wish, teller, say))
+        return self._heard(writer, project, model, partial(propose, writer, project, part, wish))
 
     def draft(self, project: str, wish: Mapping[str, Any], user: str = "") -> AsyncIterator[Event]:
         """A scene from its beats: `beat`, `started`, `text` and `candidate` for each, then `done`."""
@@ -158,7 +155,7 @@ class Desk:
         writer = self._store.writer(user)
         refuse(told_of(writer.project(project), writer.plan(project) or {}))
         model = model_of(writer, project, wish)
-        return self._heard(model, lambda teller, say: draft(writer, project, wish, teller, say))
+        return self._heard(writer, project, model, partial(draft, writer, project, wish))
 
     async def chat(self, project: str, wish: Mapping[str, Any], user: str = "") -> AsyncIterator[Event]:
         """An answer of the storyteller, or of a person of the story, as events `text`; both lines are kept."""
@@ -300,6 +297,7 @@ class Desk:
             if rewrites:
                 local.tell_rewriting(loaded, ask, generation)
             else:
+                loaded.members.begin(ask.project, ask.members or members_of(writer, ask.project, generation.model))
                 local.tell(loaded, ask, generation, origin)
                 if ask.n == 1 and ask.wish.mode in ("continue", "begin") and not generation.stopped:
                     line = self.tellers.line(generation.model)
@@ -310,12 +308,13 @@ class Desk:
             self.tellers.forget(generation.model)  # whatever state it is in now, the next request finds a new one
             raise
 
-    def _heard(self, model: str, work: Callable[[Storyteller, Say], None]) -> AsyncIterator[Event]:
-        """The events of work with a model of this machine, which has its place in the line."""
+    def _heard(self, writer: Any, project: str, model: str, work: Callable[..., None]) -> AsyncIterator[Event]:
+        """The events of a project's work with a model of this machine, which has its place in the line."""
 
         def in_turn(say: Say) -> None:
-            with self.turn(model, "plan") as teller:
-                work(teller, say)
+            with self.turn(model) as loaded:
+                loaded.members.begin(project, members_of(writer, project, model))
+                work(loaded.teller, say)
 
         return self._events(in_turn, f"planning with {model}")
 

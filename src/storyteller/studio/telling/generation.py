@@ -109,7 +109,7 @@ class Generation:
         return "".join(self._texts.get(candidate, ()))
 
     def end(self, candidate: int, reason: str, extra: Mapping[str, Any] | None = None) -> None:
-        """Say how a candidate ended; `extra` are doubt, scores and what was trimmed, where there are any."""
+        """Say how a candidate ended; `extra` are doubt, scores, what was trimmed and who was left out, if any."""
         with self._lock:
             if self.log.closed or candidate in self._ended:
                 return

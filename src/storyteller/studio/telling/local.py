@@ -16,7 +16,6 @@ from storyteller.craft.context import Context, Part, Wish, build_context
 from storyteller.craft.shown import Shown
 from storyteller.errors import GenerationError
 from storyteller.generate.constraint import Constraint
-from storyteller.generate.mixture import MixtureEngine
 from storyteller.generate.storyteller import Storyteller
 from storyteller.generate.writing import Alternative, Renders, Token, Writing
 from storyteller.studio.telling.asking import Ask
@@ -36,7 +35,6 @@ __all__ = [
     "run",
     "see",
     "see_rewriting",
-    "set_weights",
     "tell",
     "tell_rewriting",
     "token_record",
@@ -121,9 +119,7 @@ def tell(loaded: Loaded, ask: Ask, generation: Generation, origin: Mapping[str, 
     context = see(teller.tokenizer, teller.engine.context, ask)
     request, begun = context.request, list[Token]()
     if origin is not None and ask.origin is not None:
-        request, begun = _again(origin), _begun(origin, ask)
-    if ask.members:
-        set_weights(loaded, ask.members)
+        request, begun = _again(origin), _begun(origin, ask, loaded.members.names)
     ghost = wish.mode == "ghost"
     template: Renders = teller.template if request.task == "write" else Unbounded(teller.template)
     request = dataclasses.replace(request, words=None if ghost else ask.words)
@@ -145,8 +141,7 @@ def tell(loaded: Loaded, ask: Ask, generation: Generation, origin: Mapping[str, 
         )
         for seed in seeds
     ]
-    names = teller.engine.members if isinstance(teller.engine, MixtureEngine) else ()
-    _write(loaded, writings, generation, ask.view.form, names, "".join(token.text for token in begun))
+    _write(loaded, writings, generation, ask.view.form, "".join(token.text for token in begun))
 
 
 def tell_rewriting(loaded: Loaded, ask: Ask, generation: Generation) -> None:
@@ -216,20 +211,6 @@ def draw_seeds(ask: Ask) -> list[int]:
     return [first + number for number in range(ask.n)]
 
 
-def set_weights(loaded: Loaded, weights: Mapping[str, float]) -> None:
-    """Give the members of an ensemble their weights, also while it writes; those that are not named get none."""
-    engine = loaded.teller.engine
-    if not isinstance(engine, MixtureEngine):
-        raise GenerationError(f"{loaded.teller.name} is no ensemble, so it has no members to weigh.")
-    if unknown := sorted(weights.keys() - set(engine.members)):
-        raise GenerationError(f"the ensemble has no member {unknown[0]!r}. It has: {', '.join(engine.members)}.")
-    given = [float(weights.get(name, 0.0)) for name in engine.members]
-    total = sum(given)
-    if total <= 0:
-        raise GenerationError("the weights are all 0. Give at least one member a weight.")
-    engine.weights = tuple(weight / total for weight in given)
-
-
 def _check_language(teller: Storyteller, language: Language) -> None:
     if language not in teller.languages:
         other = "gemma3-270m" if language == "zh" else "default"
@@ -248,8 +229,8 @@ def _again(origin: Mapping[str, Any]) -> Request:
     return Request(**{**kept, "characters": people, "keywords": tuple(kept["keywords"])})
 
 
-def _begun(origin: Mapping[str, Any], ask: Ask) -> list[Token]:
-    """The tokens of an earlier candidate up to the one that is chosen in another's place."""
+def _begun(origin: Mapping[str, Any], ask: Ask, names: Sequence[str]) -> list[Token]:
+    """The tokens of an earlier candidate up to the one that is chosen in another's place; `names` are the model's members."""
     assert ask.origin is not None
     try:
         tokens = origin["candidates"][ask.origin.candidate]["tokens"]
@@ -257,23 +238,29 @@ def _begun(origin: Mapping[str, Any], ask: Ask) -> list[Token]:
     except (IndexError, KeyError):
         raise GenerationError("that token is not kept, so nothing can go on from it. Write the passage anew.") from None
     kept = [
-        Token(one["text"], one["id"], one["logprob"], tuple(map(_alternative, one["alternatives"])))
+        Token(one["text"], one["id"], one["logprob"], _alternatives(one, names), _shares(one, names))
         for one in tokens[: ask.origin.token]
     ]
     shown = Shown(ask.view.form, ask.view.language, begun="".join(token.text for token in kept))
-    others = tuple(map(_alternative, tokens[ask.origin.token]["alternatives"]))
+    others = _alternatives(tokens[ask.origin.token], names)
     logprob = math.log(max(chosen["p"], 1e-9))
-    return [*kept, Token(shown.feed(chosen["text"]) or shown.end(), chosen["id"], logprob, others)]
+    text = shown.feed(chosen["text"]) or shown.end()
+    return [*kept, Token(text, chosen["id"], logprob, others, _shares(chosen, names))]
 
 
-def _alternative(record: Mapping[str, Any]) -> Alternative:
-    return Alternative(record["text"], record["id"], record["p"])
+def _alternatives(token: Mapping[str, Any], names: Sequence[str]) -> tuple[Alternative, ...]:
+    return tuple(Alternative(one["text"], one["id"], one["p"], _shares(one, names)) for one in token["alternatives"])
 
 
-def _write(
-    loaded: Loaded, writings: Sequence[Writing], generation: Generation, form: Form, names: Sequence[str], begun: str
-) -> None:
+def _shares(record: Mapping[str, Any], names: Sequence[str]) -> tuple[float, ...]:
+    """Who wanted a token, from its record; nothing where other members wrote it than these."""
+    kept = record.get("members") or {}
+    return tuple(kept[name] for name in names) if kept.keys() == set(names) else ()
+
+
+def _write(loaded: Loaded, writings: Sequence[Writing], generation: Generation, form: Form, begun: str) -> None:
     """Write side by side and say every token as it comes."""
+    names = loaded.members.names
     shown = [Shown(form, writing.request.language, begun) for writing in writings]
     candidates = [Candidate(number, writing) for number, writing in enumerate(writings)]
     for candidate in candidates if begun else ():
@@ -288,7 +275,8 @@ def _write(
             if rest := mine.end():
                 generation.say(number, rest)
             told = candidate.writing.told()
-            generation.end(number, told.finish_reason, {"doubt": told.doubt, "trimmed": mine.trimmed.strip()})
+            more = {"doubt": told.doubt, "trimmed": mine.trimmed.strip(), "left_out": list(loaded.members.dropped)}
+            generation.end(number, told.finish_reason, more)
 
     if run(loaded, candidates, generation.progress, heard):
         generation.done()

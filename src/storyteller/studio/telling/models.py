@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from storyteller.generate.remote import RemoteModel
     from storyteller.tokens import StoryTokenizer
 
-__all__ = ["instructed", "is_remote", "model_of", "reading", "remote_model"]
+__all__ = ["instructed", "is_remote", "members_of", "model_of", "reading", "remote_model"]
 
 _REMOTE = "remote:"
 
@@ -55,6 +55,12 @@ def model_of(writer: Any, project: str, wish: Mapping[str, Any]) -> str:
     """The name of the model that is wished for, else the project's, else the writer's, else the default."""
     own = {**writer.settings(), **writer.project(project)["settings"]}
     return str(wish.get("model") or own.get("model") or "default")
+
+
+def members_of(writer: Any, project: str, model: str) -> dict[str, float]:
+    """The weights that a project gives the members of a model; none if it does not, or if they are for another model."""
+    own = {**writer.settings(), **writer.project(project)["settings"]}
+    return dict(own.get("members") or {}) if own.get("model") in (None, model) else {}
 
 
 def reading(model: str) -> tuple[StoryTokenizer, int]:

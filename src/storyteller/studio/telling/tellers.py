@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from storyteller.studio.telling.line import Line, Place, Priority
+from storyteller.studio.telling.members import Members
 from storyteller.studio.telling.rows import Rows
 
 if TYPE_CHECKING:
@@ -22,10 +23,14 @@ MOST = 2
 
 @dataclass(slots=True)
 class Loaded:
-    """A model in memory, and the rows in which it remembers what it read."""
+    """A model in memory, its members if it is an ensemble, and the rows in which it remembers what it read."""
 
     teller: Storyteller
     rows: Rows
+    members: Members = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.members = Members(self.teller)
 
     def close(self) -> None:
         """Free both."""
@@ -58,11 +63,12 @@ class Tellers:
         return model in self._loading
 
     def get(self, model: str) -> Loaded:
-        """The model, loaded if need be; to be called in one's turn alone. Raises `ModelError`."""
+        """The model with its own weights, loaded if need be; to be called in one's turn alone. Raises `ModelError`."""
         with self._lock:
             known = self._loaded.pop(model, None)
             if known is not None:
                 self._loaded[model] = known
+                known.members.begin()
                 return known
             self._loading.add(model)
         try:
