@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.adapters import tiny_adapter
+from tests.adapters import damage, tiny_adapter
 from tests.tiny import tiny_model
 from typer.testing import CliRunner
 
@@ -81,6 +81,21 @@ def test_weigh_writes_the_weights_that_predict_best(adapters: list[Path], tmp_pa
     run("new", *adapters, "--out", tmp_path / "g", "--rule", "geometric")
     with pytest.raises(ModelError, match="arithmetic"):
         run("weigh", tmp_path / "g", "--data", tmp_path / "corpus")
+
+
+def test_weigh_leaves_out_a_damaged_member(tiny_llama: Path, adapters: list[Path], tmp_path: Path) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    broken = tiny_adapter(tiny_llama, tmp_path / "broken")
+    damage(broken / "adapter_model.safetensors")
+    run("new", *adapters, broken, "--out", tmp_path / "e")
+    data = ("--data", tmp_path / "corpus", "--limit", 1, "--max-tokens", 20)
+    assert "0.0000  broken  (left out" in run("weigh", tmp_path / "e", *data)
+    run("new", *adapters, "--out", tmp_path / "sound")
+    found, sound = (json.loads(run("weigh", tmp_path / name, *data, "--json")) for name in ("e", "sound"))
+    assert found["alone"].pop("broken") is None
+    assert found["weights"].pop("broken") == 0
+    assert found["weights"] == pytest.approx(sound["weights"], abs=1e-3)
+    assert (found["equal"], found["mixed"]) == pytest.approx((sound["equal"], sound["mixed"]), abs=1e-3)
 
 
 def test_members_of_512_positions_are_searched_and_weighed(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from tests.adapters import tiny_adapter
+from tests.adapters import damage, tiny_adapter
 from tests.tiny import tiny_model
 
 from storyteller.ensemble.merging import METHODS, Recipe, merge, merge_factors
@@ -232,3 +232,24 @@ def test_the_random_numbers_of_dare_differ_from_layer_to_layer(adapters: list[Pa
     merged, _ = merge_factors([same, same], Recipe("dare", (0.5, 0.5)), rank=64)
     first, second = (up @ down for down, up in merged.values())
     assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("method", ["linear", "ties"])
+def test_a_damaged_adapter_is_named_and_nothing_is_written(
+    tiny_llama: Path, adapters: list[Path], tmp_path: Path, method: str
+) -> None:
+    broken = tiny_adapter(tiny_llama, tmp_path / "broken")
+    layer = damage(broken / "adapter_model.safetensors").removeprefix("base_model.model.").rsplit(".", 2)[0]
+    with pytest.raises(ModelError, match=f"{layer} in .*broken holds numbers that are not finite"):
+        merge([adapters[0], broken], tmp_path / "out", method, weights=(1, 0))  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_whole_model_is_named_and_nothing_is_written(models: list[Path], tmp_path: Path) -> None:
+    broken = tiny_model(tmp_path / "broken", seed=9)
+    name = damage(broken / "model.safetensors")
+    with pytest.raises(ModelError, match=f"{name} in .*broken holds numbers that are not finite"):
+        merge([models[0], broken], tmp_path / "out", weights=(1, 0))
+    with pytest.raises(ModelError, match=f"{name} in .*broken"):
+        merge(models[:2], tmp_path / "out", "ties", base=str(broken))
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.adapters import tiny_adapter
+from tests.adapters import damage, tiny_adapter
 
 from storyteller.ensemble.merging import Recipe
 from storyteller.ensemble.searching import (
+    Trial,
     best_of,
     greedy_soup,
     merged_into,
@@ -144,3 +146,30 @@ def test_slerp_is_searched_between_two_and_refuses_three(tiny_llama: Path, tmp_p
     assert len(report["search"]["trials"]) == 4
     with pytest.raises(ModelError, match="slerp goes from one model to another"):
         search(sources, tmp_path / "other", lambda model: 0.0, "slerp")
+
+
+def test_a_score_that_is_no_number_never_wins() -> None:
+    assert best_of([Trial((1, 0), nan), Trial((0, 1), -2.0), Trial((0.5, 0.5), nan)]).weights == (0, 1)
+    with pytest.raises(ModelError, match="none of 2 trials has a score"):
+        best_of([Trial((1, 0), nan), Trial((0, 1), nan)])
+    # The member without a score is the last that is tried, and is not stirred in.
+    trials = greedy_soup(lambda weights: nan if weights[0] else weights[2], 3)
+    assert [trial.weights for trial in trials[3:]] == [(0, 0.5, 0.5), (0.5, 0, 0.5)]
+    assert best_of(trials).weights == (0, 0, 1)
+
+
+def test_a_member_that_gives_no_numbers_has_no_weight_in_a_mixture() -> None:
+    logs = np.log(np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 60))[:, :, 0]).astype(np.float32)
+    broken = np.full(60, np.nan, np.float32)
+    first, second = mixture_weights(logs)
+    assert mixture_weights(np.stack([logs[0], broken, logs[1]])) == (first, 0.0, second)
+    with pytest.raises(ModelError, match="no member"):
+        mixture_weights(broken[None])
+
+
+def test_damaged_members_are_refused_before_anything_is_scored(tiny_llama: Path, tmp_path: Path) -> None:
+    sources = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    damage(sources[0] / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="not finite"):
+        search(sources, tmp_path / "out", lambda model: 0.0)
+    assert not (tmp_path / "out").exists()

@@ -172,7 +172,9 @@ def weigh(
         _print(found)
         return
     for name, weight in found["weights"].items():
-        typer.echo(f"{weight:>7.4f}  {name}  ({found['alone'][name]:.4f} bits per byte alone)")
+        alone = found["alone"][name]
+        said = "left out: its weights are damaged" if alone is None else f"{alone:.4f} bits per byte alone"
+        typer.echo(f"{weight:>7.4f}  {name}  ({said})")
     typer.echo(f"mixed: {found['mixed']:.4f} bits per byte on dev, with equal weights {found['equal']:.4f}")
 
 

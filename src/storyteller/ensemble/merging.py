@@ -17,7 +17,7 @@ from torch import Tensor
 from storyteller.ensemble.card import write_merge_card
 from storyteller.ensemble.low_rank import Pair, compress, compress_dense, inner, join
 from storyteller.ensemble.methods import dare, linear, slerp, slerp_weights, task_arithmetic, ties
-from storyteller.ensemble.stream import Weights, check_alike, write_stream
+from storyteller.ensemble.stream import Weights, check_alike, check_finite, write_stream
 from storyteller.errors import ModelError
 from storyteller.models import Located, locate
 from storyteller.models.adapters.factors import Factors, read_factors
@@ -25,7 +25,17 @@ from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.runs import read_json, replacing_folder, write_json
 from storyteller.runs.console import progress
 
-__all__ = ["METHODS", "Method", "Recipe", "check_members", "merge", "merge_factors", "merge_tensor", "open_models"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Recipe",
+    "check_members",
+    "merge",
+    "merge_factors",
+    "merge_tensor",
+    "open_adapters",
+    "open_models",
+]
 
 Method = Literal["linear", "slerp", "task-arithmetic", "ties", "dare", "soup"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -178,15 +188,14 @@ def _slerp_weights(pairs: Sequence[Pair], recipe: Recipe) -> tuple[float, float]
 def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None, folder: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
 
-    places = [member.adapter for member in members if member.adapter]
-    adapters = [read_factors(place) for place in places]
+    adapters = open_adapters(members)
     wanted = rank or max(down.shape[0] for factors in adapters for down, _ in factors.values())
     merged, lost = merge_factors(adapters, recipe, wanted)
     tensors: dict[str, Tensor] = {}
     for layer, (down, up) in merged.items():
         tensors |= {f"base_model.model.{layer}.lora_A.weight": down, f"base_model.model.{layer}.lora_B.weight": up}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "adapter_model.safetensors")
-    config = read_json(places[0] / "adapter_config.json")
+    config = read_json((members[0].adapter or members[0].folder) / "adapter_config.json")
     same = all(factors.keys() == adapters[0].keys() for factors in adapters)
     config |= {
         "base_model_name_or_path": members[0].base,
@@ -202,6 +211,17 @@ def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None
         config |= {"layers_to_transform": None, "layers_pattern": None, "exclude_modules": None}
     write_json(folder / "adapter_config.json", config)
     return {"kind": "adapter", "rank": wanted, "energy_lost": round(lost, 6)}
+
+
+def open_adapters(members: Sequence[Located]) -> list[Factors]:
+    """The factors of adapters; raises `ModelError` for damaged ones, also where a number is not finite."""
+    places = [member.adapter for member in members if member.adapter]
+    adapters = [read_factors(place) for place in places]
+    for place, factors in zip(places, adapters, strict=True):
+        for layer, pair in factors.items():
+            for factor in pair:
+                check_finite(factor, layer, place)
+    return adapters
 
 
 def open_models(
@@ -239,15 +259,21 @@ def merge_tensor(name: str, opened: Sequence[Weights], below: Weights | None, re
     first = opened[0].read(name)
     if not first.is_floating_point():
         return first
-    tensors = [first.float(), *(weights.read(name).float() for weights in opened[1:])]
+    tensors = [_read(weights, name) for weights in opened]
     if below is None:
         return recipe(tensors, name).to(first.dtype)
-    origin = below.read(name).float()
+    origin = _read(below, name)
     if recipe.method in _ON_DELTAS:
         delta = recipe([tensor - origin for tensor in tensors], name)
     else:
         delta = recipe(tensors, name) - origin
     return origin.add(delta, alpha=recipe.scale).to(first.dtype)
+
+
+def _read(weights: Weights, name: str) -> Tensor:
+    tensor = weights.read(name).float()
+    check_finite(tensor, name, weights.folder)
+    return tensor
 
 
 def check_members(members: Sequence[Located]) -> None:
