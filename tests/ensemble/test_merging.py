@@ -173,6 +173,24 @@ def test_whole_models_keep_their_precision_and_may_lie_in_several_files(models: 
         torch.testing.assert_close(tensor.float(), exact[name], atol=1e-2, rtol=1e-2)
 
 
+def test_with_their_base_whole_models_go_along_the_arc_of_their_deltas(models: list[Path], tmp_path: Path) -> None:
+    others, below = models[:2], models[2]
+    merge(others, tmp_path / "weights", "slerp")
+    merge(others, tmp_path / "deltas", "slerp", base=str(below))
+    first, second, origin = (weights_of(folder) for folder in (*others, below))
+    recipe = Recipe("slerp", (0.5, 0.5))
+    for name, tensor in weights_of(tmp_path / "deltas").items():
+        expected = origin[name] + recipe([first[name] - origin[name], second[name] - origin[name]])
+        torch.testing.assert_close(tensor, expected)
+    name = "model.layers.0.mlp.up_proj.weight"
+    apart = weights_of(tmp_path / "weights")[name] - weights_of(tmp_path / "deltas")[name]
+    assert float(apart.norm()) > 0.05 * float(origin[name].norm())
+    # A mean is the same from wherever it is taken.
+    merge(others, tmp_path / "mean", base=str(below))
+    for name, tensor in weights_of(tmp_path / "mean").items():
+        torch.testing.assert_close(tensor, (first[name] + second[name]) / 2)
+
+
 def test_a_scaled_whole_model_lies_between_base_and_merge(models: list[Path], tmp_path: Path) -> None:
     merge(models[:2], tmp_path / "out", scale=0.25, base=str(models[2]))
     first, second, below, merged = (weights_of(folder) for folder in (*models, tmp_path / "out"))

@@ -112,8 +112,9 @@ def merge(
     """Merge models into the new folder `out` and return the report, which stands there as `merge.json`.
 
     Adapters of one base give an adapter of `rank` (by default the largest of theirs); whole models of one architecture
-    a whole model, for which the methods on deltas, and a `scale` other than 1, need their `base`. Without `weights` all
-    are equal. See `Recipe` for the rest. Raises `ModelError` for what cannot be merged.
+    a whole model, for which the methods on deltas, and a `scale` other than 1, need their `base`; with one every method
+    merges deltas, which for `slerp` is another arc. Without `weights` all are equal. See `Recipe` for the rest. Raises
+    `ModelError` for what cannot be merged.
     """
     started = time.monotonic()
     if len(sources) < 2:
@@ -255,7 +256,7 @@ def _merge_models(members: Sequence[Located], recipe: Recipe, base: Located | No
 
 
 def merge_tensor(name: str, opened: Sequence[Weights], below: Weights | None, recipe: Recipe) -> Tensor:
-    """The merged tensor of a name, in the first model's element type; `below` is the base of the deltas."""
+    """The merged tensor of a name, in the first model's element type; with `below`, their base, the deltas are merged."""
     first = opened[0].read(name)
     if not first.is_floating_point():
         return first
@@ -263,10 +264,7 @@ def merge_tensor(name: str, opened: Sequence[Weights], below: Weights | None, re
     if below is None:
         return recipe(tensors, name).to(first.dtype)
     origin = _read(below, name)
-    if recipe.method in _ON_DELTAS:
-        delta = recipe([tensor - origin for tensor in tensors], name)
-    else:
-        delta = recipe(tensors, name) - origin
+    delta = recipe([tensor - origin for tensor in tensors], name)
     return origin.add(delta, alpha=recipe.scale).to(first.dtype)
 
 
