@@ -260,11 +260,10 @@ def merge_tensor(name: str, opened: Sequence[Weights], below: Weights | None, re
     first = opened[0].read(name)
     if not first.is_floating_point():
         return first
-    tensors = [_read(weights, name) for weights in opened]
     if below is None:
-        return recipe(tensors, name).to(first.dtype)
+        return recipe([_read(weights, name) for weights in opened], name).to(first.dtype)
     origin = _read(below, name)
-    delta = recipe([tensor - origin for tensor in tensors], name)
+    delta = recipe([_read(weights, name) - origin for weights in opened], name)
     return origin.add(delta, alpha=recipe.scale).to(first.dtype)
 
 
