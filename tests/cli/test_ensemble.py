@@ -83,6 +83,14 @@ def test_weigh_writes_the_weights_that_predict_best(adapters: list[Path], tmp_pa
         run("weigh", tmp_path / "g", "--data", tmp_path / "corpus")
 
 
+def test_search_tells_what_the_cut_to_a_rank_costs(adapters: list[Path], tmp_path: Path) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    options = ("--data", tmp_path / "corpus", "--limit", 1, "--max-tokens", 20, "--trials", 3, "--rank", 1)
+    assert "before the cut to rank 1" in run("search", *adapters, "--out", tmp_path / "m", *options)
+    best = json.loads(run("search", *adapters, "--out", tmp_path / "n", *options, "--json"))["search"]["best"]
+    assert best["written"] != best["score"]
+
+
 def test_weigh_leaves_out_a_damaged_member(tiny_llama: Path, adapters: list[Path], tmp_path: Path) -> None:
     prepare([STORIES], tmp_path / "corpus")
     broken = tiny_adapter(tiny_llama, tmp_path / "broken")

@@ -108,6 +108,25 @@ def test_a_search_ends_in_an_adapter_with_the_best_weights(tiny_llama: Path, tmp
     torch.testing.assert_close(load_model(locate(tmp_path / "out"))(ids).logits, wanted, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["linear", "dare"])
+def test_the_score_of_what_is_written_is_told_beside_that_of_the_trial(
+    tiny_llama: Path, tmp_path: Path, method: str
+) -> None:
+    sources = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed) for seed, name in enumerate("abc")]
+    ids = torch.tensor([[1, 5, 9, 40, 41]])
+    wanted = sum(load_model(locate(source))(ids).logits.detach() for source in sources) / 3
+
+    @torch.inference_mode()
+    def score(model: torch.nn.Module) -> float:
+        return -float((model(ids).logits - wanted).square().mean())
+
+    report = search(sources, tmp_path / "out", score, method, trials=4, rank=2)  # type: ignore[arg-type]
+    best = read_json(tmp_path / "out" / "merge.json")["search"]["best"]
+    assert best["written"] == pytest.approx(score(load_model(locate(tmp_path / "out"))), rel=1e-3)
+    assert abs(best["written"] - best["score"]) > 0.05 * abs(best["score"])  # the cut to rank 2
+    assert best["written"] == report["search"]["best"]["written"]
+
+
 @pytest.mark.parametrize("method", ["linear", "task-arithmetic", "soup"])
 def test_whole_models_are_searched(tmp_path: Path, method: str) -> None:
     from tests.tiny import tiny_model
@@ -127,6 +146,7 @@ def test_whole_models_are_searched(tmp_path: Path, method: str) -> None:
     assert report["search"]["best"]["weights"] == (0.0, 1.0)
     torch.testing.assert_close(seen[0], load_model(locate(sources[0]))(ids).logits)
     torch.testing.assert_close(load_model(locate(tmp_path / "out"))(ids).logits, wanted, atol=1e-4, rtol=1e-4)
+    assert report["search"]["best"]["written"] == pytest.approx(report["search"]["best"]["score"], abs=1e-6)
     if base is None:
         with pytest.raises(ModelError, match="--base"):
             search(sources, tmp_path / "other", score, scales=(1.0, 0.5))

@@ -145,11 +145,13 @@ def search(
         rank=rank,
         base=base,
     )
-    best = report["search"]["best"]
-    shown = ", ".join(f"{weight:.3f}" for weight in best["weights"])
-    typer.echo(f"{out}: weights {shown}, scale {best['scale']:g}: {-best['score']:.4f} bits per byte on dev")
     if json:
         _print(report)
+        return
+    best = report["search"]["best"]
+    shown = ", ".join(f"{weight:.3f}" for weight in best["weights"])
+    cut = f" ({-best['score']:.4f} before the cut to rank {report['rank']})" if "rank" in report else ""
+    typer.echo(f"{out}: weights {shown}, scale {best['scale']:g}: {-best['written']:.4f} bits per byte on dev{cut}")
 
 
 @app.command()

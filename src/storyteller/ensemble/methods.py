@@ -80,9 +80,9 @@ def dare(deltas: Sequence[Tensor], weights: Sequence[float], density: float = 0.
     """Drop entries at random, scale the rest up, add (Yu et al. 2024, "DARE", arXiv 2311.03099).
 
     Each entry of each delta stays with probability `density`, divided by it, so that the expectation is that of
-    `task_arithmetic`. The same seed drops the same entries.
+    `task_arithmetic`. The same seed drops the same entries, on every device.
     """
-    generator = torch.Generator(deltas[0].device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     merged = torch.zeros_like(deltas[0])
     for delta, weight in zip(deltas, weights, strict=True):
         merged.add_(drop(delta, density, generator), alpha=weight)
@@ -114,5 +114,6 @@ def _least(delta: Tensor, density: float) -> float:
 
 def drop(delta: Tensor, density: float, generator: torch.Generator) -> Tensor:
     """The delta with a random `1 - density` of its entries set to 0 and the others divided by `density`."""
-    dropped = torch.rand(delta.shape, generator=generator, device=delta.device) >= density
-    return delta.masked_fill(dropped, 0).div_(density)
+    # Drawn on the CPU, for a GPU's generator gives other numbers: a search there is to find what is merged here.
+    dropped = torch.rand(delta.shape, generator=generator) >= density
+    return delta.masked_fill(dropped.to(delta.device), 0).div_(density)

@@ -147,7 +147,8 @@ def search(
     `score(model)` is called with a transformers model: the adapters' base with each merged delta added at full rank, or
     the merged whole model; higher is better. `soup` is a greedy soup, the other methods search the simplex in `trials`
     trials; `scales` other than 1 are tried with the best weights (LITI), of whole models with their `base`. The report
-    stands in `out`, in `merge.json` under `search`. Raises `ModelError`.
+    stands in `out`, in `merge.json` under `search`: each trial, and of the best its `score` and that of the folder as it
+    is `written`, which is an adapter's after the cut to `rank`. Raises `ModelError`.
     """
     if len(sources) < 2:
         raise ModelError("to search weights takes two models or more.")
@@ -157,18 +158,9 @@ def search(
     check_members(members)
     own: Method = "linear" if method == "soup" else method
     recipe = Recipe(own, _equal(range(len(members)), len(members)), density, seed=seed)
-    far = replace(recipe, scale=next((scale for scale in scales if scale != 1), 1.0))
-    model, laid = _merging(members, locate(base) if base else None, far)
-
-    def tried(weights: tuple[float, ...], scale: float = 1.0) -> float:
-        with laid(replace(recipe, weights=weights, scale=scale)):
-            result = score(model)
-        say(f"weights {', '.join(f'{weight:.3f}' for weight in weights)}, scale {scale:g}: score {result:.5f}")
-        return result
-
-    found = greedy_soup(tried, len(members)) if method == "soup" else simplex_search(tried, len(members), trials, seed)
+    located = locate(base) if base else None
+    found, scaled = _try(members, located, recipe, score, scales, None if method == "soup" else trials)
     best = best_of(found)
-    scaled = {1.0: best.score} | {scale: tried(best.weights, scale) for scale in scales if scale != 1}
     scale = max(scaled, key=lambda scale: _worth(scaled[scale]))
     report = merge(
         sources, out, own, weights=best.weights, scale=scale, density=density, seed=seed, rank=rank, base=base
@@ -182,8 +174,33 @@ def search(
         "scales": [{"scale": scale, "score": value} for scale, value in scaled.items()],
         "best": {"weights": best.weights, "scale": scale, "score": scaled[scale]},
     }
+    report["search"]["best"]["written"] = score(on_gpu(load_model(locate(out.resolve()), merge=True)))
     write_json(out / "merge.json", read_json(out / "merge.json") | {"search": report["search"]})
     return report
+
+
+def _try(
+    members: Sequence[Located],
+    base: Located | None,
+    recipe: Recipe,
+    score: Callable[[Any], float],
+    scales: Sequence[float],
+    trials: int | None,
+) -> tuple[list[Trial], dict[float, float]]:
+    """The trials of weights, of a greedy soup where `trials` is None, and the score of the best ones by scale."""
+    far = replace(recipe, scale=next((scale for scale in scales if scale != 1), 1.0))
+    model, laid = _merging(members, base, far)
+
+    def tried(weights: tuple[float, ...], scale: float = 1.0) -> float:
+        with laid(replace(recipe, weights=weights, scale=scale)):
+            result = score(model)
+        say(f"weights {', '.join(f'{weight:.3f}' for weight in weights)}, scale {scale:g}: score {result:.5f}")
+        return result
+
+    count = len(members)
+    found = greedy_soup(tried, count) if trials is None else simplex_search(tried, count, trials, recipe.seed)
+    best = best_of(found)
+    return found, {1.0: best.score} | {scale: tried(best.weights, scale) for scale in scales if scale != 1}
 
 
 def _merging(
