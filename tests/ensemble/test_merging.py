@@ -114,6 +114,13 @@ def test_the_layers_of_the_second_are_not_hidden_by_the_first_ones_choice(
     torch.testing.assert_close(logits(tmp_path / "out"), logits(wide), atol=1e-3, rtol=1e-3)
 
 
+def test_adapters_that_choose_their_layers_by_an_expression_are_merged(tiny_llama: Path, tmp_path: Path) -> None:
+    targets = {"target_modules": r".*\.(q_proj|v_proj)", "use_rslora": False}
+    alike = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed, **targets) for seed, name in enumerate("ab")]
+    merge(alike, tmp_path / "out", weights=(0, 1), rank=4)
+    torch.testing.assert_close(logits(tmp_path / "out"), logits(alike[1]), atol=1e-3, rtol=1e-3)
+
+
 def test_the_folder_says_what_it_was_made_of(adapters: list[Path], tmp_path: Path) -> None:
     (adapters[0] / "README.md").write_text(
         "# a\n\n## Licences of the training stories\n\n| what | value |\n|---|---|\n| CC0-1.0 | 7 |\n\n## Recipe\n| x | 1 |\n"

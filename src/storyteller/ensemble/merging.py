@@ -197,7 +197,6 @@ def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None
         tensors |= {f"base_model.model.{layer}.lora_A.weight": down, f"base_model.model.{layer}.lora_B.weight": up}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "adapter_model.safetensors")
     config = read_json((members[0].adapter or members[0].folder) / "adapter_config.json")
-    same = all(factors.keys() == adapters[0].keys() for factors in adapters)
     config |= {
         "base_model_name_or_path": members[0].base,
         "r": wanted,
@@ -205,11 +204,13 @@ def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None
         "use_rslora": False,
         "lora_dropout": 0.0,
         "rank_pattern": {},
-        "target_modules": sorted(config["target_modules"]) if same else sorted(merged),
+        # The layers under their full names: the first adapter may choose its own by a regular expression, and what
+        # chose or left out some of them would hide others'.
+        "target_modules": sorted(merged),
+        "layers_to_transform": None,
+        "layers_pattern": None,
+        "exclude_modules": None,
     }
-    if not same:
-        # The layers stand under their full names; what chose or left out some of the first adapter's would hide others'.
-        config |= {"layers_to_transform": None, "layers_pattern": None, "exclude_modules": None}
     write_json(folder / "adapter_config.json", config)
     return {"kind": "adapter", "rank": wanted, "energy_lost": round(lost, 6)}
 
