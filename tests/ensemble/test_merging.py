@@ -241,6 +241,10 @@ def test_what_does_not_belong_together_is_refused(
         merge([models[0], tiny_model(tmp_path / "words", vocabulary=300)], tmp_path / "out")
     with pytest.raises(ModelError, match="--base"):
         merge(models[:2], tmp_path / "out", "ties")
+    with pytest.raises(ModelError, match="leave out --base"):
+        merge(adapters[:2], tmp_path / "out", base=str(models[0]))
+    with pytest.raises(ModelError, match="leave out --rank 4"):
+        merge(models[:2], tmp_path / "out", rank=4)
     with pytest.raises(ModelError, match="slerp goes from one"):
         merge(adapters, tmp_path / "out", "slerp")
     with pytest.raises(ModelError, match="is there already"):

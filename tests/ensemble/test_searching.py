@@ -152,12 +152,14 @@ def test_whole_models_are_searched(tmp_path: Path, method: str) -> None:
             search(sources, tmp_path / "other", score, scales=(1.0, 0.5))
 
 
-def test_one_member_is_refused_before_anything_is_scored(tiny_llama: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_merged_is_refused_before_anything_is_scored(tiny_llama: Path, tmp_path: Path) -> None:
     def score(model: torch.nn.Module) -> float:
         raise AssertionError
 
     with pytest.raises(ModelError, match="two models or more"):
         search([tiny_llama], tmp_path / "out", score)
+    with pytest.raises(ModelError, match="leave out --rank 4"):
+        search([tiny_llama, tiny_llama], tmp_path / "out", score, rank=4)
 
 
 def test_slerp_is_searched_between_two_and_refuses_three(tiny_llama: Path, tmp_path: Path) -> None:

@@ -126,9 +126,7 @@ def merge(
         raise ModelError(f"there are {len(given)} weights for {len(sources)} models.")
     recipe = Recipe(method, given, density, scale, seed)
     members = [locate(source) for source in sources]
-    check_members(members)
-    if rank is not None and rank < 1:
-        raise ModelError(f"the rank is {rank}; it must be 1 or more.")
+    check_members(members, rank, base)
     report: dict[str, Any] = {
         "method": method,
         "weights": list(given),
@@ -274,8 +272,11 @@ def _read(weights: Weights, name: str) -> Tensor:
     return tensor
 
 
-def check_members(members: Sequence[Located]) -> None:
-    """Raise `ModelError` unless these models can be merged: alike in kind, base, tokenizer and template."""
+def check_members(members: Sequence[Located], rank: int | None = None, base: str | None = None) -> None:
+    """Raise `ModelError` unless these models can be merged: alike in kind, base, tokenizer and template.
+
+    A rank is for adapters, and a base that is named for whole models.
+    """
     first = members[0]
     for other in members:
         if other.ensemble is not None:
@@ -290,6 +291,12 @@ def check_members(members: Sequence[Located]) -> None:
             raise ModelError(f"{first.name} and {other.name} have different tokenizers, so their weights do not match.")
         if _template(other) != _template(first):
             raise ModelError(f"{first.name} and {other.name} were trained with different templates.")
+    if rank is not None and rank < 1:
+        raise ModelError(f"the rank is {rank}; it must be 1 or more.")
+    if first.adapter and base is not None:
+        raise ModelError(f"adapters have their base in their files, here {first.base}; leave out --base {base}.")
+    if not first.adapter and rank is not None:
+        raise ModelError(f"{first.name} is a whole model, which has no rank; leave out --rank {rank}.")
 
 
 def _template(located: Located) -> Any:

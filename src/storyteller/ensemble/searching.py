@@ -155,7 +155,7 @@ def search(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} is there already; name a new folder with --out.")
     members = [locate(source) for source in sources]
-    check_members(members)
+    check_members(members, rank, base)
     own: Method = "linear" if method == "soup" else method
     recipe = Recipe(own, _equal(range(len(members)), len(members)), density, seed=seed)
     located = locate(base) if base else None
