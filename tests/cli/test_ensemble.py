@@ -157,6 +157,8 @@ def test_a_cascade_asks_the_larger_model_when_the_critic_is_unhappy(
         "storyteller.evaluate.drafting._critic", lambda folder: lambda texts, request: [1.0] * len(texts)
     )
     monkeypatch.setattr("storyteller.generate.writing.doubt", lambda text, form: None)  # random weights write no story
+    with pytest.raises(ModelError, match="nowhere"):
+        run("cascade", "A seal.", "--large", "runs/nowhere", "--critic", "refined")
     told = json.loads(run("cascade", "A seal.", *models, "--critic", "refined", "--json"))
     assert told["escalated"] is asked
     assert told["score"] == 1.0

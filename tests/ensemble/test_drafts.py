@@ -13,7 +13,7 @@ from tests.tiny import tiny_model
 from storyteller.ensemble.cascading import cascade
 from storyteller.ensemble.drafts import Draft, draft_many, rank, show, writers
 from storyteller.ensemble.relaying import relay
-from storyteller.errors import GenerationError
+from storyteller.errors import GenerationError, ModelError
 from storyteller.generate import Storyteller
 from storyteller.tokens import Character, Request, StoryTokenizer, Template
 
@@ -146,6 +146,55 @@ def test_a_relay_by_paragraphs_and_of_a_mixture(mixture: Storyteller, tmp_path: 
     mixed = relay(mixture, Request(about="x"), {}, drafts=3, keep=1, most=2, max_tokens=8)
     assert mixed.parts
     assert mixture.engine.weights == (0.5, 0.3, 0.2)  # type: ignore[attr-defined]
+
+
+class Stopping(Reciting):
+    """Is stopped as with Ctrl-C when it has been asked so many times."""
+
+    left = 0
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().feed(ids)
+
+
+def stopped(folder: Path, left: int) -> Storyteller:
+    told = teller(folder, SEAL, "seal")
+    told.engine.__class__ = Stopping
+    told.engine.left = left  # type: ignore[attr-defined]
+    return told
+
+
+def test_what_is_written_when_a_relay_or_drafts_are_stopped_is_kept(tmp_path: Path) -> None:
+    folder, request = tiny_model(tmp_path / "m"), Request(about="x")
+    whole = relay(teller(folder, SEAL, "seal"), request, {}, drafts=1, keep=1, temperature=0)
+    tokens = len(StoryTokenizer.load(folder).encode(SEAL))
+    begun = relay(stopped(folder, tokens - 2), request, {}, drafts=1, keep=1, temperature=0)
+    assert begun.parts == whole.parts[: len(begun.parts)]
+    assert 0 < len(begun.parts) < len(whole.parts)
+    drafts = draft_many(stopped(folder, 2 * tokens), request, 3, seed=1, temperature=0)
+    assert [draft.text for draft in drafts] == [SEAL]
+    for write in (
+        lambda: relay(stopped(folder, 3), request, {}, temperature=0),
+        lambda: draft_many(stopped(folder, 3), request, 3, temperature=0),
+    ):
+        with pytest.raises(KeyboardInterrupt):  # nothing is whole yet
+            write()
+
+
+@pytest.mark.parametrize("error", [ModelError("it is damaged"), KeyboardInterrupt()])
+def test_a_cascade_keeps_the_small_models_story_when_the_larger_one_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    def large() -> Storyteller:
+        raise error
+
+    small = teller(tiny_model(tmp_path / "m"), SEAL, "small")
+    done = cascade(small, large, Request(about="x"), lambda texts, request: [0.1], 0.5, temperature=0)
+    assert (done.told.text, done.score, done.escalated) == (SEAL, 0.1, True)
+    assert f"told nothing ({error if str(error) else 'stopped'})" in capsys.readouterr().err
 
 
 def test_a_cascade_asks_the_larger_model_only_when_the_score_is_low(tmp_path: Path) -> None:

@@ -160,6 +160,8 @@ def test_what_cannot_be_merged_is_refused_before_anything_is_scored(tiny_llama: 
         search([tiny_llama], tmp_path / "out", score)
     with pytest.raises(ModelError, match="leave out --rank 4"):
         search([tiny_llama, tiny_llama], tmp_path / "out", score, rank=4)
+    with pytest.raises(ModelError, match="the scale must be numbers"):
+        search([tiny_llama, tiny_llama], tmp_path / "out", score, scales=(1.0, 0.8, nan), base=str(tiny_llama))
 
 
 def test_slerp_is_searched_between_two_and_refuses_three(tiny_llama: Path, tmp_path: Path) -> None:

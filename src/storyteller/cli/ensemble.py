@@ -196,7 +196,7 @@ def draft(
     seed: Annotated[int, typer.Option(help="The same seed gives the same drafts.")] = 0,
     json: Json = False,
 ) -> None:
-    """Write several drafts by all members, rank them, and show a varied few."""
+    """Write several drafts by all members, rank them, and show a varied few; Ctrl-C ranks those that are whole."""
     from storyteller.generate.requests import build_request
 
     request = build_request(prompt, form=form, language=lang, words=words)
@@ -233,7 +233,7 @@ def relay(
     seed: Annotated[int, typer.Option(help="The same seed gives the same story.")] = 0,
     json: Json = False,
 ) -> None:
-    """Write one story in turn, the best of several members' sentences each time; they may have any tokenizers."""
+    """Write one story in turn, the best of several members' sentences each time; Ctrl-C keeps what is written."""
     from storyteller.generate.requests import build_request
 
     if unit not in ("sentence", "paragraph"):
@@ -282,7 +282,9 @@ def cascade(
     from storyteller.ensemble import cascade
     from storyteller.evaluate.drafting import draft_scorers
     from storyteller.generate import Storyteller
+    from storyteller.models import locate
 
+    locate(large)  # a wrong name is told before anything is written
     scorers = draft_scorers(request.language, critic=critic)
     scorer = scorers.get("critic") or scorers.get("coherence")
     if scorer is None:
@@ -317,7 +319,7 @@ def distil(
     lang: Lang = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same examples.")] = 0,
 ) -> None:
-    """Write what an ensemble tells best as examples, to train one adapter on that costs a member's price."""
+    """Write what an ensemble tells best as examples, to train one adapter on; stopped, the same command goes on."""
     from storyteller.ensemble import tell_examples
     from storyteller.evaluate.drafting import draft_scorers
     from storyteller.evaluate.loss_report import choose_stories

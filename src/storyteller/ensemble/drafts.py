@@ -25,6 +25,7 @@ from storyteller.ensemble.ranking import (
 from storyteller.errors import GenerationError
 from storyteller.generate import Storyteller, Told
 from storyteller.generate.mixture import MixtureEngine
+from storyteller.runs.console import say
 from storyteller.tokens import Request
 
 __all__ = ["RULES", "Draft", "Writer", "draft_many", "rank", "show", "writers"]
@@ -97,7 +98,8 @@ def draft_many(
 ) -> list[Draft]:
     """`count` candidates in equal parts by each member, a member's own at once in one batch; options as in `tell_many`.
 
-    The same seed gives the same candidates; each has one of its own. Raises `GenerationError` when none can be told.
+    The same seed gives the same candidates; each has one of its own. Ctrl-C keeps those that are whole. Raises
+    `GenerationError` when none can be told.
     """
     members = writers(tellers)
     if count < 1:
@@ -105,15 +107,20 @@ def draft_many(
     first = secrets.randbelow(1 << 30) if seed is None else seed
     drafts: dict[int, Draft] = {}
     failed: list[GenerationError] = []
-    for number, writer in enumerate(members):
-        mine = range(number, count, len(members))
-        with writer.alone() as teller:
-            seeds = [first + place for place in mine]
-            for index, told in teller.tell_many([request] * len(mine), seeds=seeds, **options) if mine else ():
-                if isinstance(told, GenerationError):
-                    failed.append(told)
-                else:
-                    drafts[mine[index]] = Draft(told, writer.name)
+    try:
+        for number, writer in enumerate(members):
+            mine = range(number, count, len(members))
+            with writer.alone() as teller:
+                seeds = [first + place for place in mine]
+                for index, told in teller.tell_many([request] * len(mine), seeds=seeds, **options) if mine else ():
+                    if isinstance(told, GenerationError):
+                        failed.append(told)
+                    else:
+                        drafts[mine[index]] = Draft(told, writer.name)
+    except KeyboardInterrupt:
+        if not drafts:
+            raise
+        say(f"stopped after {len(drafts)} of {count} drafts")
     if not drafts:
         raise failed[0]
     return [drafts[place] for place in sorted(drafts)]

@@ -158,6 +158,8 @@ def search(
     check_members(members, rank, base)
     own: Method = "linear" if method == "soup" else method
     recipe = Recipe(own, _equal(range(len(members)), len(members)), density, seed=seed)
+    for scale in scales:
+        replace(recipe, scale=scale)  # a wrong one is told before anything is tried
     located = locate(base) if base else None
     found, scaled = _try(members, located, recipe, score, scales, None if method == "soup" else trials)
     best = best_of(found)
