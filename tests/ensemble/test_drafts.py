@@ -15,6 +15,7 @@ from storyteller.ensemble.drafts import Draft, draft_many, rank, show, writers
 from storyteller.ensemble.relaying import relay
 from storyteller.errors import GenerationError, ModelError
 from storyteller.generate import Storyteller
+from storyteller.generate.torch_batch import TorchBatch
 from storyteller.tokens import Character, Request, StoryTokenizer, Template
 
 SEAL = "Mara met a seal. It sang to her. She went home."
@@ -60,6 +61,26 @@ def test_the_members_of_a_mixture_draft_in_turn_and_its_weights_come_back(mixtur
     assert [draft.text for draft in again] == [draft.text for draft in drafts]
     mixture.engine.weights = (0.0, 1.0, 0.0)  # type: ignore[attr-defined]
     assert mixture.tell("A seal.", seed=8, max_tokens=8).text == drafts[1].text
+
+
+def test_adapters_of_one_base_draft_in_one_batch_what_each_drafts_alone(
+    mixture: Storyteller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, passes = TorchBatch._read, []
+
+    def counted(self: TorchBatch, rows: list[int], *arguments: object) -> object:
+        passes.append(len(rows))
+        return read(self, rows, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TorchBatch, "_read", counted)
+    request = Request(about="A seal.")
+    together = draft_many(mixture, request, 7, seed=7, max_tokens=12)  # 3, 2 and 2 of the members
+    several, passes[:] = len(passes), []
+    turn = draft_many(mixture, request, 7, seed=7, max_tokens=12, rows=16)
+    assert [(draft.text, draft.member) for draft in together] == [(draft.text, draft.member) for draft in turn]
+    assert len({draft.text for draft in together}) > 3
+    assert several < 0.5 * len(passes)
+    assert mixture.engine.weights == (0.5, 0.3, 0.2)  # type: ignore[attr-defined]
 
 
 def test_storytellers_of_any_tokenizer_draft_together(tmp_path: Path) -> None:
