@@ -8,7 +8,7 @@ ratio of two of one run.
 `batch`: the same in torch with `--batch` stories at once.
 `laid`: an adapter laid over its base by llama.cpp against the adapter merged into a copy of the base.
 `gate`: how many tokens take more than the first member at several certainties, and how far apart the members are there.
-`models`: two whole 135M models merged tensor by tensor, in a process of its own (seconds, peak memory).
+`models`: two whole 135M models merged tensor by tensor, each method in a process of its own (seconds, peak memory).
 `adapters`: merging two adapters and cutting them to their rank, beside PEFT joining them uncut (its `svd` decomposes in full).
 `rerank`: the time of ranking as a share of the time of writing its candidates.
 """
@@ -51,7 +51,8 @@ started = time.process_time()
 def peak_mb():  # of this process alone: getrusage would tell the parent's
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1e3
 before = peak_mb()
-merge(sys.argv[1:3], Path(sys.argv[3]), sys.argv[4], weights=(0.6, 0.4))
+base = sys.argv[5] if sys.argv[4] in ("ties", "dare") else None
+merge(sys.argv[1:3], Path(sys.argv[3]), sys.argv[4], weights=(0.6, 0.4), base=base)
 print(json.dumps({"seconds": time.process_time() - started, "peak_mb": peak_mb(), "imports_mb": before}))
 """
 
@@ -163,12 +164,13 @@ def gated(located: Located, prompt: list[int], tokens: int, repetitions: int) ->
 
 
 def merging_models(members: Sequence[Located], folder: Path) -> dict[str, Any]:
-    for number, member in enumerate(members[:2]):
-        load_model(member, merge=True).save_pretrained(folder / str(number))
-        (folder / str(number) / "tokenizer.json").write_bytes((member.folder / "tokenizer.json").read_bytes())
+    places = [str(folder / name) for name in ("0", "1", "base")]
+    for place, member in zip(places, [*members[:2], replace(members[0], adapter=None)], strict=True):
+        load_model(member, merge=True).save_pretrained(place)
+        (Path(place) / "tokenizer.json").write_bytes((member.folder / "tokenizer.json").read_bytes())
     results = {}
-    for method in ("linear", "slerp"):
-        command = [sys.executable, "-c", MERGE, str(folder / "0"), str(folder / "1"), str(folder / method), method]
+    for method in ("linear", "slerp", "ties", "dare"):
+        command = [sys.executable, "-c", MERGE, *places[:2], str(folder / method), method, places[2]]
         results[method] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return results
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from storyteller.models import Located, load_model
 from storyteller.models.ensemble_file import Ensemble, Member, Rule, write_ensemble
 
-__all__ = ["tiny_adapter", "tiny_ensemble"]
+__all__ = ["damage", "tiny_adapter", "tiny_ensemble"]
 
 
 def tiny_adapter(base: Path, out: Path, seed: int = 0, rank: int = 4, size: float = 0.1, **settings: object) -> Path:
@@ -39,3 +39,14 @@ def tiny_ensemble(
         members.append(Member(model=f"member-{number}", weight=weight))
     write_ensemble(folder, Ensemble.model_validate({"members": members, "rule": rule, **settings}))
     return folder
+
+
+def damage(weights: Path) -> str:
+    """Put a NaN into a tensor of a safetensors file, and return the tensor's name."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(weights)
+    name = sorted(tensors)[-1]
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, weights, metadata={"format": "pt"})
+    return name

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.adapters import tiny_adapter
+from tests.adapters import damage, tiny_adapter
 from tests.tiny import tiny_model
 from typer.testing import CliRunner
 
@@ -85,6 +85,29 @@ def test_weigh_writes_the_weights_that_predict_best(adapters: list[Path], tmp_pa
     run("new", *adapters, "--out", tmp_path / "g", "--rule", "geometric")
     with pytest.raises(ModelError, match="arithmetic"):
         run("weigh", tmp_path / "g", "--data", tmp_path / "corpus")
+
+
+def test_search_tells_what_the_cut_to_a_rank_costs(adapters: list[Path], tmp_path: Path) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    options = ("--data", tmp_path / "corpus", "--limit", 1, "--max-tokens", 20, "--trials", 3, "--rank", 1)
+    assert "before the cut to rank 1" in run("search", *adapters, "--out", tmp_path / "m", *options)
+    best = json.loads(run("search", *adapters, "--out", tmp_path / "n", *options, "--json"))["search"]["best"]
+    assert best["written"] != best["score"]
+
+
+def test_weigh_leaves_out_a_damaged_member(tiny_llama: Path, adapters: list[Path], tmp_path: Path) -> None:
+    prepare([STORIES], tmp_path / "corpus")
+    broken = tiny_adapter(tiny_llama, tmp_path / "broken")
+    damage(broken / "adapter_model.safetensors")
+    run("new", *adapters, broken, "--out", tmp_path / "e")
+    data = ("--data", tmp_path / "corpus", "--limit", 1, "--max-tokens", 20)
+    assert "0.0000  broken  (left out" in run("weigh", tmp_path / "e", *data)
+    run("new", *adapters, "--out", tmp_path / "sound")
+    found, sound = (json.loads(run("weigh", tmp_path / name, *data, "--json")) for name in ("e", "sound"))
+    assert found["alone"].pop("broken") is None
+    assert found["weights"].pop("broken") == 0
+    assert found["weights"] == pytest.approx(sound["weights"], abs=1e-3)
+    assert (found["equal"], found["mixed"]) == pytest.approx((sound["equal"], sound["mixed"]), abs=1e-3)
 
 
 def test_members_of_512_positions_are_searched_and_weighed(tmp_path: Path) -> None:
@@ -185,6 +208,8 @@ def test_a_cascade_asks_the_larger_model_when_the_critic_is_unhappy(
         "storyteller.evaluate.drafting._critic", lambda folder: lambda texts, request: [1.0] * len(texts)
     )
     monkeypatch.setattr("storyteller.generate.writing.doubt", lambda text, form: None)  # random weights write no story
+    with pytest.raises(ModelError, match="nowhere"):
+        run("cascade", "A seal.", "--large", "runs/nowhere", "--critic", "refined")
     told = json.loads(run("cascade", "A seal.", *models, "--critic", "refined", "--json"))
     assert told["escalated"] is asked
     assert told["score"] == 1.0

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.generate.scripted import ScriptedEngine
 
 from storyteller.corpus.records import shape_of
 from storyteller.ensemble import tell_examples
-from storyteller.errors import GenerationError
+from storyteller.errors import DataError, GenerationError
 from storyteller.generate import Storyteller
 from storyteller.tokens import Request, StoryTokenizer, Template
 
@@ -32,4 +34,38 @@ def test_what_is_hardly_a_story_is_left_out(tiny_llama: Path, tmp_path: Path) ->
     lists = teller(tiny_llama, "1. one\n2. two\n3. three\n4. four\n5. five")
     with pytest.raises(GenerationError, match="no story that could be learnt"):
         tell_examples(lists, [Request(about="x")], tmp_path / "told.jsonl", drafts=2, temperature=0)
-    assert not (tmp_path / "told.jsonl").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def stopping(teacher: Storyteller, after: int) -> list[int]:
+    """Have the teacher stop as with Ctrl-C after so many stories; what comes back fills with the seeds it was asked for."""
+    tell_many, seeds = teacher.tell_many, []
+
+    def told(*arguments: Any, **options: Any) -> Iterator[Any]:
+        seeds.extend(options["seeds"])
+        for number, story in enumerate(tell_many(*arguments, **options), 1):
+            yield story
+            if number == after:
+                raise KeyboardInterrupt
+
+    teacher.tell_many = told  # type: ignore[method-assign]
+    return seeds
+
+
+def test_the_same_call_goes_on_where_it_was_stopped(tiny_llama: Path, tmp_path: Path) -> None:
+    text, path = "Mara met a seal. It sang to her. She went home.", tmp_path / "told.jsonl"
+    requests = [Request(about=about) for about in ("A seal.", "A clock.", "A pier.")]
+    teacher = teller(tiny_llama, text)
+    stopping(teacher, after=3)
+    with pytest.raises(KeyboardInterrupt):
+        tell_examples(teacher, requests, path, drafts=2, seed=5, temperature=0)
+    assert not path.exists()
+    with pytest.raises(DataError, match=r"told\.jsonl\.part holds examples of another"):
+        tell_examples(teacher, requests, path, drafts=2, seed=6, temperature=0)
+    again = teller(tiny_llama, text)
+    seeds = stopping(again, after=99)
+    assert tell_examples(again, requests, path, drafts=2, seed=5, temperature=0) == 3
+    assert seeds == [7, 8, 9, 10]  # the first request has its answer
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [row["prompt"] for row in rows] == ["A seal.", "A clock.", "A pier."]
+    assert list(tmp_path.iterdir()) == [path]

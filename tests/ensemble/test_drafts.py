@@ -13,8 +13,9 @@ from tests.tiny import tiny_model
 from storyteller.ensemble.cascading import cascade
 from storyteller.ensemble.drafts import Draft, draft_many, rank, show, writers
 from storyteller.ensemble.relaying import relay
-from storyteller.errors import GenerationError
+from storyteller.errors import GenerationError, ModelError
 from storyteller.generate import Storyteller
+from storyteller.generate.torch_batch import TorchBatch
 from storyteller.tokens import Character, Request, StoryTokenizer, Template
 
 SEAL = "Mara met a seal. It sang to her. She went home."
@@ -60,6 +61,26 @@ def test_the_members_of_a_mixture_draft_in_turn_and_its_weights_come_back(mixtur
     assert [draft.text for draft in again] == [draft.text for draft in drafts]
     mixture.engine.weights = (0.0, 1.0, 0.0)  # type: ignore[attr-defined]
     assert mixture.tell("A seal.", seed=8, max_tokens=8).text == drafts[1].text
+
+
+def test_adapters_of_one_base_draft_in_one_batch_what_each_drafts_alone(
+    mixture: Storyteller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, passes = TorchBatch._read, []
+
+    def counted(self: TorchBatch, rows: list[int], *arguments: object) -> object:
+        passes.append(len(rows))
+        return read(self, rows, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TorchBatch, "_read", counted)
+    request = Request(about="A seal.")
+    together = draft_many(mixture, request, 7, seed=7, max_tokens=12)  # 3, 2 and 2 of the members
+    several, passes[:] = len(passes), []
+    turn = draft_many(mixture, request, 7, seed=7, max_tokens=12, rows=16)
+    assert [(draft.text, draft.member) for draft in together] == [(draft.text, draft.member) for draft in turn]
+    assert len({draft.text for draft in together}) > 3
+    assert several < 0.5 * len(passes)
+    assert mixture.engine.weights == (0.5, 0.3, 0.2)  # type: ignore[attr-defined]
 
 
 def test_storytellers_of_any_tokenizer_draft_together(tmp_path: Path) -> None:
@@ -146,6 +167,55 @@ def test_a_relay_by_paragraphs_and_of_a_mixture(mixture: Storyteller, tmp_path: 
     mixed = relay(mixture, Request(about="x"), {}, drafts=3, keep=1, most=2, max_tokens=8)
     assert mixed.parts
     assert mixture.engine.weights == (0.5, 0.3, 0.2)  # type: ignore[attr-defined]
+
+
+class Stopping(Reciting):
+    """Is stopped as with Ctrl-C when it has been asked so many times."""
+
+    left = 0
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().feed(ids)
+
+
+def stopped(folder: Path, left: int) -> Storyteller:
+    told = teller(folder, SEAL, "seal")
+    told.engine.__class__ = Stopping
+    told.engine.left = left  # type: ignore[attr-defined]
+    return told
+
+
+def test_what_is_written_when_a_relay_or_drafts_are_stopped_is_kept(tmp_path: Path) -> None:
+    folder, request = tiny_model(tmp_path / "m"), Request(about="x")
+    whole = relay(teller(folder, SEAL, "seal"), request, {}, drafts=1, keep=1, temperature=0)
+    tokens = len(StoryTokenizer.load(folder).encode(SEAL))
+    begun = relay(stopped(folder, tokens - 2), request, {}, drafts=1, keep=1, temperature=0)
+    assert begun.parts == whole.parts[: len(begun.parts)]
+    assert 0 < len(begun.parts) < len(whole.parts)
+    drafts = draft_many(stopped(folder, 2 * tokens), request, 3, seed=1, temperature=0)
+    assert [draft.text for draft in drafts] == [SEAL]
+    for write in (
+        lambda: relay(stopped(folder, 3), request, {}, temperature=0),
+        lambda: draft_many(stopped(folder, 3), request, 3, temperature=0),
+    ):
+        with pytest.raises(KeyboardInterrupt):  # nothing is whole yet
+            write()
+
+
+@pytest.mark.parametrize("error", [ModelError("it is damaged"), KeyboardInterrupt()])
+def test_a_cascade_keeps_the_small_models_story_when_the_larger_one_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    def large() -> Storyteller:
+        raise error
+
+    small = teller(tiny_model(tmp_path / "m"), SEAL, "small")
+    done = cascade(small, large, Request(about="x"), lambda texts, request: [0.1], 0.5, temperature=0)
+    assert (done.told.text, done.score, done.escalated) == (SEAL, 0.1, True)
+    assert f"told nothing ({error if str(error) else 'stopped'})" in capsys.readouterr().err
 
 
 def test_a_cascade_asks_the_larger_model_only_when_the_score_is_low(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from tests.adapters import tiny_adapter
+from tests.adapters import damage, tiny_adapter
 from tests.tiny import tiny_model
 
 from storyteller.ensemble.merging import METHODS, Recipe, merge, merge_factors
@@ -114,6 +114,13 @@ def test_the_layers_of_the_second_are_not_hidden_by_the_first_ones_choice(
     torch.testing.assert_close(logits(tmp_path / "out"), logits(wide), atol=1e-3, rtol=1e-3)
 
 
+def test_adapters_that_choose_their_layers_by_an_expression_are_merged(tiny_llama: Path, tmp_path: Path) -> None:
+    targets = {"target_modules": r".*\.(q_proj|v_proj)", "use_rslora": False}
+    alike = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed, **targets) for seed, name in enumerate("ab")]
+    merge(alike, tmp_path / "out", weights=(0, 1), rank=4)
+    torch.testing.assert_close(logits(tmp_path / "out"), logits(alike[1]), atol=1e-3, rtol=1e-3)
+
+
 def test_the_folder_says_what_it_was_made_of(adapters: list[Path], tmp_path: Path) -> None:
     (adapters[0] / "README.md").write_text(
         "# a\n\n## Licences of the training stories\n\n| what | value |\n|---|---|\n| CC0-1.0 | 7 |\n\n## Recipe\n| x | 1 |\n"
@@ -173,6 +180,24 @@ def test_whole_models_keep_their_precision_and_may_lie_in_several_files(models: 
         torch.testing.assert_close(tensor.float(), exact[name], atol=1e-2, rtol=1e-2)
 
 
+def test_with_their_base_whole_models_go_along_the_arc_of_their_deltas(models: list[Path], tmp_path: Path) -> None:
+    others, below = models[:2], models[2]
+    merge(others, tmp_path / "weights", "slerp")
+    merge(others, tmp_path / "deltas", "slerp", base=str(below))
+    first, second, origin = (weights_of(folder) for folder in (*others, below))
+    recipe = Recipe("slerp", (0.5, 0.5))
+    for name, tensor in weights_of(tmp_path / "deltas").items():
+        expected = origin[name] + recipe([first[name] - origin[name], second[name] - origin[name]])
+        torch.testing.assert_close(tensor, expected)
+    name = "model.layers.0.mlp.up_proj.weight"
+    apart = weights_of(tmp_path / "weights")[name] - weights_of(tmp_path / "deltas")[name]
+    assert float(apart.norm()) > 0.05 * float(origin[name].norm())
+    # A mean is the same from wherever it is taken.
+    merge(others, tmp_path / "mean", base=str(below))
+    for name, tensor in weights_of(tmp_path / "mean").items():
+        torch.testing.assert_close(tensor, (first[name] + second[name]) / 2)
+
+
 def test_a_scaled_whole_model_lies_between_base_and_merge(models: list[Path], tmp_path: Path) -> None:
     merge(models[:2], tmp_path / "out", scale=0.25, base=str(models[2]))
     first, second, below, merged = (weights_of(folder) for folder in (*models, tmp_path / "out"))
@@ -216,6 +241,10 @@ def test_what_does_not_belong_together_is_refused(
         merge([models[0], tiny_model(tmp_path / "words", vocabulary=300)], tmp_path / "out")
     with pytest.raises(ModelError, match="--base"):
         merge(models[:2], tmp_path / "out", "ties")
+    with pytest.raises(ModelError, match="leave out --base"):
+        merge(adapters[:2], tmp_path / "out", base=str(models[0]))
+    with pytest.raises(ModelError, match="leave out --rank 4"):
+        merge(models[:2], tmp_path / "out", rank=4)
     with pytest.raises(ModelError, match="slerp goes from one"):
         merge(adapters, tmp_path / "out", "slerp")
     with pytest.raises(ModelError, match="is there already"):
@@ -232,3 +261,24 @@ def test_the_random_numbers_of_dare_differ_from_layer_to_layer(adapters: list[Pa
     merged, _ = merge_factors([same, same], Recipe("dare", (0.5, 0.5)), rank=64)
     first, second = (up @ down for down, up in merged.values())
     assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("method", ["linear", "ties"])
+def test_a_damaged_adapter_is_named_and_nothing_is_written(
+    tiny_llama: Path, adapters: list[Path], tmp_path: Path, method: str
+) -> None:
+    broken = tiny_adapter(tiny_llama, tmp_path / "broken")
+    layer = damage(broken / "adapter_model.safetensors").removeprefix("base_model.model.").rsplit(".", 2)[0]
+    with pytest.raises(ModelError, match=f"{layer} in .*broken holds numbers that are not finite"):
+        merge([adapters[0], broken], tmp_path / "out", method, weights=(1, 0))  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_whole_model_is_named_and_nothing_is_written(models: list[Path], tmp_path: Path) -> None:
+    broken = tiny_model(tmp_path / "broken", seed=9)
+    name = damage(broken / "model.safetensors")
+    with pytest.raises(ModelError, match=f"{name} in .*broken holds numbers that are not finite"):
+        merge([models[0], broken], tmp_path / "out", weights=(1, 0))
+    with pytest.raises(ModelError, match=f"{name} in .*broken"):
+        merge(models[:2], tmp_path / "out", "ties", base=str(broken))
+    assert not (tmp_path / "out").exists()

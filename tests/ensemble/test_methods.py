@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from storyteller.ensemble import methods
 from storyteller.ensemble.methods import dare, linear, slerp, task_arithmetic, ties, trim
 
 
@@ -66,6 +70,34 @@ def test_ties_by_hand() -> None:
     # The weights elect, too: 0.1 * 3 + 0.9 * -2 is negative.
     elected = ties([torch.tensor([3.0]), torch.tensor([-2.0])], (0.1, 0.9), density=1)
     torch.testing.assert_close(elected, torch.tensor([-2.0]))
+
+
+def test_ties_by_pieces_is_ties_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    deltas = [tensor(0, 7, 9), tensor(1, 9, 7).T, tensor(2, 7, 9)]
+    whole = ties(deltas, (0.5, 0.3, 0.2), density=0.4)
+    monkeypatch.setattr(methods, "PIECE", 10)
+    torch.testing.assert_close(ties(deltas, (0.5, 0.3, 0.2), density=0.4), whole)
+
+
+def memory(name: str) -> int:
+    """The bytes of a line of this process's status: `VmRSS` now, `VmHWM` at most since the last reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak of memory is read as Linux tells it"
+)
+@pytest.mark.parametrize("method", [ties, dare])
+def test_beside_the_deltas_memory_holds_two_more_tensors(method: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "PIECE", 1 << 16)
+    # Of 36 MB each: what is over 32 MB goes back to the system as soon as it is freed.
+    deltas = [tensor(seed, 3000, 3000) for seed in range(3)]
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = memory("VmRSS")
+    method(deltas, (0.5, 0.3, 0.2), density=0.5)  # type: ignore[operator]
+    taken = (memory("VmHWM") - before) / (4 * deltas[0].numel())
+    assert taken < 3
 
 
 @settings(deadline=None, max_examples=30)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.adapters import tiny_adapter
+from tests.adapters import damage, tiny_adapter
 
 from storyteller.ensemble.merging import Recipe
 from storyteller.ensemble.searching import (
+    Trial,
     best_of,
     greedy_soup,
     merged_into,
@@ -106,6 +108,25 @@ def test_a_search_ends_in_an_adapter_with_the_best_weights(tiny_llama: Path, tmp
     torch.testing.assert_close(load_model(locate(tmp_path / "out"))(ids).logits, wanted, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["linear", "dare"])
+def test_the_score_of_what_is_written_is_told_beside_that_of_the_trial(
+    tiny_llama: Path, tmp_path: Path, method: str
+) -> None:
+    sources = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed) for seed, name in enumerate("abc")]
+    ids = torch.tensor([[1, 5, 9, 40, 41]])
+    wanted = sum(load_model(locate(source))(ids).logits.detach() for source in sources) / 3
+
+    @torch.inference_mode()
+    def score(model: torch.nn.Module) -> float:
+        return -float((model(ids).logits - wanted).square().mean())
+
+    report = search(sources, tmp_path / "out", score, method, trials=4, rank=2)  # type: ignore[arg-type]
+    best = read_json(tmp_path / "out" / "merge.json")["search"]["best"]
+    assert best["written"] == pytest.approx(score(load_model(locate(tmp_path / "out"))), rel=1e-3)
+    assert abs(best["written"] - best["score"]) > 0.05 * abs(best["score"])  # the cut to rank 2
+    assert best["written"] == report["search"]["best"]["written"]
+
+
 @pytest.mark.parametrize("method", ["linear", "task-arithmetic", "soup"])
 def test_whole_models_are_searched(tmp_path: Path, method: str) -> None:
     from tests.tiny import tiny_model
@@ -125,17 +146,22 @@ def test_whole_models_are_searched(tmp_path: Path, method: str) -> None:
     assert report["search"]["best"]["weights"] == (0.0, 1.0)
     torch.testing.assert_close(seen[0], load_model(locate(sources[0]))(ids).logits)
     torch.testing.assert_close(load_model(locate(tmp_path / "out"))(ids).logits, wanted, atol=1e-4, rtol=1e-4)
+    assert report["search"]["best"]["written"] == pytest.approx(report["search"]["best"]["score"], abs=1e-6)
     if base is None:
         with pytest.raises(ModelError, match="--base"):
             search(sources, tmp_path / "other", score, scales=(1.0, 0.5))
 
 
-def test_one_member_is_refused_before_anything_is_scored(tiny_llama: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_merged_is_refused_before_anything_is_scored(tiny_llama: Path, tmp_path: Path) -> None:
     def score(model: torch.nn.Module) -> float:
         raise AssertionError
 
     with pytest.raises(ModelError, match="two models or more"):
         search([tiny_llama], tmp_path / "out", score)
+    with pytest.raises(ModelError, match="leave out --rank 4"):
+        search([tiny_llama, tiny_llama], tmp_path / "out", score, rank=4)
+    with pytest.raises(ModelError, match="the scale must be numbers"):
+        search([tiny_llama, tiny_llama], tmp_path / "out", score, scales=(1.0, 0.8, nan), base=str(tiny_llama))
 
 
 def test_slerp_is_searched_between_two_and_refuses_three(tiny_llama: Path, tmp_path: Path) -> None:
@@ -144,3 +170,30 @@ def test_slerp_is_searched_between_two_and_refuses_three(tiny_llama: Path, tmp_p
     assert len(report["search"]["trials"]) == 4
     with pytest.raises(ModelError, match="slerp goes from one model to another"):
         search(sources, tmp_path / "other", lambda model: 0.0, "slerp")
+
+
+def test_a_score_that_is_no_number_never_wins() -> None:
+    assert best_of([Trial((1, 0), nan), Trial((0, 1), -2.0), Trial((0.5, 0.5), nan)]).weights == (0, 1)
+    with pytest.raises(ModelError, match="none of 2 trials has a score"):
+        best_of([Trial((1, 0), nan), Trial((0, 1), nan)])
+    # The member without a score is the last that is tried, and is not stirred in.
+    trials = greedy_soup(lambda weights: nan if weights[0] else weights[2], 3)
+    assert [trial.weights for trial in trials[3:]] == [(0, 0.5, 0.5), (0.5, 0, 0.5)]
+    assert best_of(trials).weights == (0, 0, 1)
+
+
+def test_a_member_that_gives_no_numbers_has_no_weight_in_a_mixture() -> None:
+    logs = np.log(np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 60))[:, :, 0]).astype(np.float32)
+    broken = np.full(60, np.nan, np.float32)
+    first, second = mixture_weights(logs)
+    assert mixture_weights(np.stack([logs[0], broken, logs[1]])) == (first, 0.0, second)
+    with pytest.raises(ModelError, match="no member"):
+        mixture_weights(broken[None])
+
+
+def test_damaged_members_are_refused_before_anything_is_scored(tiny_llama: Path, tmp_path: Path) -> None:
+    sources = [tiny_adapter(tiny_llama, tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    damage(sources[0] / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="not finite"):
+        search(sources, tmp_path / "out", lambda model: 0.0)
+    assert not (tmp_path / "out").exists()

@@ -17,6 +17,7 @@ from storyteller.generate.llama_engine import LlamaEngine
 from storyteller.generate.llama_file import llama_config, llama_file
 from storyteller.generate.llama_members import LlamaMember, open_members, write_llama_adapter
 from storyteller.generate.mixture import Mixer, MixtureEngine, Single, open_mixture
+from storyteller.generate.sampling import Sampler, SamplingSettings
 from storyteller.generate.storyteller import Storyteller
 from storyteller.generate.torch_engine import TorchEngine
 from storyteller.generate.writing import Told
@@ -202,6 +203,34 @@ def test_tokens_say_who_wanted_them() -> None:
     assert mixed.shares(0) == pytest.approx((0.75, 0.25))
     assert mixed.shares(2) == pytest.approx((0.5, 0.5))
     assert mixed.copy().shares(0) == ()  # what was made of it is no longer what they said
+
+
+def drawn_from(logits: np.ndarray, penalty: float) -> np.ndarray:
+    settings = SamplingSettings(temperature=1, min_p=0, dry_multiplier=0, repetition_penalty=penalty)
+    ids, chances = Sampler(settings, seed=1).distribution(logits, history=[0, 2])
+    return chances[np.argsort(ids)]
+
+
+@pytest.mark.parametrize("rule", ["arithmetic", "geometric"])
+def test_a_repeated_id_is_penalised_as_the_model_would(rule: str) -> None:
+    one = Says(0.5, 0.3, 0.15, 0.05)
+    one.logits += 5  # logits of 4.3, 3.8, 3.1 and 2.0
+    expected = drawn_from(one.logits, 1.3)
+    assert expected[0] < 0.7 * drawn_from(one.logits, 1.0)[0]
+    alone, twins = mixture(one, rule=rule), mixture(one, one, weights=(0.4, 0.6), rule=rule)
+    aside = mixture(Says(0.25, 0.25, 0.25, 0.25), one, weights=(0.0, 1.0), rule=rule)
+    for engine in (alone, twins, aside):
+        np.testing.assert_allclose(drawn_from(engine.feed([1]), 1.3), expected, atol=1e-5)
+
+
+def test_the_level_of_a_mixture_lies_between_the_members() -> None:
+    low, high = Says(0.5, 0.3, 0.15, 0.05), Says(0.1, 0.2, 0.3, 0.4)
+    high.logits += 10
+    assert mixture(low, high, weights=(0.7, 0.3)).feed([1]).level == pytest.approx(3.0)
+    assert mixture(low, high, weights=(0.7, 0.3), gate=Gate(divergence=9.0)).feed([1]).level == pytest.approx(
+        0, abs=1e-6
+    )
+    assert mixture(low, high, rule="contrastive", weights=(1.5, -0.5)).feed([1]).level == pytest.approx(-5)
 
 
 def test_the_gate_of_divergence_lets_the_first_write_alone_where_all_agree() -> None:

@@ -53,6 +53,7 @@ def test_a_batch_of_rows_says_what_the_engine_says(tiny_llama: Path, tmp_path: P
         np.testing.assert_allclose(np.exp(got), np.exp(alone), atol=1e-4)
         assert isinstance(got, Mixed)
         assert got.shares(17) == pytest.approx(alone.shares(17), abs=1e-4)
+        assert got.level == pytest.approx(alone.level, abs=1e-3)
 
 
 def test_the_gate_and_the_count_are_those_of_the_engine(tiny_llama: Path, tmp_path: Path) -> None:
@@ -68,7 +69,9 @@ def test_the_gate_and_the_count_are_those_of_the_engine(tiny_llama: Path, tmp_pa
     assert (engine.spent.tokens, engine.spent.mixed) == (3, 1)
     assert engine.spent.divergence == pytest.approx(sum(apart), abs=1e-4)
     for got, ids in zip(found, SEQUENCES.values(), strict=True):
-        np.testing.assert_allclose(np.exp(got), np.exp(engine.feed(ids)), atol=1e-4)
+        alone = engine.feed(ids)
+        np.testing.assert_allclose(np.exp(got), np.exp(alone), atol=1e-4)
+        assert getattr(got, "level", None) == pytest.approx(alone.level, abs=1e-3)
 
 
 def test_in_a_batch_who_gives_no_numbers_is_dropped_too(

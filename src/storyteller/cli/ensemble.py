@@ -150,11 +150,13 @@ def search(
         rank=rank,
         base=base,
     )
-    best = report["search"]["best"]
-    shown = ", ".join(f"{weight:.3f}" for weight in best["weights"])
-    typer.echo(f"{out}: weights {shown}, scale {best['scale']:g}: {-best['score']:.4f} bits per byte on dev")
     if json:
         _print(report)
+        return
+    best = report["search"]["best"]
+    shown = ", ".join(f"{weight:.3f}" for weight in best["weights"])
+    cut = f" ({-best['score']:.4f} before the cut to rank {report['rank']})" if "rank" in report else ""
+    typer.echo(f"{out}: weights {shown}, scale {best['scale']:g}: {-best['written']:.4f} bits per byte on dev{cut}")
 
 
 @app.command()
@@ -177,7 +179,9 @@ def weigh(
         _print(found)
         return
     for name, weight in found["weights"].items():
-        typer.echo(f"{weight:>7.4f}  {name}  ({found['alone'][name]:.4f} bits per byte alone)")
+        alone = found["alone"][name]
+        said = "left out: its weights are damaged" if alone is None else f"{alone:.4f} bits per byte alone"
+        typer.echo(f"{weight:>7.4f}  {name}  ({said})")
     typer.echo(f"mixed: {found['mixed']:.4f} bits per byte on dev, with equal weights {found['equal']:.4f}")
 
 
@@ -199,7 +203,7 @@ def draft(
     seed: Annotated[int, typer.Option(help="The same seed gives the same drafts.")] = 0,
     json: Json = False,
 ) -> None:
-    """Write several drafts by all members, rank them, and show a varied few."""
+    """Write several drafts by all members, rank them, and show a varied few; Ctrl-C ranks those that are whole."""
     request = _request(prompt, form, lang, words, character, keyword)
     from storyteller.ensemble.drafts import draft_many, rank
     from storyteller.ensemble.drafts import show as choose
@@ -236,7 +240,7 @@ def relay(
     seed: Annotated[int, typer.Option(help="The same seed gives the same story.")] = 0,
     json: Json = False,
 ) -> None:
-    """Write one story in turn, the best of several members' sentences each time; they may have any tokenizers."""
+    """Write one story in turn, the best of several members' sentences each time; Ctrl-C keeps what is written."""
     if unit not in ("sentence", "paragraph"):
         raise ModelError(f"members take turns by sentence or paragraph, not by {unit!r}.")
     request = _request(prompt, form, lang, words, character, keyword)
@@ -283,7 +287,9 @@ def cascade(
     from storyteller.ensemble import cascade
     from storyteller.evaluate.drafting import draft_scorers
     from storyteller.generate import Storyteller
+    from storyteller.models import locate
 
+    locate(large)  # a wrong name is told before anything is written
     scorers = draft_scorers(request.language, critic=critic)
     scorer = scorers.get("critic") or scorers.get("coherence")
     if scorer is None:
@@ -318,7 +324,7 @@ def distil(
     lang: Lang = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same examples.")] = 0,
 ) -> None:
-    """Write what an ensemble tells best as examples, to train one adapter on that costs a member's price."""
+    """Write what an ensemble tells best as examples, to train one adapter on; stopped, the same command goes on."""
     from storyteller.ensemble import tell_examples
     from storyteller.evaluate.drafting import draft_scorers
     from storyteller.evaluate.loss_report import choose_stories

@@ -8,7 +8,9 @@ from math import inf, isfinite
 from typing import Any
 
 from storyteller.ensemble.ranking import Scorer
+from storyteller.errors import StorytellerError
 from storyteller.generate import Storyteller, Told
+from storyteller.runs.console import say
 from storyteller.tokens import Request
 
 __all__ = ["Cascaded", "cascade"]
@@ -35,13 +37,18 @@ def cascade(
 
     `large` opens the larger model when it is first needed, so that nobody waits for one that is not. A score that is
     NaN cannot vouch for a story, and a story that is hardly one is worse than any that is. The larger model's story is
-    taken only if it is better. Options as in `tell`.
+    taken only if it is better; where it fails, or is stopped with Ctrl-C, a message says so and the small model's story
+    stands. Options as in `tell`.
     """
     told = small.tell(request, **options)
     (score,) = scorer([told.text], request)
     if score >= threshold and told.doubt is None:
         return Cascaded(told, score, escalated=False)
-    other = large().tell(request, **options)
+    try:
+        other = large().tell(request, **options)
+    except (StorytellerError, KeyboardInterrupt) as error:
+        say(f"the larger model told nothing ({str(error) or 'stopped'}); this is the smaller one's story")
+        return Cascaded(told, score, escalated=True)
     (better,) = scorer([other.text], request)
     if _worth(other, better) > _worth(told, score):
         return Cascaded(other, better, escalated=True)

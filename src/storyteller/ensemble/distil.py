@@ -5,6 +5,7 @@ storyteller prepare told.jsonl --out data/told && storyteller finetune RECIPE da
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 from storyteller.ensemble.drafts import Draft, rank
 from storyteller.ensemble.ranking import Scorer
-from storyteller.errors import GenerationError
-from storyteller.generate import Storyteller
+from storyteller.errors import DataError, GenerationError
+from storyteller.generate import Storyteller, Told
 from storyteller.runs import write_atomic
 from storyteller.runs.console import progress, say
+from storyteller.runs.lines import append_line, read_lines
 from storyteller.tokens import Request
 
 __all__ = ["tell_examples"]
@@ -35,25 +37,60 @@ def tell_examples(
 
     A student trained on whole sequences learns the modes of the teacher (Kim and Rush 2016, arXiv 1606.07947); ranking
     first makes it learn what the ensemble with its reranker writes. Requests to which only doubtful texts came are left
-    out. One JSON object a line: `prompt`, `completion`, `form`, `language`. Raises `GenerationError` when nothing is
-    left.
+    out. One JSON object a line: `prompt`, `completion`, `form`, `language`. Until all are told they stand in `path` with
+    `.part` added, each from when it is whole, and the same call goes on where it was stopped. Raises `GenerationError`
+    when nothing is left, and `DataError` when another call's examples stand there.
     """
-    asked = [request for request in requests for _ in range(drafts)]
-    found: dict[int, list[Draft]] = {}
-    with progress(len(asked), "telling examples") as advance:
-        for index, told in teacher.tell_many(asked, seeds=[seed + n for n in range(len(asked))], **options):
-            if not isinstance(told, GenerationError) and told.doubt is None:
-                found.setdefault(index // drafts, []).append(Draft(told, teacher.name))
+    part = path.with_name(f"{path.name}.part")
+    known = _begin(part, requests, {"teacher": teacher.name, "drafts": drafts, "seed": seed})
+    places = [place for place in range(len(requests) * drafts) if place // drafts not in known]
+    told: dict[int, list[Told | GenerationError]] = {place // drafts: [] for place in places}
+    asked, seeds = [requests[place // drafts] for place in places], [seed + place for place in places]
+    with progress(len(places), "telling examples") as advance:
+        for index, story in teacher.tell_many(asked, seeds=seeds, **options) if places else ():
+            number = places[index] // drafts
+            told[number].append(story)
+            if len(told[number]) == drafts:
+                best = _best(told.pop(number), teacher.name, requests[number], scorers)
+                append_line(part, {"number": number, "completion": best})
+                known[number] = best
             advance()
-    if not found:
-        raise GenerationError("the ensemble told no story that could be learnt from; look at what it writes first.")
+    found = {number: text for number, text in sorted(known.items()) if text is not None}
     if len(found) < len(requests):
         say(f"{len(requests) - len(found)} of {len(requests)} requests had doubtful answers only and are left out")
-    lines = []
-    for number in sorted(found):
-        request = requests[number]
-        best = rank(found[number], request, scorers)[0]
-        record = {"prompt": request.about or "", "completion": best.text, "form": request.form}
-        lines.append(json.dumps(record | {"language": request.language}, ensure_ascii=False) + "\n")
-    write_atomic(path, "".join(lines))
-    return len(lines)
+    if not found:
+        part.unlink()
+        raise GenerationError("the ensemble told no story that could be learnt from; look at what it writes first.")
+    write_atomic(path, "".join(_line(requests[number], text) for number, text in found.items()))
+    part.unlink()
+    return len(found)
+
+
+def _begin(part: Path, requests: Sequence[Request], settings: Mapping[str, Any]) -> dict[int, str | None]:
+    """What stands in `part` already, by the number of its request; begun with what is asked if there is nothing."""
+    asked = {**settings, "requests": hashlib.sha256(repr(list(requests)).encode()).hexdigest()}
+    records = [record for _, record in read_lines(part)]
+    if not records:
+        append_line(part, asked)
+    elif records[0] != asked:
+        raise DataError(
+            f"{part} holds examples of another teacher, or of other requests, drafts or seed. Delete it, or name another "
+            "file with --out."
+        )
+    elif records[1:]:
+        say(f"{len(records) - 1} of {len(requests)} requests are answered already; going on with {part}")
+    return {record["number"]: record["completion"] for record in records[1:]}
+
+
+def _best(
+    told: Sequence[Told | GenerationError], teacher: str, request: Request, scorers: Mapping[str, Scorer] | None
+) -> str | None:
+    """The text that ranks first; None where none is a story."""
+    sound = [Draft(story, teacher) for story in told if not isinstance(story, GenerationError) and story.doubt is None]
+    return rank(sound, request, scorers)[0].text if sound else None
+
+
+def _line(request: Request, completion: str) -> str:
+    record = {"prompt": request.about or "", "completion": completion}
+    record |= {"form": request.form, "language": request.language}
+    return json.dumps(record, ensure_ascii=False) + "\n"

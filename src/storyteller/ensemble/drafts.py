@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from storyteller.ensemble.ranking import (
 from storyteller.errors import GenerationError
 from storyteller.generate import Storyteller, Told
 from storyteller.generate.mixture import MixtureEngine
+from storyteller.generate.storyteller import ROWS
+from storyteller.runs.console import say
 from storyteller.tokens import Request
 
 __all__ = ["RULES", "Draft", "Writer", "draft_many", "rank", "show", "writers"]
@@ -95,9 +98,11 @@ def draft_many(
     seed: int | None = None,
     **options: Any,
 ) -> list[Draft]:
-    """`count` candidates in equal parts by each member, a member's own at once in one batch; options as in `tell_many`.
+    """`count` candidates in equal parts by each member; options as in `tell_many`.
 
-    The same seed gives the same candidates; each has one of its own. Raises `GenerationError` when none can be told.
+    Adapters that the torch engine reads as rows of one batch write all theirs at once, other members one after another.
+    The same seed gives the same candidates; each has one of its own. Ctrl-C keeps those that are whole. Raises
+    `GenerationError` when none can be told.
     """
     members = writers(tellers)
     if count < 1:
@@ -105,18 +110,43 @@ def draft_many(
     first = secrets.randbelow(1 << 30) if seed is None else seed
     drafts: dict[int, Draft] = {}
     failed: list[GenerationError] = []
-    for number, writer in enumerate(members):
-        mine = range(number, count, len(members))
-        with writer.alone() as teller:
-            seeds = [first + place for place in mine]
-            for index, told in teller.tell_many([request] * len(mine), seeds=seeds, **options) if mine else ():
-                if isinstance(told, GenerationError):
-                    failed.append(told)
-                else:
-                    drafts[mine[index]] = Draft(told, writer.name)
+    try:
+        for place, told in _told(members, request, count, first, options):
+            if isinstance(told, GenerationError):
+                failed.append(told)
+            else:
+                drafts[place] = Draft(told, members[place % len(members)].name)
+    except KeyboardInterrupt:
+        if not drafts:
+            raise
+        say(f"stopped after {len(drafts)} of {count} drafts")
     if not drafts:
         raise failed[0]
     return [drafts[place] for place in sorted(drafts)]
+
+
+def _told(
+    members: Sequence[Writer], request: Request, count: int, first: int, options: Mapping[str, Any]
+) -> Iterator[tuple[int, Told | GenerationError]]:
+    """The drafts with their places as they come; the one at place p is by member p, going round, with seed `first` + p."""
+
+    def tell(places: Sequence[int], teller: Storyteller, **more: Any) -> Iterator[tuple[int, Told | GenerationError]]:
+        seeds = [first + place for place in places]
+        for index, told in teller.tell_many([request] * len(places), seeds=seeds, **options, **more):
+            yield places[index], told
+
+    for teller in dict.fromkeys(writer.teller for writer in members):
+        own = [number for number, writer in enumerate(members) if writer.teller is teller]
+        places = {number: range(number, count, len(members)) for number in own if number < count}
+        apart = teller.engine.apart if isinstance(teller.engine, MixtureEngine) else None
+        if apart is not None and places and options.get("rows") is None and sum(map(len, places.values())) <= ROWS:
+            worn = [own.index(number) for number, mine in places.items() for _ in mine]
+            opened = functools.partial(apart.alone, worn)
+            yield from tell([place for mine in places.values() for place in mine], teller, opened=opened)
+            continue
+        for number, mine in places.items():
+            with members[number].alone():
+                yield from tell(mine, teller)
 
 
 def rank(

@@ -17,7 +17,7 @@ from torch import Tensor
 from storyteller.ensemble.card import write_merge_card
 from storyteller.ensemble.low_rank import Pair, compress, compress_dense, inner, join
 from storyteller.ensemble.methods import dare, linear, slerp, slerp_weights, task_arithmetic, ties
-from storyteller.ensemble.stream import Weights, check_alike, write_stream
+from storyteller.ensemble.stream import Weights, check_alike, check_finite, write_stream
 from storyteller.errors import ModelError
 from storyteller.models import Located, locate
 from storyteller.models.adapters.factors import Factors, read_factors
@@ -25,7 +25,17 @@ from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.runs import read_json, replacing_folder, write_json
 from storyteller.runs.console import progress
 
-__all__ = ["METHODS", "Method", "Recipe", "check_members", "merge", "merge_factors", "merge_tensor", "open_models"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Recipe",
+    "check_members",
+    "merge",
+    "merge_factors",
+    "merge_tensor",
+    "open_adapters",
+    "open_models",
+]
 
 Method = Literal["linear", "slerp", "task-arithmetic", "ties", "dare", "soup"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -102,8 +112,9 @@ def merge(
     """Merge models into the new folder `out` and return the report, which stands there as `merge.json`.
 
     Adapters of one base give an adapter of `rank` (by default the largest of theirs); whole models of one architecture
-    a whole model, for which the methods on deltas, and a `scale` other than 1, need their `base`. Without `weights` all
-    are equal. See `Recipe` for the rest. Raises `ModelError` for what cannot be merged.
+    a whole model, for which the methods on deltas, and a `scale` other than 1, need their `base`; with one every method
+    merges deltas, which for `slerp` is another arc. Without `weights` all are equal. See `Recipe` for the rest. Raises
+    `ModelError` for what cannot be merged.
     """
     started = time.monotonic()
     if len(sources) < 2:
@@ -115,9 +126,7 @@ def merge(
         raise ModelError(f"there are {len(given)} weights for {len(sources)} models.")
     recipe = Recipe(method, given, density, scale, seed)
     members = [locate(source) for source in sources]
-    check_members(members)
-    if rank is not None and rank < 1:
-        raise ModelError(f"the rank is {rank}; it must be 1 or more.")
+    check_members(members, rank, base)
     report: dict[str, Any] = {
         "method": method,
         "weights": list(given),
@@ -178,16 +187,14 @@ def _slerp_weights(pairs: Sequence[Pair], recipe: Recipe) -> tuple[float, float]
 def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None, folder: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
 
-    places = [member.adapter for member in members if member.adapter]
-    adapters = [read_factors(place) for place in places]
+    adapters = open_adapters(members)
     wanted = rank or max(down.shape[0] for factors in adapters for down, _ in factors.values())
     merged, lost = merge_factors(adapters, recipe, wanted)
     tensors: dict[str, Tensor] = {}
     for layer, (down, up) in merged.items():
         tensors |= {f"base_model.model.{layer}.lora_A.weight": down, f"base_model.model.{layer}.lora_B.weight": up}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "adapter_model.safetensors")
-    config = read_json(places[0] / "adapter_config.json")
-    same = all(factors.keys() == adapters[0].keys() for factors in adapters)
+    config = read_json((members[0].adapter or members[0].folder) / "adapter_config.json")
     config |= {
         "base_model_name_or_path": members[0].base,
         "r": wanted,
@@ -195,13 +202,26 @@ def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None
         "use_rslora": False,
         "lora_dropout": 0.0,
         "rank_pattern": {},
-        "target_modules": sorted(config["target_modules"]) if same else sorted(merged),
+        # The layers under their full names: the first adapter may choose its own by a regular expression, and what
+        # chose or left out some of them would hide others'.
+        "target_modules": sorted(merged),
+        "layers_to_transform": None,
+        "layers_pattern": None,
+        "exclude_modules": None,
     }
-    if not same:
-        # The layers stand under their full names; what chose or left out some of the first adapter's would hide others'.
-        config |= {"layers_to_transform": None, "layers_pattern": None, "exclude_modules": None}
     write_json(folder / "adapter_config.json", config)
     return {"kind": "adapter", "rank": wanted, "energy_lost": round(lost, 6)}
+
+
+def open_adapters(members: Sequence[Located]) -> list[Factors]:
+    """The factors of adapters; raises `ModelError` for damaged ones, also where a number is not finite."""
+    places = [member.adapter for member in members if member.adapter]
+    adapters = [read_factors(place) for place in places]
+    for place, factors in zip(places, adapters, strict=True):
+        for layer, pair in factors.items():
+            for factor in pair:
+                check_finite(factor, layer, place)
+    return adapters
 
 
 def open_models(
@@ -235,23 +255,28 @@ def _merge_models(members: Sequence[Located], recipe: Recipe, base: Located | No
 
 
 def merge_tensor(name: str, opened: Sequence[Weights], below: Weights | None, recipe: Recipe) -> Tensor:
-    """The merged tensor of a name, in the first model's element type; `below` is the base of the deltas."""
+    """The merged tensor of a name, in the first model's element type; with `below`, their base, the deltas are merged."""
     first = opened[0].read(name)
     if not first.is_floating_point():
         return first
-    tensors = [first.float(), *(weights.read(name).float() for weights in opened[1:])]
     if below is None:
-        return recipe(tensors, name).to(first.dtype)
-    origin = below.read(name).float()
-    if recipe.method in _ON_DELTAS:
-        delta = recipe([tensor - origin for tensor in tensors], name)
-    else:
-        delta = recipe(tensors, name) - origin
+        return recipe([_read(weights, name) for weights in opened], name).to(first.dtype)
+    origin = _read(below, name)
+    delta = recipe([_read(weights, name) - origin for weights in opened], name)
     return origin.add(delta, alpha=recipe.scale).to(first.dtype)
 
 
-def check_members(members: Sequence[Located]) -> None:
-    """Raise `ModelError` unless these models can be merged: alike in kind, base, tokenizer and template."""
+def _read(weights: Weights, name: str) -> Tensor:
+    tensor = weights.read(name).float()
+    check_finite(tensor, name, weights.folder)
+    return tensor
+
+
+def check_members(members: Sequence[Located], rank: int | None = None, base: str | None = None) -> None:
+    """Raise `ModelError` unless these models can be merged: alike in kind, base, tokenizer and template.
+
+    A rank is for adapters, and a base that is named for whole models.
+    """
     first = members[0]
     for other in members:
         if other.ensemble is not None:
@@ -266,6 +291,12 @@ def check_members(members: Sequence[Located]) -> None:
             raise ModelError(f"{first.name} and {other.name} have different tokenizers, so their weights do not match.")
         if _template(other) != _template(first):
             raise ModelError(f"{first.name} and {other.name} were trained with different templates.")
+    if rank is not None and rank < 1:
+        raise ModelError(f"the rank is {rank}; it must be 1 or more.")
+    if first.adapter and base is not None:
+        raise ModelError(f"adapters have their base in their files, here {first.base}; leave out --base {base}.")
+    if not first.adapter and rank is not None:
+        raise ModelError(f"{first.name} is a whole model, which has no rank; leave out --rank {rank}.")
 
 
 def _template(located: Located) -> Any:

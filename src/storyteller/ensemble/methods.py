@@ -14,6 +14,9 @@ from torch import Tensor
 
 __all__ = ["dare", "drop", "linear", "slerp", "slerp_weights", "task_arithmetic", "ties", "trim"]
 
+#: Entries that `ties` merges at once, 4 MB of each delta.
+PIECE = 1 << 20
+
 
 def linear(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """The weighted mean (Wortsman et al. 2022, "Model soups", arXiv 2203.05482)."""
@@ -61,22 +64,29 @@ def ties(deltas: Sequence[Tensor], weights: Sequence[float], density: float = 0.
     Of each delta the `density` largest entries are kept; of each entry the sign with the larger weighted sum is taken,
     and the weighted mean is over the members that have it.
     """
-    kept = torch.stack([trim(delta, density) for delta in deltas])
-    shares = torch.tensor(weights, dtype=kept.dtype, device=kept.device).view(-1, *[1] * deltas[0].ndim)
-    elected = (kept * shares).sum(0).sign()
-    agreeing = (kept.sign() == elected) & (kept != 0)
-    total = (agreeing * shares).sum(0)
-    return (kept * shares * agreeing).sum(0) / torch.where(total > 0, total, 1)
+    least = [_least(delta, density) for delta in deltas]
+    merged = deltas[0].new_empty(deltas[0].shape)
+    # Piece by piece: what is made on the way takes no memory beside the deltas and the result.
+    for piece, *parts in zip(*(torch.split(tensor.flatten(), PIECE) for tensor in (merged, *deltas)), strict=True):
+        kept = [part.masked_fill(part.abs() < size, 0) for part, size in zip(parts, least, strict=True)]
+        elected = linear(kept, weights).sign()
+        agreeing = [part.masked_fill(part.sign() != elected, 0) for part in kept]
+        total = linear([(part != 0).to(part.dtype) for part in agreeing], weights)
+        torch.div(linear(agreeing, weights), total.where(total > 0, 1), out=piece)
+    return merged
 
 
 def dare(deltas: Sequence[Tensor], weights: Sequence[float], density: float = 0.5, seed: int = 0) -> Tensor:
     """Drop entries at random, scale the rest up, add (Yu et al. 2024, "DARE", arXiv 2311.03099).
 
     Each entry of each delta stays with probability `density`, divided by it, so that the expectation is that of
-    `task_arithmetic`. The same seed drops the same entries.
+    `task_arithmetic`. The same seed drops the same entries, on every device.
     """
-    generator = torch.Generator(deltas[0].device).manual_seed(seed)
-    return linear([drop(delta, density, generator) for delta in deltas], weights)
+    generator = torch.Generator().manual_seed(seed)
+    merged = torch.zeros_like(deltas[0])
+    for delta, weight in zip(deltas, weights, strict=True):
+        merged.add_(drop(delta, density, generator), alpha=weight)
+    return merged
 
 
 def trim(delta: Tensor, density: float) -> Tensor:
@@ -84,15 +94,26 @@ def trim(delta: Tensor, density: float) -> Tensor:
 
     Members in bfloat16 differ by few sizes, so many are equal: without them a trimmed delta could be empty.
     """
-    kept = max(1, round(density * delta.numel()))
-    if kept >= delta.numel():
-        return delta
-    sizes = delta.abs()
+    return delta.masked_fill(delta.abs() < _least(delta, density), 0)
+
+
+def _least(delta: Tensor, density: float) -> float:
+    """The size from which on an entry is among the `density` share of the largest."""
+    place = delta.numel() - max(1, round(density * delta.numel()))
+    if place == 0:
+        return 0.0
     # A selection, not a sort: of 900,000 entries it takes a tenth of the time of topk.
-    return delta * (sizes >= sizes.flatten().kthvalue(delta.numel() - kept + 1).values)
+    sizes = delta.abs().flatten()
+    if sizes.is_cuda:
+        return float(sizes.kthvalue(place + 1).values)
+    # In numpy it is done in place, where torch keeps a copy and an index of eight bytes for every entry.
+    entries = sizes.numpy()
+    entries.partition(place)
+    return float(entries[place])
 
 
 def drop(delta: Tensor, density: float, generator: torch.Generator) -> Tensor:
     """The delta with a random `1 - density` of its entries set to 0 and the others divided by `density`."""
-    stays = torch.rand(delta.shape, generator=generator, device=delta.device) < density
-    return delta * stays / density
+    # Drawn on the CPU, for a GPU's generator gives other numbers: a search there is to find what is merged here.
+    dropped = torch.rand(delta.shape, generator=generator) >= density
+    return delta.masked_fill(dropped.to(delta.device), 0).div_(density)

@@ -15,6 +15,7 @@ from storyteller.ensemble.drafts import RULES, Writer, writers
 from storyteller.ensemble.ranking import Scorer, calibrate
 from storyteller.errors import GenerationError
 from storyteller.generate import Storyteller
+from storyteller.runs.console import say
 from storyteller.tokens import Request
 
 __all__ = ["Part", "Relayed", "relay"]
@@ -64,7 +65,8 @@ def relay(
 
     A beam over units: each of the kept stories is carried on by the next members, `drafts` in all, scored as a whole,
     and the `keep` best go on (RankGen's beam: Krishna et al. 2022, arXiv 2205.09726). It ends when the best one is over:
-    at a member's own end, or at the wished length. `most` bounds the units, `options` are those of `Storyteller.write`.
+    at a member's own end, or at the wished length, or with Ctrl-C, which keeps the units that are written. `most` bounds
+    the units, `options` are those of `Storyteller.write`.
     """
     members = writers(tellers)
     if not 1 <= keep <= drafts:
@@ -72,17 +74,22 @@ def relay(
             f"of {drafts} drafts {keep} cannot be kept; keep 1 or more, and no more than are written."
         )
     beams = [Relayed()]
-    for turn in range(most):
-        grown = [beam for beam in beams if beam.over]
-        going = [beam for beam in beams if not beam.over]
-        for number in range(drafts if going else 0):
-            beam = going[number % len(going)]
-            writer = members[(turn + number) % len(members)]
-            grown.append(_carry_on(beam, writer, request, unit, seed + turn * drafts + number, options))
-        # Two drafts may be the same sentence: one of them is enough.
-        beams = _best(list({beam.text: beam for beam in grown}.values()), request, scorers, keep)
-        if beams[0].over:
-            break
+    try:
+        for turn in range(most):
+            grown = [beam for beam in beams if beam.over]
+            going = [beam for beam in beams if not beam.over]
+            for number in range(drafts if going else 0):
+                beam = going[number % len(going)]
+                writer = members[(turn + number) % len(members)]
+                grown.append(_carry_on(beam, writer, request, unit, seed + turn * drafts + number, options))
+            # Two drafts may be the same sentence: one of them is enough.
+            beams = _best(list({beam.text: beam for beam in grown}.values()), request, scorers, keep)
+            if beams[0].over:
+                break
+    except KeyboardInterrupt:
+        if not beams[0].parts:
+            raise
+        say(f"stopped after {len(beams[0].parts)} {unit}s")
     return beams[0]
 
 

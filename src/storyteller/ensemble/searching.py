@@ -5,6 +5,7 @@ Those of an arithmetic mixture need no trying: one reading by every member tells
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,11 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from storyteller.ensemble.merging import Method, Recipe, check_members, merge, merge_tensor, open_models
+from storyteller.ensemble.merging import (
+    Method,
+    Recipe,
+    check_members,
+    merge,
+    merge_tensor,
+    open_adapters,
+    open_models,
+)
 from storyteller.ensemble.stream import Weights
 from storyteller.errors import ModelError
 from storyteller.models import Located, load_model, locate
-from storyteller.models.adapters.factors import Factors, read_factors
+from storyteller.models.adapters.factors import Factors
 from storyteller.models.load import on_gpu
 from storyteller.runs import read_json, write_json
 from storyteller.runs.console import say
@@ -41,8 +50,8 @@ def greedy_soup(score: Callable[[tuple[float, ...]], float], members: int) -> li
     From the best member on, each next best is stirred in with an equal share, and stays in if the score rises.
     """
     alone = [Trial(_equal([member], members), score(_equal([member], members))) for member in range(members)]
-    order = sorted(range(members), key=lambda member: -alone[member].score)
-    trials, inside, best = list(alone), order[:1], alone[order[0]].score
+    order = sorted(range(members), key=lambda member: -_worth(alone[member].score))
+    trials, inside, best = list(alone), order[:1], best_of(alone).score
     for member in order[1:]:
         weights = _equal([*inside, member], members)
         trials.append(Trial(weights, score(weights)))
@@ -76,17 +85,24 @@ def mixture_weights(logs: NDArray[np.float32], least: float = 1e-5) -> tuple[flo
     """The weights under which an arithmetic mixture finds the tokens likeliest, from what each member alone gave them.
 
     `logs` are log-probabilities `[members, tokens]`. By expectation and maximisation (Dempster et al. 1977), which cannot
-    miss: the likelihood is concave in the weights. It ends when no weight moves by `least`; all sum to 1.
+    miss: the likelihood is concave in the weights. It ends when no weight moves by `least`; all sum to 1. A member that
+    gave a token no finite number has the weight 0. Raises `ModelError` where no member is left.
     """
+    sound = np.isfinite(logs.sum(axis=1))
+    if not sound.any():
+        raise ModelError("no member of the ensemble gives finite logits. Their weights are damaged.")
+    logs = np.asarray(logs[sound], dtype=np.float64)
     # Each token's greatest chance is 1: only the ratios count, and none of them vanishes.
-    chances = np.exp(np.asarray(logs, dtype=np.float64) - logs.max(axis=0))
+    chances = np.exp(logs - logs.max(axis=0))
     weights = np.full(len(chances), 1 / len(chances))
-    while True:
+    done = False
+    while not done:
         shares = weights[:, None] * chances
         moved = (shares / shares.sum(axis=0)).mean(axis=1)
         done, weights = np.abs(moved - weights).max() < least, moved
-        if done:
-            return _rounded(weights)
+    found = np.zeros(len(sound))
+    found[sound] = weights
+    return _rounded(found)
 
 
 def _rounded(weights: NDArray[np.float64]) -> tuple[float, ...]:
@@ -98,8 +114,19 @@ def _rounded(weights: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """The trial with the highest score, the first of equals."""
-    return max(trials, key=lambda trial: trial.score)
+    """The trial with the highest score, the first of equals; raises `ModelError` where no score is a number."""
+    best = max(trials, key=lambda trial: _worth(trial.score))
+    if math.isnan(best.score):
+        raise ModelError(
+            f"none of {len(trials)} trials has a score that is a number: no merged model predicts the stories that it is "
+            "measured on. Look at what each member scores with storyteller evaluate."
+        )
+    return best
+
+
+def _worth(score: float) -> float:
+    """What scores are ordered by; one that is no number is the least."""
+    return -math.inf if math.isnan(score) else score
 
 
 def search(
@@ -120,29 +147,23 @@ def search(
     `score(model)` is called with a transformers model: the adapters' base with each merged delta added at full rank, or
     the merged whole model; higher is better. `soup` is a greedy soup, the other methods search the simplex in `trials`
     trials; `scales` other than 1 are tried with the best weights (LITI), of whole models with their `base`. The report
-    stands in `out`, in `merge.json` under `search`. Raises `ModelError`.
+    stands in `out`, in `merge.json` under `search`: each trial, and of the best its `score` and that of the folder as it
+    is `written`, which is an adapter's after the cut to `rank`. Raises `ModelError`.
     """
     if len(sources) < 2:
         raise ModelError("to search weights takes two models or more.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ModelError(f"{out} is there already; name a new folder with --out.")
     members = [locate(source) for source in sources]
-    check_members(members)
+    check_members(members, rank, base)
     own: Method = "linear" if method == "soup" else method
     recipe = Recipe(own, _equal(range(len(members)), len(members)), density, seed=seed)
-    far = replace(recipe, scale=next((scale for scale in scales if scale != 1), 1.0))
-    model, laid = _merging(members, locate(base) if base else None, far)
-
-    def tried(weights: tuple[float, ...], scale: float = 1.0) -> float:
-        with laid(replace(recipe, weights=weights, scale=scale)):
-            result = score(model)
-        say(f"weights {', '.join(f'{weight:.3f}' for weight in weights)}, scale {scale:g}: score {result:.5f}")
-        return result
-
-    found = greedy_soup(tried, len(members)) if method == "soup" else simplex_search(tried, len(members), trials, seed)
+    for scale in scales:
+        replace(recipe, scale=scale)  # a wrong one is told before anything is tried
+    located = locate(base) if base else None
+    found, scaled = _try(members, located, recipe, score, scales, None if method == "soup" else trials)
     best = best_of(found)
-    scaled = {1.0: best.score} | {scale: tried(best.weights, scale) for scale in scales if scale != 1}
-    scale = max(scaled, key=lambda scale: scaled[scale])
+    scale = max(scaled, key=lambda scale: _worth(scaled[scale]))
     report = merge(
         sources, out, own, weights=best.weights, scale=scale, density=density, seed=seed, rank=rank, base=base
     )
@@ -155,8 +176,33 @@ def search(
         "scales": [{"scale": scale, "score": value} for scale, value in scaled.items()],
         "best": {"weights": best.weights, "scale": scale, "score": scaled[scale]},
     }
+    report["search"]["best"]["written"] = score(on_gpu(load_model(locate(out.resolve()), merge=True)))
     write_json(out / "merge.json", read_json(out / "merge.json") | {"search": report["search"]})
     return report
+
+
+def _try(
+    members: Sequence[Located],
+    base: Located | None,
+    recipe: Recipe,
+    score: Callable[[Any], float],
+    scales: Sequence[float],
+    trials: int | None,
+) -> tuple[list[Trial], dict[float, float]]:
+    """The trials of weights, of a greedy soup where `trials` is None, and the score of the best ones by scale."""
+    far = replace(recipe, scale=next((scale for scale in scales if scale != 1), 1.0))
+    model, laid = _merging(members, base, far)
+
+    def tried(weights: tuple[float, ...], scale: float = 1.0) -> float:
+        with laid(replace(recipe, weights=weights, scale=scale)):
+            result = score(model)
+        say(f"weights {', '.join(f'{weight:.3f}' for weight in weights)}, scale {scale:g}: score {result:.5f}")
+        return result
+
+    count = len(members)
+    found = greedy_soup(tried, count) if trials is None else simplex_search(tried, count, trials, recipe.seed)
+    best = best_of(found)
+    return found, {1.0: best.score} | {scale: tried(best.weights, scale) for scale in scales if scale != 1}
 
 
 def _merging(
@@ -167,7 +213,7 @@ def _merging(
     if members[0].adapter:
         adapters = [
             {layer: (down.to(model.device), up.to(model.device)) for layer, (down, up) in factors.items()}
-            for factors in (read_factors(member.adapter) for member in members if member.adapter)
+            for factors in open_adapters(members)
         ]
         return model, lambda recipe: merged_into(model, adapters, recipe)
     opened, below = open_models(members, base, recipe)

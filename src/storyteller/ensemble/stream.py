@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from storyteller.errors import ModelError
 
-__all__ = ["Weights", "write_stream"]
+__all__ = ["Weights", "check_alike", "check_finite", "write_stream"]
 
 _NAMES = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16", "torch.float64": "F64",
           "torch.int64": "I64", "torch.int32": "I32", "torch.uint8": "U8", "torch.bool": "BOOL"}  # fmt: skip
@@ -26,6 +27,7 @@ class Weights:
     def __init__(self, folder: Path) -> None:
         from safetensors import SafetensorError, safe_open
 
+        self.folder = folder
         self._stack = ExitStack()
         self._files: dict[str, Any] = {}
         for path in sorted(folder.glob("model*.safetensors")):
@@ -97,6 +99,16 @@ def check_alike(first: Weights, other: Weights, names: tuple[str, str]) -> None:
         raise ModelError(
             f"{names[0]} and {names[1]} are not of one architecture: {len(wrong)} tensors differ, the first is "
             f"{wrong[0]} ({mine.get(wrong[0], 'missing')} and {theirs.get(wrong[0], 'missing')})."
+        )
+
+
+def check_finite(tensor: Tensor, name: str, folder: Path) -> None:
+    """Raise `ModelError` for a NaN or an infinity: even with a weight of 0 it would spoil what the tensor is merged into."""
+    # The smallest and the largest value tell of both, and take no memory.
+    if not all(math.isfinite(value) for value in tensor.aminmax()):
+        raise ModelError(
+            f"{name} in {folder} holds numbers that are not finite: the weights are damaged. Leave this model out, or "
+            "fetch or train it again."
         )
 
 

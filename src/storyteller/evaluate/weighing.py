@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def weigh_mixture(folder: str | Path, data: Path, *, limit: int | None = 16, max
     """The weights under which the arithmetic mixture of an ensemble's members predicts the dev split of a corpus best.
 
     Every member reads each story once, after the request that names its form, title and length. In bits per byte: each
-    member `alone`, all with `equal` weights, `mixed` with those that were found. Raises `ModelError` and `DataError`.
+    member `alone`, all with `equal` weights, `mixed` with those that were found. A member that gives no finite numbers has
+    the weight 0 and None `alone`, and the others alone are equal. Raises `ModelError` and `DataError`.
     """
     located = locate(folder)
     model = MixtureModel(located)
@@ -37,18 +39,18 @@ def weigh_mixture(folder: str | Path, data: Path, *, limit: int | None = 16, max
     weights = mixture_weights(logs)
     names = model.mixer.members
 
-    def bits(shares: tuple[float, ...]) -> float:
-        top = logs.max(axis=0)
-        mixed = np.log(np.asarray(shares) @ np.exp(logs - top)) + top
+    def bits(shares: Sequence[float]) -> float:
+        asked = np.flatnonzero(shares)
+        top = logs[asked].max(axis=0)
+        mixed = np.log(np.asarray(shares)[asked] @ np.exp(logs[asked] - top)) + top
         return float(-mixed.sum() / math.log(2) / size)
 
-    single = {
-        name: bits(tuple(float(other == place) for other in range(len(names)))) for place, name in enumerate(names)
-    }
+    alone = [bits(one) for one in np.eye(len(names)).tolist()]
+    sound = [math.isfinite(value) for value in alone]
     return {
         "weights": dict(zip(names, weights, strict=True)),
-        "alone": single,
-        "equal": bits((1 / len(names),) * len(names)),
+        "alone": {name: value if math.isfinite(value) else None for name, value in zip(names, alone, strict=True)},
+        "equal": bits([number / sum(sound) for number in sound]),
         "mixed": bits(weights),
         "stories": len(stories),
         "tokens": int(logs.shape[1]),

@@ -37,6 +37,14 @@ class Spent:
     """The sum of the divergences, in bits, over the tokens for which others were asked."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A member's log-probabilities `[vocabulary]`, and by how much its logits lie above them."""
+
+    logs: Logits
+    level: float
+
+
 class Mixer:
     """What is mixed and how, shared by an engine and its batches: weights, gate, and who was dropped."""
 
@@ -82,16 +90,18 @@ class Mixer:
         first = next(member for member, weight in enumerate(weights) if weight != 0)
         lead = next(group for group, members in enumerate(self._groups) if first in members)
         others = [g for g, members in enumerate(self._groups) if g != lead and any(weights[m] != 0 for m in members)]
-        said: dict[int, dict[int, Logits]] = {row: {} for row in sequences}
+        said: dict[int, dict[int, _Heard]] = {row: {} for row in sequences}
         self._hear(ask, [lead], sequences, weights, said)
-        unsure = {row: ids for row, ids in sequences.items() if first in said[row] and not self._sure(said[row][first])}
+        unsure = {
+            row: ids for row, ids in sequences.items() if first in said[row] and not self._sure(said[row][first].logs)
+        }
         if others and unsure:
             self._hear(ask, others, unsure, weights, said)
         if any(weights[member] != 0 for member in self._dropped):
             return self.mix(sequences, ask)  # somebody has just been dropped: once more without
         self.spent.tokens += len(sequences)
         self.spent.asked += sum(len(members) > 1 for members in said.values())
-        return [Mixed.of(self._join(members, weights), members, weights) for members in said.values()]
+        return [self._join(members, weights) for members in said.values()]
 
     def mix_rows(
         self, sequences: Mapping[int, Sequence[int]], read: Callable[[Sequence[int]], Tensor]
@@ -107,37 +117,41 @@ class Mixer:
         told = self.mix_tensor(read(places), [weights[place] for place in places])
         if told is None:
             return None
-        mixed, logs = (tensor.cpu().numpy() for tensor in told)
+        mixed, logs, levels = (tensor.cpu().numpy() for tensor in told)
         said = logs.swapaxes(0, 1)
         return [
-            Mixed.of(mixed[row], dict(zip(places, said[row], strict=True)), weights) for row in range(len(sequences))
+            Mixed.of(mixed[row], dict(zip(places, said[row], strict=True)), weights, float(levels[row]))
+            for row in range(len(sequences))
         ]
 
-    def mix_tensor(self, logits: Tensor, weights: Sequence[float]) -> tuple[Tensor, Tensor] | None:
+    def mix_tensor(self, logits: Tensor, weights: Sequence[float]) -> tuple[Tensor, Tensor, Tensor] | None:
         """The mixed log-probabilities `[rows, vocabulary]` of logits `[members, rows, vocabulary]`, and the members' own.
 
-        None where a member gives a number that is none.
+        The third tensor holds each row's `Mixed.level`. None where a member gives a number that is none.
         """
         import torch
 
         from storyteller.generate.tensor_mixing import apart_by, mix_tensors
 
-        if not bool(torch.isfinite(logits.amax(-1)).all()):
+        tops = logits.amax(-1).float()
+        if not bool(torch.isfinite(tops).all()):
             return None
         logs = logits.float().log_softmax(-1)
+        levels = tops - logs.amax(-1)
         total = sum(weights)
         shares = [weight / total for weight in weights]
         mixed, apart = mix_tensors(logs, shares, self.rule, self.plausibility), apart_by(logs, weights)
+        level = torch.einsum("m,mr->r", levels.new_tensor(shares), levels)
         rows = logs.shape[1]
         self.spent.tokens += rows
         self.spent.asked += rows
         self.spent.divergence += float(apart.sum())
         if self.gate.divergence is None:
             self.spent.mixed += rows
-            return mixed, logs
+            return mixed, logs, level
         near = apart <= self.gate.divergence
         self.spent.mixed += rows - int(near.sum())
-        return torch.where(near[:, None], logs[0], mixed), logs
+        return torch.where(near[:, None], logs[0], mixed), logs, torch.where(near, levels[0], level)
 
     def saying(self) -> list[float]:
         """Each member's weight now, read once a token; 0 for those that were dropped."""
@@ -166,7 +180,7 @@ class Mixer:
         groups: Sequence[int],
         sequences: Mapping[int, Sequence[int]],
         weights: Sequence[float],
-        said: dict[int, dict[int, Logits]],
+        said: dict[int, dict[int, _Heard]],
     ) -> None:
         """Note the log-probabilities of the members of these groups that have a say; drop whoever gives no numbers."""
         for group in groups:
@@ -174,29 +188,35 @@ class Mixer:
             places = [place for place, member in enumerate(members) if weights[member] != 0]
             for row, logits in zip(sequences, ask(group, sequences, places), strict=True):
                 # The largest value tells of a NaN and of an infinity, without a look at every one.
-                sound = np.isfinite(logits.max(axis=1))
+                tops = logits.max(axis=1)
                 for place in places:
                     member = members[place]
                     if member in self._dropped:
                         continue
-                    if sound[place]:
-                        said[row][member] = log_softmax(logits[place : place + 1])[0]
+                    if np.isfinite(tops[place]):
+                        logs = log_softmax(logits[place : place + 1])[0]
+                        said[row][member] = _Heard(logs, float(tops[place]) - float(logs.max()))
                     else:
                         self._dropped.add(member)
                         say(f"{self.members[member]} gives no finite logits and is left out; its weights are damaged")
 
-    def _join(self, said: Mapping[int, Logits], all_weights: Sequence[float]) -> Logits:
-        weights = [all_weights[member] for member in said]
+    def _join(self, heard: Mapping[int, _Heard], all_weights: Sequence[float]) -> Mixed:
+        said = {member: one.logs for member, one in heard.items()}
+        weights, levels = [all_weights[member] for member in heard], [one.level for one in heard.values()]
         logs: Logits = np.stack(list(said.values()))
-        first: Logits = logs[0]
+        alone = Mixed.of(logs[0], said, all_weights, levels[0])
         if len(logs) == 1 or self._lost(weights):
-            return first
+            return alone
         apart = divergence(logs, weights)
         self.spent.divergence += apart
         if self.gate.divergence is not None and apart <= self.gate.divergence:
-            return first
+            return alone
         self.spent.mixed += 1
         weights = [weight / sum(weights) for weight in weights]
         if self.rule == "arithmetic":
-            return arithmetic(logs, weights)
-        return geometric(logs, weights) if self.rule == "geometric" else contrastive(logs, weights, self.plausibility)
+            mixed = arithmetic(logs, weights)
+        elif self.rule == "geometric":
+            mixed = geometric(logs, weights)
+        else:
+            mixed = contrastive(logs, weights, self.plausibility)
+        return Mixed.of(mixed, said, all_weights, float(np.dot(weights, levels)))

@@ -25,16 +25,18 @@ class Mixed(np.ndarray[tuple[int], np.dtype[np.float32]]):
 
     said: Mapping[int, Vector]
     weights: Sequence[float]
+    level: float
+    """What brings these to the scale of the members' logits: by how much those lie above their log-probabilities."""
 
     @classmethod
-    def of(cls, values: Vector, said: Mapping[int, Vector], weights: Sequence[float]) -> Mixed:
+    def of(cls, values: Vector, said: Mapping[int, Vector], weights: Sequence[float], level: float = 0.0) -> Mixed:
         """`values` with the log-probabilities of the members that were asked, and the weights of all members."""
         mixed = values.view(cls)
-        mixed.said, mixed.weights = said, weights
+        mixed.said, mixed.weights, mixed.level = said, weights, level
         return mixed
 
     def __array_finalize__(self, source: Any) -> None:
-        self.said, self.weights = {}, ()
+        self.said, self.weights, self.level = {}, (), 0.0
 
     def shares(self, index: int) -> tuple[float, ...]:
         """Who wanted the id `index`: see `shares`; 0 for a member that was not asked."""

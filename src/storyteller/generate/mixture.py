@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from storyteller.models import Located
 
-__all__ = ["Group", "Mixer", "MixtureBatch", "MixtureEngine", "Single", "Spent", "open_mixture"]
+__all__ = ["Apart", "Group", "Mixer", "MixtureBatch", "MixtureEngine", "Single", "Spent", "open_mixture"]
 
 #: Members of llama.cpp that are merged into copies of their base, 145 MB each, of which the cache keeps four. A token takes
 #: 10 ms of processor time so, and 15 ms with the adapter laid over the base (`benchmarks/ensemble.py`).
@@ -66,6 +66,15 @@ class TensorBatch(Protocol):
 
     def feed_tensors(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> Tensor:
         """The logits `[places, sequences, vocabulary]` of the members at `places` after each sequence."""
+        ...
+
+
+@runtime_checkable
+class Apart(Protocol):
+    """A group whose members can read different sequences in one pass."""
+
+    def alone(self, places: Sequence[int], context: int) -> BatchEngine:
+        """A batch whose row r is read with the member at `places[r]` alone; fastest where equal ones lie side by side."""
         ...
 
 
@@ -168,6 +177,12 @@ class MixtureEngine:
         if any(isinstance(group, Single) and not group.batching for group in self._groups):
             return OneByOne(self)
         return MixtureBatch(self._groups, self.mixer, rows, min(context, self.context))
+
+    @property
+    def apart(self) -> Apart | None:
+        """What gives each row of a batch a member of its own, where all members read together."""
+        (group, *others) = self._groups
+        return group if isinstance(group, Apart) and not others else None
 
     def close(self) -> None:
         """Free all members."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storyteller.errors import GenerationError
+from storyteller.generate.mixing import Mixed
 
 if TYPE_CHECKING:
     from storyteller.tokens import StoryTokenizer
@@ -31,7 +32,7 @@ class SamplingSettings:
     `dry` values lower an id that would extend a repeat of `dry_allowed` ids or more by
     `dry_multiplier * dry_base ** (length - dry_allowed)`, within the last `dry_range` ids (p-e-w, "DRY"). `None`
     switches `top_k` and `top_p` off, a multiplier of 0 DRY, a `repetition_penalty` of 1 that one (it divides the
-    logits of the last `dry_range` ids).
+    logits of the last `dry_range` ids, of a mixture on the scale of its members' logits).
     """
 
     temperature: float = 0.8
@@ -126,10 +127,11 @@ class Sampler:
         scores = logits.copy()
         recent = np.array(history[-settings.dry_range :], dtype=np.int64)
         if settings.repetition_penalty != 1 and recent.size:
-            seen = np.unique(recent)
-            scores[seen] = np.where(
-                scores[seen] > 0, scores[seen] / settings.repetition_penalty, scores[seen] * settings.repetition_penalty
-            )
+            seen, penalty = np.unique(recent), settings.repetition_penalty
+            # The sign decides, and log-probabilities have but one: a mixture's are brought to the scale of logits.
+            level = logits.level if isinstance(logits, Mixed) else 0.0
+            raw = scores[seen] + level
+            scores[seen] = np.where(raw > 0, raw / penalty, raw * penalty) - level
         if settings.dry_multiplier > 0:
             ids, lengths = dry_penalties(recent, self._breakers, settings.dry_allowed)
             penalties = settings.dry_multiplier * settings.dry_base ** (lengths - settings.dry_allowed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from storyteller.corpus.story import LANGUAGES, Language
@@ -140,6 +140,7 @@ class Storyteller:
         *,
         seeds: Sequence[int] | None = None,
         rows: int | None = None,
+        opened: Callable[[int], BatchEngine] | None = None,
         **options: Any,
     ) -> Iterator[tuple[int, Told | GenerationError]]:
         """Tell a story for each prompt, `rows` of them at once, and yield its index and the story when it is over.
@@ -147,7 +148,8 @@ class Storyteller:
         Each has its own seed and is what `tell` makes of the prompt with this seed and these options on the same
         engine, as far as rounding allows (a batch may add numbers in another order). A story that cannot be told does
         not end the others: its error stands in its place. Without `rows` as many as pay on this machine are written at
-        once. Raises `GenerationError` for seeds that are not as many as the prompts, and for less than one row.
+        once. `opened(context)` makes another batch than the engine's own, in whose first rows the first stories begin.
+        Raises `GenerationError` for seeds that are not as many as the prompts, and for less than one row.
         """
         if seeds is not None and len(seeds) != len(prompts):
             raise GenerationError(f"{len(prompts)} prompts need as many seeds, and {len(seeds)} were given.")
@@ -159,7 +161,8 @@ class Storyteller:
             except GenerationError as error:
                 refused[index] = error
         longest = max((writing.longest for writing in writings), default=1)
-        batch = open_batch(self.engine, min(ROWS if rows is None else rows, max(1, len(writings))), longest)
+        several = min(ROWS if rows is None else rows, max(1, len(writings)))
+        batch = opened(longest) if opened else open_batch(self.engine, several, longest)
         return self._tell_many(writings, refused, batch)
 
     def _tell_many(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from storyteller.generate.engine import DEFAULT_CONTEXT, common_prefix
+from storyteller.generate.engine import DEFAULT_CONTEXT, BatchEngine, common_prefix
 from storyteller.generate.torch_batch import TorchBatch
 from storyteller.models.adapters.rows import AdapterRows
 
@@ -69,6 +69,11 @@ class TorchRows:
         """Several sequences at once, each with all of these members; see `GroupBatch`."""
         return TorchRowsBatch(self._adapters, range(self._adapters.size)[self._rows], rows, min(context, self.context))
 
+    def alone(self, places: Sequence[int], context: int) -> BatchEngine:
+        """A batch whose row r is read with the member at `places[r]` alone; see `Apart`."""
+        members = range(self._adapters.size)[self._rows]
+        return _Wearing(self._adapters, [members[place] for place in places], min(context, self.context))
+
     def close(self) -> None:
         """Forget the model and its cache."""
         self._model = self._cache = None
@@ -85,7 +90,7 @@ class TorchRowsBatch:
         """Take the model with its adapters laid over it; `members` are the adapters that this batch reads with."""
         self.rows, self.context = rows, context
         self._members = members
-        self._batch = _Wearing(adapters, members, rows, context)
+        self._batch = _Wearing(adapters, [member for member in members for _ in range(rows)], context)
 
     def feed_many(self, sequences: Mapping[int, Sequence[int]], places: Sequence[int]) -> list[NDArray[np.float32]]:
         """The logits `[members, vocabulary]` after each sequence; rows of members that are not at `places` are zero."""
@@ -105,17 +110,18 @@ class TorchRowsBatch:
 
 
 class _Wearing(TorchBatch):
-    """A batch over a model whose rows wear adapters."""
+    """A batch over a model whose row r wears the adapter `worn[r]`."""
 
-    def __init__(self, adapters: AdapterRows, members: Sequence[int], rows: int, context: int) -> None:
-        super().__init__(adapters.model.eval(), len(members) * rows, context)
-        self._adapters, self._members, self._each = adapters, members, rows
+    def __init__(self, adapters: AdapterRows, worn: Sequence[int], context: int) -> None:
+        super().__init__(adapters.model.eval(), len(worn), context)
+        self._adapters, self._worn = adapters, worn
 
     def _read(self, rows: list[int], ids: list[list[int]], positions: list[list[int]]) -> torch.Tensor:
-        worn = [self._members[row // self._each] for row in rows]
+        worn = [self._worn[row] for row in rows]
         once = list(dict.fromkeys(worn))
-        # As many rows of each adapter, as in nearly every pass: then none of its factors is copied.
-        self._adapters.use(once if all(worn.count(one) * len(once) == len(worn) for one in once) else worn)
+        # As many rows of each adapter, side by side, as in nearly every pass: then none of its factors is copied.
+        alike = worn == [one for one in once for _ in range(len(worn) // len(once))]
+        self._adapters.use(once if alike else worn)
         return super()._read(rows, ids, positions)
 
 
