@@ -200,6 +200,10 @@ def test_a_refined_adapter_lies_over_the_one_it_came_from(
                            "train.evaluate_rows=2", "model.lora.targets=[q_proj, down_proj]"]),
         tmp_path / "tuned",
     )  # fmt: skip
+    config = tuned.final / "adapter_config.json"  # PEFT takes a regular expression, too, and adapters have them
+    config.write_text(
+        json.dumps(json.loads(config.read_text()) | {"target_modules": r".*\.(q_proj|down_proj)"}), encoding="utf-8"
+    )
     ids = torch.arange(3, 40)[None]
     before = load_model(locate(tuned.folder), merge=True)(input_ids=ids).logits
     run = refine(small(f"model.base={tuned.folder}", "train.steps=2"), tmp_path / "run", pleased)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -22,6 +21,7 @@ from storyteller.train import finetune
 from storyteller.train.continual import Anchor, fisher_information, stored_fisher
 from storyteller.train.measure import batch_tensors
 from storyteller.train.objectives import CausalObjective
+from storyteller.train.processes import open_accelerator
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def test_fisher_information_is_the_mean_square_of_gradients(tiny_llama: Path, ol
     model = apply_lora(load_model(located), LoraRecipe(rank=2))
     shards = tokenize(old, None, StoryTokenizer.load(located.folder), small().data)
     objective, split = CausalObjective(model), shards.splits["train"]
-    accelerator = Accelerator(cpu=True)
+    accelerator = open_accelerator("float32")
     found = fisher_information(objective, model, shards, len(split), 1, accelerator)
     squares = {name: torch.zeros_like(value) for name, value in found.items()}
     targets = 0

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from storyteller.errors import TrainingError
@@ -21,6 +20,7 @@ from storyteller.tokens import Batch
 from storyteller.train.checkpoint import State
 from storyteller.train.loop import Plan, fit
 from storyteller.train.objectives import CausalObjective
+from storyteller.train.processes import open_accelerator
 
 _CONTEXT = 32
 
@@ -65,7 +65,7 @@ def plan(folder: Path, rows: Any, recipe: TrainRecipe, model: nn.Module) -> Plan
 def train(folder: Path, rows: Any, recipe: TrainRecipe, base: Path) -> tuple[State, nn.Module, Run]:
     model = load_model(locate(base)).requires_grad_(True)
     made = plan(folder, rows, recipe, model)
-    state = fit(CausalObjective(model), made, Accelerator(cpu=True))
+    state = fit(CausalObjective(model), made, open_accelerator("float32"))
     return state, model, made.run
 
 
@@ -158,7 +158,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(tiny_lla
     model = load_model(locate(tiny_llama)).requires_grad_(True)
     made = plan(tmp_path / "run", Poison((9,)), TrainRecipe(steps=9, rows=1, accumulate=1, save_every=2), model)
     with pytest.raises(TrainingError, match=r"step 4: the loss is nan .*last checkpoint is kept.*train\.lr"):
-        fit(CausalObjective(model), made, Accelerator(cpu=True))
+        fit(CausalObjective(model), made, open_accelerator("float32"))
     last = made.run.pointed("last")
     assert last is not None
     assert last[1]["step"] == 2
@@ -181,7 +181,7 @@ def test_samples_are_told_on_time(tiny_llama: Path, tmp_path: Path) -> None:
         return "# 海豹"
 
     made = dataclasses.replace(made, samples=samples, sample_every=2)
-    fit(CausalObjective(model), made, Accelerator(cpu=True))
+    fit(CausalObjective(model), made, open_accelerator("float32"))
     assert sorted(path.name for path in (made.run.folder / "samples").iterdir()) == [
         f"step-{step:06d}.md" for step in (0, 2, 4, 5)
     ]

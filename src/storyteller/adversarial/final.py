@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,16 +11,12 @@ import numpy as np
 from storyteller.adversarial.measuring import UnjudgedError
 from storyteller.adversarial.monitors import Alarm, told_apart, violations
 from storyteller.adversarial.policy import Weights
-from storyteller.models.adapters.factors import Factors, read_factors
 from storyteller.runs.console import say
-from storyteller.runs.files import read_json, write_json
 
 if TYPE_CHECKING:
     from storyteller.adversarial.refinement import Refinement
 
-__all__ = ["Candidate", "Decision", "Spot", "decide", "join_adapters", "matched_gain"]
-
-_PREFIX = "base_model.model."
+__all__ = ["Candidate", "Decision", "Spot", "decide", "matched_gain"]
 
 Spot = tuple[float, dict[str, float], dict[str, float]]
 """A temperature, and the figures before and after at it."""
@@ -138,40 +132,3 @@ def matched_gain(points: Sequence[Spot], figures: Mapping[str, float]) -> float 
     varieties, areas = [place for place, _ in line], [area for _, area in line]
     best = min([float(np.interp(variety, varieties, areas)), *(area for place, area in line if place >= variety)])
     return best - told_apart(figures)
-
-
-def join_adapters(first: Path | None, second: Path, folder: Path, *, without_second: bool = False) -> None:
-    """Write to `folder` the one LoRA adapter that does what `first` and `second` do together; `second`'s config serves.
-
-    Their deltas add up: with the factors of both side by side, the rank is the sum of the ranks and nothing is lost. With
-    `without_second`, or without a `first`, it is the other one alone.
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    if without_second and first is not None:
-        for name in ("adapter_model.safetensors", "adapter_config.json"):
-            shutil.copyfile(first / name, folder / name)
-        return
-    if first is None:
-        return  # `second` stands in `folder` already
-    parts: list[Factors] = [read_factors(first), read_factors(second)]
-    ranks = [max(down.shape[0] for down, _ in factors.values()) for factors in parts]
-    tensors = {}
-    for layer in sorted({layer for factors in parts for layer in factors}):
-        like = next(factors[layer] for factors in parts if layer in factors)
-        downs, ups = [], []
-        for factors, rank in zip(parts, ranks, strict=True):
-            down, up = factors.get(
-                layer, (like[0].new_zeros(0, like[0].shape[1]), like[1].new_zeros(like[1].shape[0], 0))
-            )
-            room = rank - down.shape[0]
-            downs.append(torch.cat([down, down.new_zeros(room, down.shape[1])]))
-            ups.append(torch.cat([up, up.new_zeros(up.shape[0], room)], dim=1))
-        tensors[f"{_PREFIX}{layer}.lora_A.weight"] = torch.cat(downs).contiguous()
-        tensors[f"{_PREFIX}{layer}.lora_B.weight"] = torch.cat(ups, dim=1).contiguous()
-    config, other = read_json(second / "adapter_config.json"), read_json(first / "adapter_config.json")
-    targets = sorted({*config["target_modules"], *other["target_modules"]})
-    changes = {"r": sum(ranks), "lora_alpha": sum(ranks), "use_rslora": False, "target_modules": targets}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    write_json(folder / "adapter_config.json", config | changes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import torch
 
 from storyteller.adversarial.adversary import Adversary, pairs_to_tensors, tensors_to_pairs
 from storyteller.adversarial.critics import make_critic
-from storyteller.adversarial.final import Decision, decide, join_adapters
+from storyteller.adversarial.final import Decision, decide
 from storyteller.adversarial.measuring import Score
 from storyteller.adversarial.policy import Policy
 from storyteller.adversarial.probes import refuse_shortcuts
@@ -29,7 +30,7 @@ from storyteller.adversarial.rewards import flat
 from storyteller.corpus import read_split
 from storyteller.corpus.story import Language
 from storyteller.errors import CheckpointError, DataError, RecipeError, TrainingError
-from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model
+from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model, stack_adapters
 from storyteller.models.adapters.factors import read_factors
 from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.recipe import Recipe
@@ -302,7 +303,11 @@ def _save_final(prepared: _Prepared, folder: Path, decision: Decision) -> None:
     # What is saved belongs on weights in float32, and can only be checked beside such.
     check = located.adapter is None and prepared.policy.dtype == torch.float32
     save_model(prepared.policy.model, folder, tokenizer_from=located.folder, check=check)
-    join_adapters(located.adapter, folder, folder, without_second=not decision.passed)
+    if located.adapter is not None and decision.passed:
+        stack_adapters(located.adapter, folder)
+    elif located.adapter is not None:
+        for name in ("adapter_model.safetensors", "adapter_config.json"):
+            shutil.copyfile(located.adapter / name, folder / name)
     prepared.template.save(folder)
 
 

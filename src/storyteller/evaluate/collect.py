@@ -75,8 +75,7 @@ def collect(
         ]
         missing = [text for text in wanted if _key(text) not in done]
         for model, texts in itertools.groupby(missing, key=lambda text: text.system):
-            options = {"rows": rows, "max_tokens": max_tokens}
-            _answer(model, list(texts), settings or SamplingSettings(), engine, options, keep)
+            _answer(model, list(texts), settings or SamplingSettings(), engine, rows, max_tokens, keep)
     return [done[_key(text)] for text in [*people, *wanted] if _key(text) in done]
 
 
@@ -85,7 +84,8 @@ def _answer(
     wanted: Sequence[Text],
     settings: SamplingSettings,
     engine: str,
-    options: dict[str, int | None],
+    rows: int | None,
+    max_tokens: int | None,
     keep: Callable[[Text], None],
 ) -> None:
     """Write every wanted text with one model, many at once."""
@@ -99,7 +99,8 @@ def _answer(
                 told = teller.tell_many(
                     [text.request for text in texts if text.request],
                     seeds=[text.seed or 0 for text in texts],
-                    **options,
+                    rows=rows,
+                    max_tokens=max_tokens,
                     settings=replace(settings, temperature=temperature or 0.0),
                 )
                 for index, result in told:

@@ -33,8 +33,15 @@ def stack_adapters(lower: Path, upper: Path) -> None:
             ups.append(torch.nn.functional.pad(up, (0, rank - up.shape[1])))
         tensors[f"base_model.model.{layer}.lora_A.weight"] = torch.cat(downs).contiguous()
         tensors[f"base_model.model.{layer}.lora_B.weight"] = torch.cat(ups, dim=1).contiguous()
-    config, old = read_json(upper / "adapter_config.json"), read_json(lower / "adapter_config.json")
-    targets = sorted({*config["target_modules"], *old["target_modules"]})
-    config |= {"r": sum(ranks), "lora_alpha": sum(ranks), "use_rslora": False, "target_modules": targets}
+    config = read_json(upper / "adapter_config.json") | {
+        "r": sum(ranks),
+        "lora_alpha": sum(ranks),
+        "use_rslora": False,
+        # The layers under their full names: either may choose its own by a regular expression.
+        "target_modules": sorted(below | above),
+        "layers_to_transform": None,
+        "layers_pattern": None,
+        "exclude_modules": None,
+    }
     save_file(tensors, upper / "adapter_model.safetensors", metadata={"format": "pt"})
     write_json(upper / "adapter_config.json", config)
