@@ -166,6 +166,7 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
         load_model=lambda folder: _load(prepared, folder),
         samples=_sampler(prepared) if recipe.samples.prompts else None,
         sample_every=recipe.samples.every,
+        begun=prepared.estimate.loss,
         allocation=prepared.allocation,
         perturbation=Perturbation(prepared.model, recipe.train.perturb) if recipe.train.perturb else None,
         anchor=anchor_of(recipe, prepared.model, prepared.old, run, prepared.accelerator),

@@ -51,7 +51,8 @@ class Plan:
 
     The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills
     it from one, `samples` tells stories with the model as it is and returns them as Markdown. `steps` is the length of
-    the whole run, `context` the tokens in a row. `allocation` moves AdaLoRA's ranks, `perturbation` the input embeddings,
+    the whole run, `context` the tokens in a row, `begun` the untouched model's training loss, where it was measured.
+    `allocation` moves AdaLoRA's ranks, `perturbation` the input embeddings,
     and `anchor` holds the weights back.
     """
 
@@ -68,6 +69,7 @@ class Plan:
     rates: Callable[[int], float] | None = None
     perturbation: Perturbation | None = None
     anchor: Anchor | None = None
+    begun: float | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of optimizer step `step` (from 0): `rates` where it is given, else the recipe's schedule."""
@@ -100,7 +102,7 @@ def fit(
     """
     recipe, run = plan.recipe, plan.run
     optimizer = build_optimizer(objective, recipe)
-    state = _resumed(objective, optimizer, plan, accelerator) if resume else State()
+    state = _resumed(objective, optimizer, plan, accelerator) if resume else State(lowest=plan.begun)
     if sharding is None:
         wrapped, stepper = accelerator.prepare(objective, optimizer)
     else:
@@ -266,7 +268,9 @@ def _save(
 
 def _resumed(objective: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, accelerator: Accelerator) -> State:
     folder, damaged = newest_whole(plan.run)
-    state = State() if folder is None else load_checkpoint(folder, objective, optimizer, plan.load_model)
+    state = (
+        State(lowest=plan.begun) if folder is None else load_checkpoint(folder, objective, optimizer, plan.load_model)
+    )
     if accelerator.is_main_process:
         for path in damaged:
             say(f"{path} is damaged and is passed over")

@@ -181,6 +181,7 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
         load_model=lambda folder: load_weights(prepared.model, folder),
         samples=_sampler(prepared),
         sample_every=recipe.samples.every,
+        begun=prepared.estimate.loss,
     )
 
 

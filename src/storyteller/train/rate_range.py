@@ -81,6 +81,7 @@ def find_rate(recipe: Recipe, folder: Path, steps: int | None = None) -> RateRan
         save_model=lambda _: None,
         load_model=lambda _: None,
         rates=lambda step: rates[step],
+        begun=prepared.estimate.loss,
         perturbation=Perturbation(prepared.model, recipe.train.perturb) if recipe.train.perturb else None,
     )
     stage = _RangeTest(prepared.objective, plan, prepared.accelerator)
@@ -122,7 +123,7 @@ class _RangeTest:
     """The steps of a range test as a stage of the loop, which neither measures nor saves."""
 
     def __init__(self, objective: nn.Module, plan: Plan, accelerator: Any) -> None:
-        self._plan, self._accelerator, self._state = plan, accelerator, State()
+        self._plan, self._accelerator, self._state = plan, accelerator, State(lowest=plan.begun)
         self._wrapped, self._optimizer = accelerator.prepare(objective, build_optimizer(objective, plan.recipe))
         self.losses: list[float] = []
         self._over = False
@@ -135,7 +136,7 @@ class _RangeTest:
             for _ in range(plan.steps):
                 losses.append(_train_step(self._wrapped, self._optimizer, self._state, plan, self._accelerator)[1])
                 advance()
-        self._state = State()
+        self._state = State(lowest=plan.begun)
         self._optimizer.state.clear()
         return losses
 

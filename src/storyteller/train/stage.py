@@ -122,11 +122,11 @@ def resolved(
 ) -> tuple[Recipe, Estimate]:
     """The recipe with its steps and precision as numbers of this machine, and what it will cost: measured, not guessed."""
     train, measured = recipe.train, sharding.objective if sharding else objective
-    seconds, memory = measure_cost(measured, shards, train, recipe.data.context, accelerator)
+    seconds, memory, loss = measure_cost(measured, shards, train, recipe.data.context, accelerator)
     steps = resolve_steps(train, shards, recipe.data.context, seconds, accelerator.num_processes)
     fixed = train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(objective)
-    return recipe.model_copy(update={"train": fixed}), Estimate(total, trained, memory, steps, steps * seconds)
+    return recipe.model_copy(update={"train": fixed}), Estimate(total, trained, memory, steps, steps * seconds, loss)
 
 
 def needs_dev(shards: Shards, recipe: Recipe) -> None:
