@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.train.conftest import MakeRecipe
 
-from storyteller.errors import TrainingError
+from storyteller.errors import ModelError, TrainingError
 from storyteller.models import load_model, locate
 from storyteller.runs import Run
 from storyteller.train import finetune
@@ -63,8 +63,18 @@ def test_one_bad_batch_does_not_end_it() -> None:
 
 def test_an_explosion_in_the_second_step_ends_it(small: MakeRecipe, tmp_path: Path) -> None:
     recipe = small("model.method=full", "train.lr=0.9", "train.warmup=0", "train.steps=30")
-    with pytest.raises(TrainingError, match="training diverges"):
+    # No evaluation was better than the one before the first step, so no checkpoint is to be promised.
+    with pytest.raises(TrainingError, match=r"training diverges.*No checkpoint was better than the model was") as told:
         finetune(recipe, tmp_path / "run")
+    assert Run(tmp_path / "run").pointed("best") is None
+    assert (tmp_path / "run" / "events.log").read_text("utf-8").endswith(f" {told.value}\n")
+    with pytest.raises(ModelError, match=r"no best checkpoint.*events\.log"):
+        locate(tmp_path / "run")
+
+
+def test_without_evaluation_no_best_checkpoint_is_promised() -> None:
+    with pytest.raises(TrainingError, match=r"What was saved before is kept\. Lower"):
+        after([3.0] + [9.0] * 10)
 
 
 def test_no_number_ends_it_at_once() -> None:

@@ -204,7 +204,10 @@ def _locate_run(folder: Path, name: str) -> Located:
     try:
         checkpoint = folder / "checkpoints" / str(read_json(folder / "best.json")["checkpoint"])
     except FileNotFoundError:
-        raise ModelError(f"the run {folder} has no final/ and no best checkpoint yet; let it train on.") from None
+        raise ModelError(
+            f"the run {folder} has no final/ and no best checkpoint; let it train on, or "
+            "see in its events.log why it ended."
+        ) from None
     except (json.JSONDecodeError, KeyError, TypeError):
         raise ModelError(f"{folder}/best.json is damaged; give one of the folders in {folder}/checkpoints.") from None
     if not checkpoint.is_dir():

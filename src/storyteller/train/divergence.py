@@ -51,8 +51,13 @@ def check_loss(state: State, loss: float, norm: float, *, scaled: bool) -> None:
 
 
 def _advice(state: State) -> str:
-    kept = f"the best checkpoint, of step {state.best_step}, is kept" if state.best_loss is not None else ""
+    if state.best_loss is None:
+        kept = "What was saved before is kept"
+    elif state.best_step == 0:
+        kept = "No checkpoint was better than the model was before the first step"
+    else:
+        kept = f"The best checkpoint, of step {state.best_step}, is kept"
     return (
-        f"{(kept or 'the last checkpoint is kept').capitalize()}. Lower train.lr (storyteller finetune RECIPE --find-lr "
+        f"{kept}. Lower train.lr (storyteller finetune RECIPE --find-lr "
         "measures one), raise train.warmup, or set train.precision=float32."
     )

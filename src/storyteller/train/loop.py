@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from storyteller.errors import TrainingError
 from storyteller.models.adapters.adalora import Allocation
 from storyteller.recipe import TrainRecipe
 from storyteller.runs import Metrics, Run, write_atomic
@@ -118,6 +119,10 @@ def fit(
             log.say(
                 f"stopped early: {state.worse} evaluations without improvement, the best was at step {state.best_step}"
             )
+    except TrainingError as error:
+        if metrics is not None:
+            run.event(str(error))
+        raise
     finally:
         if metrics is not None:
             metrics.close()
