@@ -157,9 +157,8 @@ def same_recipe(run: Run, given: Recipe) -> Recipe:
     """The run's own recipe; `CheckpointError` with the differences when another one was asked for."""
     from storyteller.recipe.load import differences, load_recipe
 
-    asked = run.folder / "asked.yaml"
-    if asked.exists() and given != Recipe():
-        found = differences(load_recipe(asked).model_dump(mode="json"), given.model_dump(mode="json"))
+    if run.asked_path.exists() and given != Recipe():
+        found = differences(load_recipe(run.asked_path).model_dump(mode="json"), given.model_dump(mode="json"))
         changed = [f"  {key}: {old}  ->  {new}" for key, (old, new) in found.items()]
         if changed:
             raise CheckpointError(
