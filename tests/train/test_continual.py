@@ -163,6 +163,45 @@ def test_a_stacked_adapter_is_both(small: MakeRecipe, tmp_path: Path, old: Path,
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+def test_a_checkpoint_of_a_stacked_run_is_both(
+    small: MakeRecipe, tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stopped run has at best is opened over the plain base; without the lower adapter it would be another model."""
+    import storyteller.train.loop as loop
+
+    first = finetune(small(f"data.path={old}", "train.steps=4"), tmp_path / "first")
+    more = (
+        f"model.base={first.final}",
+        f"continual={{old: {old}, stack: true}}",
+        "train.save_every=2",
+        "train.steps=4",
+    )
+    whole = finetune(small(*more), tmp_path / "whole")
+    step = loop._train_step
+    told: list[torch.Tensor] = []
+    ids = torch.arange(3, 40)[None]
+
+    class StopError(Exception):
+        pass
+
+    def falls(*arguments: object) -> object:
+        if arguments[2].step == 2:  # type: ignore[attr-defined]
+            model = arguments[0].eval().model  # type: ignore[attr-defined]
+            told.append(model(input_ids=ids).logits.detach())
+            raise StopError
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_train_step", falls)
+    with pytest.raises(StopError):
+        finetune(small(*more), tmp_path / "parts")
+    monkeypatch.undo()
+    opened = load_model(locate(tmp_path / "parts" / "checkpoints" / "step-000002"))
+    assert torch.allclose(opened(input_ids=ids).logits, told[0], atol=1e-4)
+    parts = finetune(small(*more), tmp_path / "parts", resume=True)
+    weights = [load_file(run.final / "adapter_model.safetensors") for run in (whole, parts)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_an_old_corpus_without_dev_is_refused(small: MakeRecipe, tmp_path: Path) -> None:
     bare = write_corpus(tmp_path / "bare", [long_story("a", 3)])
     with pytest.raises(TrainingError, match=r"continual\.old"):

@@ -5,6 +5,7 @@ locate the base -> tokenize -> load, adapt -> say what it will cost -> fit -> sa
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,9 @@ from storyteller.train.stage import corpus_licences, needs_dev, resolved, take_b
 __all__ = ["dry_run", "finetune"]
 
 _ALLOCATION = "allocation.safetensors"
+_ADAPTER = "adapter_model.safetensors"
+_UPPER = "upper"
+"""Where a checkpoint of a stacked run keeps what is trained, beside the adapter that it makes with the lower one."""
 
 
 @dataclass(frozen=True)
@@ -178,18 +182,22 @@ def _score_old(prepared: _Prepared, run: Run, when: str) -> dict[str, Any]:
 
 
 def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None]:
-    continual, below = prepared.recipe.continual, prepared.located.adapter
-    stacked = continual is not None and continual.stack and prepared.recipe.model.method != "full"
+    continual = prepared.recipe.continual
+    below = prepared.located.adapter if continual is not None and continual.stack else None
 
     def save(folder: Path) -> None:
         # Reloading to compare takes longer than saving, so it is done once, for what is handed on.
         # A base in four bits is not what is reloaded, so that there is nothing to compare.
-        check_now = check and prepared.recipe.model.method != "qlora"
-        last = check and stacked and below is not None
-        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check_now and not last)
-        if last and below is not None:
+        check_now = check and prepared.recipe.model.method != "qlora" and below is None
+        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check_now)
+        if below is not None:
+            # A checkpoint, too, is opened as a model: there it must be both adapters, and resumed with it is the upper one.
+            if not check:
+                (folder / _UPPER).mkdir()
+                shutil.copyfile(folder / _ADAPTER, folder / _UPPER / _ADAPTER)
             stack_adapters(below, folder)
-            reload_difference(prepared.model, folder)
+            if check:
+                reload_difference(prepared.model, folder)
         prepared.template.save(folder)
         if prepared.allocation is not None and not check:
             save_file(prepared.allocation.tensors(), folder / _ALLOCATION)
@@ -198,9 +206,14 @@ def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None
 
 
 def _load(prepared: _Prepared, folder: Path) -> None:
-    load_weights(prepared.model, folder)
+    _load_trained(prepared, folder)
     if prepared.allocation is not None:
         prepared.allocation.restore(load_file(folder / _ALLOCATION))
+
+
+def _load_trained(prepared: _Prepared, folder: Path) -> None:
+    upper = folder / _UPPER
+    load_weights(prepared.model, upper if upper.is_dir() else folder)
 
 
 def _sampler(prepared: _Prepared) -> Callable[[], str]:
@@ -218,7 +231,7 @@ def _sampler(prepared: _Prepared) -> Callable[[], str]:
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     """Put the best model into `final/`, prove that it reloads to the same, and describe it."""
-    take_best(prepared.model, run, state)
+    take_best(run, state, lambda folder: _load_trained(prepared, folder))
     with replacing_folder(run.final) as part:
         _saver(prepared, check=True)(part)
     train = prepared.shards.meta["splits"]["train"]

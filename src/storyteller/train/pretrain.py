@@ -213,7 +213,7 @@ def _sampler(prepared: _Prepared) -> Callable[[], str] | None:
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     """Put the best model into `final/`, prove that it reloads to the same, and describe it."""
-    take_best(prepared.model, run, state)
+    take_best(run, state, lambda folder: load_weights(prepared.model, folder))
     with replacing_folder(run.final) as part:
         _saver(prepared, check=True)(part)
     train = prepared.shards.meta["splits"]["train"]

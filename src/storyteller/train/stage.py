@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
 from torch import nn
 
 from storyteller.errors import CheckpointError, TrainingError
-from storyteller.models import count_parameters, load_weights
+from storyteller.models import count_parameters
 from storyteller.recipe import Recipe
 from storyteller.runs import Run, read_json, write_json
 from storyteller.runs.console import say
@@ -138,11 +138,11 @@ def needs_dev(shards: Shards, recipe: Recipe) -> None:
         raise TrainingError("train.patience needs a dev split; prepare a corpus with more works, or drop the key.")
 
 
-def take_best(model: Any, run: Run, state: State) -> None:
-    """Fill `model` from the best checkpoint, if that is not what it is already."""
+def take_best(run: Run, state: State, load: Callable[[Path], None]) -> None:
+    """Fill the model from the best checkpoint by `load`, if that is not what it is already."""
     best = run.pointed("best")
     if best is not None and best[1].get("step") != state.step:
-        load_weights(model, best[0])
+        load(best[0])
 
 
 def corpus_licences(corpus: Path) -> dict[str, int]:
