@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,25 @@ def test_a_stopped_run_goes_on_the_same(
     weights = [load_file(run.final / "adapter_model.safetensors") for run in (whole, parts)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     assert report(whole.folder) == report(parts.folder)
+
+
+def test_a_run_does_not_go_on_with_another_old_corpus(
+    small: MakeRecipe, tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import storyteller.train.continual as continual
+
+    own = tmp_path / "old"
+    shutil.copytree(old, own, ignore=shutil.ignore_patterns("shards"))
+    (own / "manifest.json").write_text('{"licences": {"CC0-1.0": 8}}', "utf-8")
+    recipe = small(f"continual={{old: {own}, replay: 0.3}}", "train.steps=2")
+    run = finetune(recipe, tmp_path / "run")
+    # Its stories are trained on, so that their licence is told.
+    assert "| CC0-1.0 | 8 |" in (run.final / "README.md").read_text()
+    dev = (own / "dev.jsonl").read_text("utf-8")
+    (own / "dev.jsonl").write_text(dev.replace("灯", "船"), "utf-8")
+    monkeypatch.setattr(continual, "own_loss", lambda *_: pytest.fail("what is another corpus is not scored"))
+    with pytest.raises(CheckpointError, match=r"the old corpus of .* has changed since the run began"):
+        finetune(recipe, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("targets", [("all-linear", "all-linear"), ("[q_proj, v_proj]", "[v_proj, down_proj]")])

@@ -128,18 +128,29 @@ def score_old(
     """Score the old corpus' dev split with the model as it is, note it in the run, and return figures for the card.
 
     `when` is `before` or `after` training; what was noted before a run began stays when it is resumed. Without an old
-    corpus nothing happens. Only the main process works.
+    corpus nothing happens. Only the main process works; all raise `CheckpointError` when the corpus is no longer the one
+    that was scored, since two scores of two corpora say nothing about forgetting.
     """
-    if recipe.continual is None or old is None or not accelerator.is_main_process:
+    if recipe.continual is None or old is None:
         return {}
     path = run.folder / REPORT_FILE
     report: dict[str, Any] = read_json(path) if path.is_file() else {}
+    if report.get("shards", old.meta["hash"]) != old.meta["hash"]:
+        raise CheckpointError(
+            f"the old corpus of {run.folder} ({recipe.continual.old}) has changed since the run began (its shards were "
+            f"{report['shards'][:12]}, and are {old.meta['hash'][:12]}). Prepare it again as it was, or begin a new run."
+        )
+    if not accelerator.is_main_process:
+        return {}
     if when == "before" and report:
         return {}
     rows, limit = recipe.train.rows, recipe.continual.evaluate_rows
     loss, bits = own_loss(objective.to(accelerator.device), old, rows, recipe.data.context, limit, accelerator)
     say(f"old corpus {when} training: dev loss {loss:.4f}  dev bpb {bits:.4f}")
-    report |= recipe.continual.model_dump(mode="json") | {when: {"loss": loss, "bits_per_byte": bits}}
+    report |= recipe.continual.model_dump(mode="json") | {
+        "shards": old.meta["hash"],
+        when: {"loss": loss, "bits_per_byte": bits},
+    }
     if "after" in report:
         report["forgotten_bits_per_byte"] = report["after"]["bits_per_byte"] - report["before"]["bits_per_byte"]
     write_json(path, report)

@@ -6,6 +6,7 @@ locate the base -> tokenize -> load, adapt -> say what it will cost -> fit -> sa
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,7 +246,7 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
         run.final,
         prepared.recipe,
         languages=sorted(train["languages"]),
-        licences=corpus_licences(prepared.recipe.data.path),
+        licences=_licences(prepared.recipe),
         figures=_figures(run, state) | remembered,
         data={"stories": train["stories"], "examples": train["examples"], "shards": prepared.shards.meta["hash"]},
         notes=() if improved else ("**It did not improve on its base by held-out loss.**",),
@@ -253,6 +254,14 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     plot_losses(run)
     run.event("finished")
     say(f'{run.final} is ready. Write with it: storyteller write "..." --model {run.folder}')
+
+
+def _licences(recipe: Recipe) -> dict[str, int]:
+    """Stories by licence, those of an old corpus that is trained on, too."""
+    counts = Counter(corpus_licences(recipe.data.path))
+    if recipe.continual is not None and recipe.continual.replay:
+        counts.update(corpus_licences(recipe.continual.old))
+    return dict(counts)
 
 
 def _figures(run: Run, state: State) -> dict[str, Any]:
