@@ -222,7 +222,9 @@ class RewardRecipe(_Section):
     coherence: float = Field(0.5, ge=0, description="weight of the coherence logit")
     to_go: float = Field(0.5, ge=0, le=1, description="share of the advantage given sentence by sentence")
     penalty: float = Field(0.5, ge=0, description="cost of each rule broken: repetition, copying, no end, length")
-    variety: float = Field(0.0, ge=0, description="cost of phrases that stand in a step's stories to other prompts, too")
+    variety: float = Field(
+        0.0, ge=0, description="cost of phrases that stand in a step's stories to other prompts, too"
+    )
 
 
 class MonitorsRecipe(_Section):
@@ -315,6 +317,10 @@ class Recipe(_Section):
             asked |= {f"train.{name}": getattr(self.train, name) for name in names}
             if idle := [name for name, value in asked.items() if value]:
                 raise ValueError(f"{', '.join(idle)} would do nothing in {stage}, only in finetune; leave it out")
+        if self.train.layer_decay < 1 and self.model.method in ("prompt", "prefix"):
+            raise ValueError(
+                f"train.layer_decay would do nothing, for model.method={self.model.method} trains no layer; leave it out"
+            )
         return self
 
     @model_validator(mode="after")
