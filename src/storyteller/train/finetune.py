@@ -113,6 +113,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         shards = ReplayShards(shards, old, recipe.continual.replay)
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
+        _tell_few(shards, recipe, accelerator.num_processes)
     model = adapted_model(recipe, located)
     if recipe.train.compile:
         compile_layers(model)
@@ -142,6 +143,17 @@ def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Sh
     shards = tokenize(recipe.data.path, None, tokenizer, recipe.data, template=template)
     needs_dev(shards, recipe)
     return shards
+
+
+def _tell_few(shards: Shards, recipe: Recipe, processes: int) -> None:
+    """Say so when one step reads more rows than there are; it is no error, since who has ten stories has no more."""
+    train = recipe.train
+    rows, read = shards.steps_per_epoch(1, recipe.data.context, train.seed), train.rows * train.accumulate * processes
+    if rows < read:
+        say(
+            f"one step reads {read} rows, and all training stories together fill {rows}, so that it shows each of them "
+            f"{read / rows:.1f} times: lower train.accumulate or train.rows, or prepare more stories"
+        )
 
 
 def _old_shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Shards | None:
