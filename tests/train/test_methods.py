@@ -67,6 +67,17 @@ def test_trained_stopped_gone_on_and_written_with(
     assert (laid - bare).abs().max() > 1e-3
 
 
+def test_the_allocator_goes_on_amid_its_work(small: MakeRecipe, tmp_path: Path, interrupt: Any) -> None:
+    """Its scores are smoothed over many steps: without them the ranks would go elsewhere after a stop."""
+    recipe = small(*of("adalora"), "train.steps=30", "train.save_every=8", "train.evaluate_every=30")
+    whole = finetune(recipe, tmp_path / "whole")
+    interrupt(8)
+    with pytest.raises(StopError):
+        finetune(recipe, tmp_path / "parts")
+    interrupt(None)
+    assert same(whole, finetune(recipe, tmp_path / "parts", resume=True))
+
+
 def test_the_allocator_really_moves_ranks(small: MakeRecipe, tmp_path: Path) -> None:
     run = finetune(small(*of("adalora"), "train.steps=10", "train.evaluate_every=10"), tmp_path / "run")
     config = json.loads((run.final / "adapter_config.json").read_text())

@@ -62,6 +62,23 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ru
     return made
 
 
+def test_samples_are_told_uncompiled(new: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each word that is told is another shape, so layers would be compiled again and again."""
+    compiled = []
+
+    def backend(graph: Any, given: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    layer = torch.compile(lambda values: values + 1, backend=backend)
+    monkeypatch.setattr("storyteller.train.samples.tell_samples", lambda *_: str(layer(torch.ones(2))))
+    run = pretrain(new(CAUSAL, "samples.prompts=[A seal]", "train.steps=1"), tmp_path / "run")
+    assert (run.folder / "samples" / "step-000001.md").read_text("utf-8") == "tensor([2., 2.])"
+    assert not compiled
+    layer(torch.ones(2))
+    assert compiled
+
+
 class StopError(Exception):
     pass
 

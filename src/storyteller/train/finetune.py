@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -233,13 +232,7 @@ def _sampler(prepared: _Prepared) -> Callable[[], str]:
     from storyteller.train.samples import tell_samples
 
     recipe = prepared.recipe
-
-    def tell() -> str:
-        # Each new token makes a longer text: compiled layers would be compiled again for it.
-        with torch.compiler.set_stance("force_eager"):
-            return tell_samples(prepared.model, prepared.template, recipe.samples, recipe.train.seed)
-
-    return tell
+    return lambda: tell_samples(prepared.model, prepared.template, recipe.samples, recipe.train.seed)
 
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:

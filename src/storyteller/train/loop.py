@@ -255,7 +255,10 @@ def _sample(objective: nn.Module, state: State, plan: Plan, accelerator: Acceler
     if plan.samples is None or not accelerator.is_main_process:
         return
     objective.eval()
-    write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())
+    # Each new token makes a longer text: compiled layers would be compiled again for it.
+    with torch.compiler.set_stance("force_eager"):
+        told = plan.samples()
+    write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", told)
     objective.train()
 
 
