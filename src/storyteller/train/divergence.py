@@ -58,6 +58,6 @@ def _advice(state: State) -> str:
     else:
         kept = f"The best checkpoint, of step {state.best_step}, is kept"
     return (
-        f"{kept}. Lower train.lr (storyteller finetune RECIPE --find-lr "
+        f"{kept}. Lower train.lr (the command with the recipe and --find-lr "
         "measures one), raise train.warmup, or set train.precision=float32."
     )

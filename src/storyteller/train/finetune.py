@@ -119,8 +119,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
     objective = build_objective(recipe, model, tokenizer)
     sharding = Sharding(objective, accelerator) if sharded else None
     fixed, estimate = resolved(recipe, shards, objective, accelerator, precision, sharding)
-    method = recipe.model.method
-    if accelerator.is_main_process and (warning := rate_warning(method, recipe.train.lr)):
+    if accelerator.is_main_process and (warning := rate_warning(recipe)):
         say(warning)
     return _Prepared(
         fixed,
@@ -133,7 +132,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         objective,
         accelerator,
         estimate,
-        Allocation(model, recipe.model.adalora, estimate.steps) if method == "adalora" else None,
+        Allocation(model, recipe.model.adalora, estimate.steps) if recipe.model.method == "adalora" else None,
         sharding,
     )
 

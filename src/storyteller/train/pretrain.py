@@ -19,6 +19,7 @@ from storyteller.models import load_weights, locate, save_model
 from storyteller.models.fresh import new_causal, new_masked
 from storyteller.recipe import Recipe
 from storyteller.recipe.pretraining import PretrainRecipe
+from storyteller.recipe.rates import rate_warning
 from storyteller.runs import Run, replacing_folder
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
@@ -97,6 +98,8 @@ def _prepare(recipe: Recipe) -> _Prepared:
     _refuse_too_little(shards, recipe, accelerator.num_processes)
     sharding = Sharding(objective, accelerator) if sharded else None
     fixed, estimate = resolved(recipe, shards, objective, accelerator, precision, sharding)
+    if accelerator.is_main_process and (warning := rate_warning(recipe)):
+        say(warning)
     return _Prepared(
         fixed,
         folder,
