@@ -171,7 +171,10 @@ def _locate_adapter(folder: Path, name: str) -> Located:
             "If the base lies elsewhere now, write its place into base_model_name_or_path of adapter_config.json."
         ) from error
     if located.adapter is not None:
-        raise ModelError(f"the base {base!r} of the adapter in {folder} is an adapter itself; merge that one first.")
+        raise ModelError(
+            f"the base {base!r} of the adapter in {folder} is an adapter itself. Merge that one first (storyteller models "
+            "merge NAME --out FOLDER) and write its folder into base_model_name_or_path of adapter_config.json."
+        )
     return replace(located, name=name, adapter=folder)
 
 
