@@ -85,8 +85,8 @@ def test_what_was_measured_is_kept(tmp_path: Path) -> None:
 
 
 def report(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / "continual.json").read_text())
-    return found
+    found: list[dict[str, object]] = json.loads((folder / "continual.json").read_text())["corpora"]
+    return found[0]
 
 
 def test_the_old_score_is_always_told(small: MakeRecipe, tmp_path: Path, old: Path) -> None:
@@ -96,6 +96,21 @@ def test_the_old_score_is_always_told(small: MakeRecipe, tmp_path: Path, old: Pa
     card = (run.final / "README.md").read_text()
     assert "old corpus, dev bits per byte, before" in card
     assert "old corpus, dev bits per byte, after" in card
+
+
+def test_several_old_corpora_are_replayed_held_and_scored(small: MakeRecipe, tmp_path: Path, old: Path) -> None:
+    scenes = [story(SCENE, f"s{i}", form="screenplay") for i in range(8)]
+    older = write_corpus(tmp_path / "older", scenes, [story(SCENE, "sd")])
+    run = finetune(
+        small(f"continual={{old: [{old}, {older}], replay: 0.5, ewc: 1, fisher_rows: 4}}", "train.steps=4"),
+        tmp_path / "run",
+    )
+    scores = json.loads((run.folder / "continual.json").read_text())["corpora"]
+    assert [set(one) for one in scores] == [{"shards", "before", "after", "forgotten_bits_per_byte"}] * 2
+    assert scores[0]["before"] != scores[1]["before"]
+    card = (run.final / "README.md").read_text()
+    assert f"old corpus {old}, dev bits per byte, after" in card
+    assert f"old corpus {older}, dev bits per byte, after" in card
 
 
 def test_holding_back_forgets_less(small: MakeRecipe, tmp_path: Path, old: Path) -> None:

@@ -65,7 +65,7 @@ class _Prepared:
     tokenizer: StoryTokenizer
     template: Template
     shards: Shards
-    old: Shards | None
+    old: tuple[Shards, ...]
     model: nn.Module
     objective: nn.Module
     accelerator: Accelerator
@@ -108,7 +108,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         template = Template.for_tokenizer(tokenizer)
         shards = _shards(recipe, tokenizer, template)
         old = _old_shards(recipe, tokenizer, template)
-    if recipe.continual is not None and old is not None and recipe.continual.replay:
+    if recipe.continual is not None and recipe.continual.replay:
         shards = ReplayShards(shards, old, recipe.continual.replay)
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
@@ -154,18 +154,18 @@ def _tell_few(shards: Shards, recipe: Recipe, processes: int) -> None:
         )
 
 
-def _old_shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Shards | None:
+def _old_shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> tuple[Shards, ...]:
     """What the base knew before, if the recipe names it: read as it is, without variants."""
-    if recipe.continual is None:
-        return None
     settings = recipe.data.model_copy(update={"augment": None})
-    shards = tokenize(recipe.continual.old, None, tokenizer, settings, template=template)
-    if len(shards.splits["dev"]) == 0:
-        raise TrainingError(
-            f"continual.old: {recipe.continual.old} has no dev split, so forgetting cannot be measured; prepare it with "
-            "more works."
-        )
-    return shards
+    old = []
+    for corpus in recipe.continual.corpora if recipe.continual else []:
+        shards = tokenize(corpus, None, tokenizer, settings, template=template)
+        if len(shards.splits["dev"]) == 0:
+            raise TrainingError(
+                f"continual.old: {corpus} has no dev split, so forgetting cannot be measured; prepare it with more works."
+            )
+        old.append(shards)
+    return tuple(old)
 
 
 def _plan(prepared: _Prepared, run: Run) -> Plan:
@@ -261,10 +261,11 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
 
 
 def _licences(recipe: Recipe) -> dict[str, int]:
-    """Stories by licence, those of an old corpus that is trained on, too."""
+    """Stories by licence, those of old corpora that are trained on, too."""
     counts = Counter(corpus_licences(recipe.data.path))
     if recipe.continual is not None and recipe.continual.replay:
-        counts.update(corpus_licences(recipe.continual.old))
+        for corpus in recipe.continual.corpora:
+            counts.update(corpus_licences(corpus))
     return dict(counts)
 
 
