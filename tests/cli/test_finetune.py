@@ -87,6 +87,15 @@ def test_the_default_folder_is_named_after_the_recipe(
     again = run("finetune", "full", *miniature(tiny_llama, corpus, 1), "name=海豹", "samples.prompts=[]")
     assert (again.exit_code, "--resume" in again.stderr) == (2, True)
     assert run("finetune", "--resume", "runs/海豹").exit_code == 0
+    # Changes are laid over what the run was asked: the same is no change, another is refused with the difference.
+    assert run("finetune", "--resume", "runs/海豹", "train.steps=1", "train.rows=1").exit_code == 0
+    for options in ([], ["--dry-run"]):
+        changed = run("finetune", "--resume", "runs/海豹", "train.steps=1", "train.lr=0.03", *options)
+        assert changed.exit_code == 2
+        assert "was started with another recipe" in changed.stderr
+        assert [line.split() for line in changed.stderr.splitlines() if "->" in line] == [
+            ["train.lr:", "2e-05", "->", "0.03"]
+        ]
 
 
 def test_dry_run(tiny_llama: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +119,7 @@ def test_dry_run(tiny_llama: Path, corpus: Path, tmp_path: Path, monkeypatch: py
         (["nosuch.yaml"], "no recipe file"),
         (["tales", "data.path=nothing", "model.base=nothing"], "nothing"),
         (["--resume", "nowhere"], "holds no run"),
+        (["train.lr=1e-5", "--resume", "nowhere"], "holds no run"),
         (["tales", "--resume"], "--resume"),
     ],
 )

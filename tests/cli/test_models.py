@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from storyteller.cli.models import app
 from storyteller.errors import ModelError
+from storyteller.models import adapt, load_model, locate, save_model
+from storyteller.recipe import ModelRecipe
+from storyteller.recipe.methods import Method
 
 
 def run(*arguments: str) -> str:
@@ -61,3 +65,38 @@ def test_pull_shows_terms() -> None:
 
 def test_pull_a_folder_that_is_there(tiny_llama: Path) -> None:
     assert str(tiny_llama) in run("pull", str(tiny_llama))
+
+
+def _adapter(base: Path, folder: Path, method: Method) -> Path:
+    model = adapt(load_model(locate(base)), ModelRecipe(method=method), 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05 * torch.randn_like(parameter)
+    save_model(model, folder, tokenizer_from=base)
+    (folder / "README.md").write_text("---\nlibrary_name: peft\n---\n\n## Licences\n\n| CC0-1.0 | 3 |\n", "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("method", ["dora", "ia3"])
+def test_an_adapter_and_its_base_as_one(tiny_llama: Path, tmp_path: Path, method: Method) -> None:
+    adapter, out = _adapter(tiny_llama, tmp_path / "adapter", method), tmp_path / "whole"
+    assert f"--model {out}" in run("merge", str(adapter), "--out", str(out))
+    whole, ids = locate(out), torch.arange(3, 40)[None]
+    assert whole.adapter is None
+    laid, merged = (load_model(located)(input_ids=ids).logits for located in (locate(adapter), whole))
+    assert torch.allclose(laid, merged, atol=1e-4)
+    card = (out / "README.md").read_text("utf-8")
+    assert card.count("library_name") == 1
+    assert "| CC0-1.0 | 3 |" in card
+    with pytest.raises(ModelError, match="already"):
+        run("merge", str(adapter), "--out", str(out))
+    with pytest.raises(ModelError, match="no adapter"):
+        run("merge", str(out), "--out", str(tmp_path / "again"))
+
+
+def test_what_no_weights_can_be_is_not_merged(tiny_llama: Path, tmp_path: Path) -> None:
+    adapter = _adapter(tiny_llama, tmp_path / "adapter", "bottleneck")
+    with pytest.raises(ModelError, match="BOTTLENECK"):
+        run("merge", str(adapter), "--out", str(tmp_path / "whole"))
+    assert not (tmp_path / "whole").exists()

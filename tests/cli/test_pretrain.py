@@ -81,3 +81,13 @@ def test_a_dry_run_and_a_resume(data: Path, tmp_path: Path) -> None:
     again = run("pretrain", "--resume", str(tmp_path / "none"))
     assert again.exit_code == 2
     assert "holds no run" in again.stderr
+
+
+def test_rates_are_tested(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storyteller.train.rate_range.STEPS", 4)
+    folder = tmp_path / "rates"
+    told = run("pretrain", "masked", *SMALL, f"data.path={data}", "--find-lr", "--out", str(folder))
+    assert told.exit_code == 0, told.output
+    assert f"The plot is {folder / 'rates.svg'}." in told.stdout
+    assert run("finetune", "masked", *SMALL, f"data.path={data}", "--find-lr").exit_code == 2
+    assert "leave out --resume" in run("pretrain", "--resume", str(folder), "--find-lr").stderr

@@ -35,7 +35,7 @@ _RECIPES = st.fixed_dictionaries(
                     optional={
                         "rank": st.integers(1, 64),
                         "alpha": _NUMBER,
-                        "targets": st.just("all-linear") | st.lists(st.text(max_size=8), max_size=3),
+                        "targets": st.just("all-linear") | st.lists(st.text(max_size=8), min_size=1, max_size=3),
                     },
                 ),
             },

@@ -38,3 +38,10 @@ def test_variants_that_change_nothing_are_refused() -> None:
 def test_other_trainers_names_lead_to_ours(asked: str, meant: str) -> None:
     with pytest.raises(RecipeError, match=f"did you mean {meant}"):
         load_recipe(None, [asked])
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix"])
+def test_a_rate_by_layer_needs_layers(method: str) -> None:
+    load_recipe(None, [f"model.method={method}", "train.layer_decay=1"])
+    with pytest.raises(RecipeError, match=rf"layer_decay would do nothing, for model\.method={method}"):
+        load_recipe(None, [f"model.method={method}", "train.layer_decay=0.9"])

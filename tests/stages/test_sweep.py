@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from storyteller.cli import app
 from storyteller.errors import CheckpointError, RecipeError, TrainingError
 from storyteller.recipe import load_recipe
 from storyteller.recipe.load import change_values
@@ -256,6 +258,15 @@ def test_a_child_that_vanishes_is_started_again(
     assert [words[1] for words in quick_children][1] == "--resume"
     assert "resumed" in (folder_of(tmp_path, 0) / "events.log").read_text()
     assert sweep_recipe(tmp_path)["counts"]["complete"] == 1
+
+
+@pytest.mark.parametrize("option", ["--resume", "--worker"])
+def test_a_dry_run_starts_no_trial(quick_children: list[Sequence[str]], tmp_path: Path, option: str) -> None:
+    sweep_recipe(tmp_path, recipe(sweep__trials=1))
+    told = CliRunner().invoke(app, ["sweep", option, str(tmp_path), "sweep.trials=2", "--dry-run"])
+    assert told.exit_code == 2
+    assert "leave out --dry-run" in told.stderr
+    assert len(quick_children) == 1
 
 
 def _wait_for(path: Path, seconds: float = 60.0) -> None:

@@ -37,7 +37,7 @@ def is_old(row: np.ndarray, old: Shards) -> bool:
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.9]), st.integers(1, 7), st.integers(0, 6))
 def test_the_share_is_kept_to_within_one_row(pair: tuple[Shards, Shards], share: float, rows: int, step: int) -> None:
-    mixed = ReplayShards(*pair, share)
+    mixed = ReplayShards(pair[0], pair[1:], share)
     exact = Fraction(share).limit_denominator(10_000)
     counted = 0
     for number in range(step + 1):
@@ -47,7 +47,7 @@ def test_the_share_is_kept_to_within_one_row(pair: tuple[Shards, Shards], share:
 
 
 def test_every_row_of_both_comes_in_its_own_order(pair: tuple[Shards, Shards]) -> None:
-    mixed = ReplayShards(*pair, 0.25)
+    mixed = ReplayShards(pair[0], pair[1:], 0.25)
     rows = mixed.batch(1, 0, rows=12, context=_CONTEXT).input_ids
     new = pair[0].batch(1, 0, rows=9, context=_CONTEXT).input_ids
     old = pair[1].batch(1, 0, rows=3, context=_CONTEXT).input_ids
@@ -55,8 +55,14 @@ def test_every_row_of_both_comes_in_its_own_order(pair: tuple[Shards, Shards]) -
     assert (np.delete(rows, [3, 7, 11], axis=0) == new).all()
 
 
+def test_several_old_corpora_take_turns(pair: tuple[Shards, Shards]) -> None:
+    rows = ReplayShards(pair[0], pair, 0.5).batch(1, 0, rows=8, context=_CONTEXT).input_ids
+    for which, shards in enumerate(pair):
+        assert (rows[1 + 2 * which :: 4] == shards.batch(1, 0, rows=2, context=_CONTEXT).input_ids).all()
+
+
 def test_neither_ranks_nor_row_counts_change_the_stream(pair: tuple[Shards, Shards]) -> None:
-    mixed = ReplayShards(*pair, 0.3)
+    mixed = ReplayShards(pair[0], pair[1:], 0.3)
     whole = mixed.batch(2, 0, rows=12, context=_CONTEXT)
     parts = [mixed.batch(2, step, rows=3, context=_CONTEXT).input_ids for step in range(4)]
     assert (whole.input_ids == np.concatenate(parts)).all()
@@ -68,11 +74,11 @@ def test_neither_ranks_nor_row_counts_change_the_stream(pair: tuple[Shards, Shar
 
 def test_an_epoch_shows_all_that_is_new(pair: tuple[Shards, Shards]) -> None:
     rows = pair[0].steps_per_epoch(1, _CONTEXT, 1)
-    assert ReplayShards(*pair, 0.5).steps_per_epoch(1, _CONTEXT, 1) == 2 * rows
-    assert ReplayShards(*pair, 0.0).steps_per_epoch(1, _CONTEXT, 1) == rows
+    assert ReplayShards(pair[0], pair[1:], 0.5).steps_per_epoch(1, _CONTEXT, 1) == 2 * rows
+    assert ReplayShards(pair[0], pair[1:], 0.0).steps_per_epoch(1, _CONTEXT, 1) == rows
 
 
 def test_two_tokenizers_are_refused(pair: tuple[Shards, Shards]) -> None:
     other = Shards(pair[1].folder, {**pair[1].meta, "tokenizer": "another"})
     with pytest.raises(DataError, match="different tokenizers"):
-        ReplayShards(pair[0], other, 0.5)
+        ReplayShards(pair[0], [other], 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,8 @@ def test_what_was_measured_is_kept(tmp_path: Path) -> None:
 
 
 def report(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / "continual.json").read_text())
-    return found
+    found: list[dict[str, object]] = json.loads((folder / "continual.json").read_text())["corpora"]
+    return found[0]
 
 
 def test_the_old_score_is_always_told(small: MakeRecipe, tmp_path: Path, old: Path) -> None:
@@ -95,6 +96,21 @@ def test_the_old_score_is_always_told(small: MakeRecipe, tmp_path: Path, old: Pa
     card = (run.final / "README.md").read_text()
     assert "old corpus, dev bits per byte, before" in card
     assert "old corpus, dev bits per byte, after" in card
+
+
+def test_several_old_corpora_are_replayed_held_and_scored(small: MakeRecipe, tmp_path: Path, old: Path) -> None:
+    scenes = [story(SCENE, f"s{i}", form="screenplay") for i in range(8)]
+    older = write_corpus(tmp_path / "older", scenes, [story(SCENE, "sd")])
+    run = finetune(
+        small(f"continual={{old: [{old}, {older}], replay: 0.5, ewc: 1, fisher_rows: 4}}", "train.steps=4"),
+        tmp_path / "run",
+    )
+    scores = json.loads((run.folder / "continual.json").read_text())["corpora"]
+    assert [set(one) for one in scores] == [{"shards", "before", "after", "forgotten_bits_per_byte"}] * 2
+    assert scores[0]["before"] != scores[1]["before"]
+    card = (run.final / "README.md").read_text()
+    assert f"old corpus {old}, dev bits per byte, after" in card
+    assert f"old corpus {older}, dev bits per byte, after" in card
 
 
 def test_holding_back_forgets_less(small: MakeRecipe, tmp_path: Path, old: Path) -> None:
@@ -143,6 +159,25 @@ def test_a_stopped_run_goes_on_the_same(
     assert report(whole.folder) == report(parts.folder)
 
 
+def test_a_run_does_not_go_on_with_another_old_corpus(
+    small: MakeRecipe, tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import storyteller.train.continual as continual
+
+    own = tmp_path / "old"
+    shutil.copytree(old, own, ignore=shutil.ignore_patterns("shards"))
+    (own / "manifest.json").write_text('{"licences": {"CC0-1.0": 8}}', "utf-8")
+    recipe = small(f"continual={{old: {own}, replay: 0.3}}", "train.steps=2")
+    run = finetune(recipe, tmp_path / "run")
+    # Its stories are trained on, so that their licence is told.
+    assert "| CC0-1.0 | 8 |" in (run.final / "README.md").read_text()
+    dev = (own / "dev.jsonl").read_text("utf-8")
+    (own / "dev.jsonl").write_text(dev.replace("灯", "船"), "utf-8")
+    monkeypatch.setattr(continual, "own_loss", lambda *_: pytest.fail("what is another corpus is not scored"))
+    with pytest.raises(CheckpointError, match=r"the old corpus of .* has changed since the run began"):
+        finetune(recipe, tmp_path / "run", resume=True)
+
+
 @pytest.mark.parametrize("targets", [("all-linear", "all-linear"), ("[q_proj, v_proj]", "[v_proj, down_proj]")])
 def test_a_stacked_adapter_is_both(small: MakeRecipe, tmp_path: Path, old: Path, targets: tuple[str, str]) -> None:
     first = finetune(
@@ -160,6 +195,45 @@ def test_a_stacked_adapter_is_both(small: MakeRecipe, tmp_path: Path, old: Path,
     plain = finetune(small(*more[1:], f"model.base={first.final}", "model.lora.rank=2",
                            f"continual={{old: {old}, stack: true}}"), tmp_path / "again")  # fmt: skip
     weights = [load_file(folder.final / "adapter_model.safetensors") for folder in (run, plain)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_checkpoint_of_a_stacked_run_is_both(
+    small: MakeRecipe, tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stopped run has at best is opened over the plain base; without the lower adapter it would be another model."""
+    import storyteller.train.loop as loop
+
+    first = finetune(small(f"data.path={old}", "train.steps=4"), tmp_path / "first")
+    more = (
+        f"model.base={first.final}",
+        f"continual={{old: {old}, stack: true}}",
+        "train.save_every=2",
+        "train.steps=4",
+    )
+    whole = finetune(small(*more), tmp_path / "whole")
+    step = loop._train_step
+    told: list[torch.Tensor] = []
+    ids = torch.arange(3, 40)[None]
+
+    class StopError(Exception):
+        pass
+
+    def falls(*arguments: object) -> object:
+        if arguments[2].step == 2:  # type: ignore[attr-defined]
+            model = arguments[0].eval().model  # type: ignore[attr-defined]
+            told.append(model(input_ids=ids).logits.detach())
+            raise StopError
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_train_step", falls)
+    with pytest.raises(StopError):
+        finetune(small(*more), tmp_path / "parts")
+    monkeypatch.undo()
+    opened = load_model(locate(tmp_path / "parts" / "checkpoints" / "step-000002"))
+    assert torch.allclose(opened(input_ids=ids).logits, told[0], atol=1e-4)
+    parts = finetune(small(*more), tmp_path / "parts", resume=True)
+    weights = [load_file(run.final / "adapter_model.safetensors") for run in (whole, parts)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 

@@ -16,18 +16,19 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from storyteller.errors import TrainingError
 from storyteller.models import load_model, locate
 from storyteller.recipe.robustness import DistilRecipe
+from storyteller.tokens import StoryTokenizer
 from storyteller.train import finetune
-from storyteller.train.distil import DistilObjective, linear_distillation
+from storyteller.train.distil import DistilObjective, build_objective, linear_distillation
 from storyteller.train.objectives import CausalObjective
 
 
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 12), st.integers(2, 20), st.floats(0.1, 1), st.floats(0.5, 4), st.none() | st.integers(1, 25),
-    st.integers(1, 3), st.integers(0, 99),
+    st.integers(1, 3), st.floats(0, 0.5), st.integers(0, 99),
 )  # fmt: skip
 def test_the_loss_and_its_gradient_are_those_of_torch(
-    n: int, vocabulary: int, weight: float, heat: float, top: int | None, teachers: int, seed: int
+    n: int, vocabulary: int, weight: float, heat: float, top: int | None, teachers: int, smoothing: float, seed: int
 ) -> None:
     torch.manual_seed(seed)
     hidden, head = torch.randn(n, 5).requires_grad_(), torch.randn(vocabulary, 5).requires_grad_()
@@ -41,8 +42,9 @@ def test_the_loss_and_its_gradient_are_those_of_torch(
         wanted = wanted / wanted.sum(1, keepdim=True)
     logits = hidden @ head.T
     apart = kl_div(log_softmax(logits / heat, 1), wanted, reduction="sum")
-    expected = (1 - weight) * cross_entropy(logits, labels, reduction="sum") + weight * heat**2 * apart
-    found = linear_distillation(hidden, head, labels, told, recipe)
+    own = cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+    expected = (1 - weight) * own + weight * heat**2 * apart
+    found = linear_distillation(hidden, head, labels, told, recipe, smoothing)
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
     slopes = [torch.autograd.grad(2 * loss, [hidden, head]) for loss in (expected, found)]
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(*slopes, strict=True))
@@ -55,6 +57,20 @@ def test_who_is_the_teacher_has_nothing_to_learn(tiny_llama: Path) -> None:
     assert abs(float(objective.train()(**tensors).detach())) < 1e-2
     assert float(objective.eval()(**tensors).detach()) > 1
     assert {name.split(".")[0] for name, _ in objective.named_parameters()} == {"student"}
+
+
+def test_what_a_recipe_adds_to_the_loss_is_there_with_a_teacher(small: MakeRecipe, tiny_llama: Path) -> None:
+    tensors = batch((5, 21), 32)
+
+    def loss(*more: str, mode: bool = True) -> float:
+        recipe = small(f"distil={{teachers: [{tiny_llama}], weight: 0.5}}", *more)
+        located = locate(tiny_llama)
+        objective = build_objective(recipe, load_model(located), StoryTokenizer.load(located.folder))
+        return float(objective.train(mode)(**tensors).detach())
+
+    for addition in ("train.label_smoothing=0.3", "train.contrastive={weight: 1.0}"):
+        assert abs(loss(addition) - loss()) > 1e-2
+        assert loss(addition, mode=False) == loss(mode=False)
 
 
 def test_a_run_brings_the_student_nearer(small: MakeRecipe, tmp_path: Path) -> None:

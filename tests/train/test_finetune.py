@@ -302,6 +302,19 @@ def test_an_empty_corpus_is_an_error(small: MakeRecipe, tmp_path: Path) -> None:
         finetune(small(f"data.path={corpus}"), tmp_path / "run")
 
 
+def test_few_stories_are_trained_on_and_told(
+    small: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [story(SEAL, "s")])
+    finetune(small(f"data.path={corpus}", "train.steps=1", "data.tasks={write: 1}"), tmp_path / "run")
+    assert (
+        "one step reads 4 rows, and all training stories together fill 1, so that it shows each of them 4.0 times"
+        in capsys.readouterr().err
+    )
+    finetune(small("train.steps=1"), tmp_path / "more")
+    assert "one step reads" not in capsys.readouterr().err
+
+
 def test_without_dev_there_is_no_patience(small: MakeRecipe, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", [story(SEAL, f"s{i}") for i in range(4)])
     with pytest.raises(TrainingError, match="needs a dev split"):

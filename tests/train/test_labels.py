@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tokens.stories import long_story, write_corpus
+from tests.tokens.stories import long_story, story, write_corpus
 from typer.testing import CliRunner
 
 from storyteller.cli import app
@@ -98,7 +98,9 @@ def test_vectors_and_chances_belong_together() -> None:
         propose(np.ones((2, 2)), [0.5], 1)
 
 
-def test_the_command_writes_what_to_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def coherence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coherence scorer that is sure of what ends in "good." or "bad.", and can say nothing of some others."""
     from storyteller.evaluate.scorer import scorer
 
     class Fake:
@@ -107,9 +109,14 @@ def test_the_command_writes_what_to_label(tmp_path: Path, monkeypatch: pytest.Mo
             return cls()
 
         def score(self, texts: Sequence[str], language: str) -> list[scorer.Score]:
-            return [scorer.Score(0.5 if "spring" in text else None, 0, 0, (), True) for text in texts]
+            sure = {"good.": 0.99, "bad.": 0.01}
+            chances = [sure.get(text.split()[-1], 0.5 if "spring" in text else None) for text in texts]
+            return [scorer.Score(chance, 0, 0, (), True) for chance in chances]
 
     monkeypatch.setattr(scorer, "CoherenceScorer", Fake)
+
+
+def test_the_command_writes_what_to_label(tmp_path: Path, coherence: None) -> None:
     corpus = write_corpus(tmp_path / "corpus", [long_story(f"s{i}", 1 + i) for i in range(6)])
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     assert CliRunner().invoke(app, ["label", str(corpus), "--out", str(first), "--count", "2"]).exit_code == 0
@@ -118,3 +125,48 @@ def test_the_command_writes_what_to_label(tmp_path: Path, monkeypatch: pytest.Mo
     ids = [[json.loads(line)["id"] for line in path.read_text().splitlines()] for path in (first, second)]
     assert len(ids[0]) == 2
     assert sorted(ids[0] + ids[1]) == [f"s{i}" for i in range(6)]
+
+
+def test_the_command_labels_what_is_sure(tmp_path: Path, coherence: None) -> None:
+    told = [story(f"The keeper was {word}", f"{word}{i}") for i in range(24) for word in ("good.", "bad.")]
+    doubtful = [story("The keeper slept in spring.", f"d{i}") for i in range(3)]
+    corpus, people, out = write_corpus(tmp_path / "corpus", [*told, *doubtful]), tmp_path / "people", tmp_path / "sure"
+    accept = ["label", str(corpus), "--out", str(out), "--accept", "--labelled", str(people)]
+
+    def label(right: bool) -> None:
+        lines = [one.to_json() | {"label": int(("good" in one.text) == right)} for one in told[:24]]
+        people.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+    label(right=False)
+    refused = CliRunner().invoke(app, accept)
+    assert refused.exit_code == 2
+    assert "not to be trusted" in refused.stderr
+    assert "right on 0%" in refused.stderr
+    assert not out.exists()
+    label(right=True)
+    done = CliRunner().invoke(app, accept)
+    assert done.exit_code == 0, done.output
+    assert "24 of 51 stories, labelled by a scorer that is right on 100%" in done.stdout
+    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert {(line["text"].split()[-1], line["label"]) for line in lines} == {("good.", 1), ("bad.", 0)}
+    assert not {line["id"] for line in lines} & {one.id for one in told[:24]}
+    assert "name the file" in CliRunner().invoke(app, accept[:-2]).stderr
+
+
+def test_the_command_refuses_a_language_that_nobody_judges(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [long_story("s", 2, "zh")])
+    told = CliRunner().invoke(app, ["label", str(corpus), "--out", str(tmp_path / "out"), "--lang", "zh"])
+    assert told.exit_code == 2
+    assert "reads English only" in told.stderr
+
+
+def test_stories_are_considered_from_the_whole_corpus(tmp_path: Path, coherence: None) -> None:
+    corpus, out = (
+        write_corpus(tmp_path / "corpus", [long_story(f"s{i}", 1 + i % 6) for i in range(60)]),
+        tmp_path / "out",
+    )
+    told = CliRunner().invoke(app, ["label", str(corpus), "--out", str(out), "--limit", "20", "--count", "20"])
+    assert told.exit_code == 0, told.output
+    numbers = [int(json.loads(line)["id"][1:]) for line in out.read_text("utf-8").splitlines()]
+    assert len(numbers) == 20
+    assert max(numbers) >= 40  # not only the first ones, which are of one author

@@ -11,10 +11,10 @@ import torch
 from tests.train.conftest import MakeRecipe
 from tests.train.test_finetune import StopError, interrupt, same, weights
 
-from storyteller.errors import ModelError, TrainingError
+from storyteller.errors import ModelError, RecipeError, TrainingError
 from storyteller.generate import Storyteller
 from storyteller.models import adapt, load_model, locate
-from storyteller.recipe import ModelRecipe, Recipe
+from storyteller.recipe import ModelRecipe, Recipe, load_recipe
 from storyteller.recipe.rates import RATES
 from storyteller.train import dry_run, finetune
 from storyteller.train.objectives import CausalObjective, packed_attention_mask
@@ -65,6 +65,17 @@ def test_trained_stopped_gone_on_and_written_with(
         )
     assert (laid - merged).abs().max() < 1e-4
     assert (laid - bare).abs().max() > 1e-3
+
+
+def test_the_allocator_goes_on_amid_its_work(small: MakeRecipe, tmp_path: Path, interrupt: Any) -> None:
+    """Its scores are smoothed over many steps: without them the ranks would go elsewhere after a stop."""
+    recipe = small(*of("adalora"), "train.steps=30", "train.save_every=8", "train.evaluate_every=30")
+    whole = finetune(recipe, tmp_path / "whole")
+    interrupt(8)
+    with pytest.raises(StopError):
+        finetune(recipe, tmp_path / "parts")
+    interrupt(None)
+    assert same(whole, finetune(recipe, tmp_path / "parts", resume=True))
 
 
 def test_the_allocator_really_moves_ranks(small: MakeRecipe, tmp_path: Path) -> None:
@@ -155,15 +166,33 @@ def test_what_virtual_tokens_do_not_go_with(small: MakeRecipe, tmp_path: Path, m
 @pytest.mark.parametrize("method", ["bottleneck", "prefix", "adalora"])
 def test_going_on_from_an_adapter(small: MakeRecipe, tmp_path: Path, method: str) -> None:
     first = finetune(small(*of(method)), tmp_path / "first")
-    if method != "adalora":  # whose directions out of use are gone
-        again = finetune(small(*of(method), f"model.base={first.folder}"), tmp_path / "again")
-        losses = [[line["loss"] for line in run.metrics() if line["split"] == "dev"] for run in (first, again)]
-        assert losses[1][0] == pytest.approx(min(losses[0]), abs=1e-4)
+    base = first.folder
+    if method == "adalora":
+        with pytest.raises(TrainingError, match=r"ranks settled.*Name a checkpoint"):
+            finetune(small(*of(method), f"model.base={base}"), tmp_path / "again")
+        base = first.checkpoints / "step-000005"
+    again = finetune(small(*of(method), f"model.base={base}"), tmp_path / "again")
+    losses = [[line["loss"] for line in run.metrics() if line["split"] == "dev"] for run in (first, again)]
+    assert losses[1][0] == pytest.approx(min(losses[0]), abs=1e-4)
     with pytest.raises(TrainingError, match=r"is of the kind \w+, which model.method=ia3 cannot go on from"):
         finetune(small("model.method=ia3", f"model.base={first.folder}"), tmp_path / "other")
     if method != "adalora":
         with pytest.raises(TrainingError, match="cannot be merged into its base"):
             finetune(small("model.method=full", f"model.base={first.folder}"), tmp_path / "full")
+
+
+@pytest.mark.parametrize("form", ["activation=relu", "kind=houlsby", "width=4"])
+def test_a_bottleneck_of_another_form_is_not_gone_on_from(small: MakeRecipe, tmp_path: Path, form: str) -> None:
+    first = finetune(small(*of("bottleneck"), "train.steps=1"), tmp_path / "first")
+    own = {"activation=relu": "activation=gelu", "kind=houlsby": "kind=pfeiffer", "width=4": "width=8"}[form]
+    with pytest.raises(TrainingError, match=rf"has {own}; set model\.bottleneck to the same"):
+        finetune(small(*of("bottleneck"), f"model.bottleneck.{form}", f"model.base={first.folder}"), tmp_path / "other")
+
+
+@pytest.mark.parametrize("method", ["lora", "adalora", "ia3"])
+def test_no_targets_at_all_are_refused(method: str) -> None:
+    with pytest.raises(RecipeError, match=rf"model\.{method}\.targets.*at least 1"):
+        load_recipe(None, [f"model.{method}.targets=[]"])
 
 
 def test_refinement_refuses_at_once_what_it_could_not_join(small: MakeRecipe, tmp_path: Path) -> None:

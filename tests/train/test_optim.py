@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from torch import nn
 
 from storyteller.errors import TrainingError
 from storyteller.models import load_model, locate
+from storyteller.models.adapters.bottleneck import apply_bottleneck
 from storyteller.recipe import TrainRecipe
+from storyteller.recipe.methods import BottleneckRecipe
 from storyteller.train.optim import build_optimizer, layer_shares, trainable
 
 
@@ -44,6 +47,17 @@ def test_lower_layers_learn_more_slowly() -> None:
     ]  # fmt: skip
     assert list(layer_shares(names, 0.5).values()) == [1 / 16, 1 / 16, 1 / 8, 1, 1 / 2, 1, 1]
     assert set(layer_shares(names, 1.0).values()) == {1.0}
+
+
+@pytest.mark.parametrize("kind", ["pfeiffer", "houlsby"])
+def test_a_bottleneck_learns_as_fast_as_its_layer(tiny_llama: Path, kind: Literal["pfeiffer", "houlsby"]) -> None:
+    """Its networks are numbered through, which is not the number of the layer."""
+    model = apply_bottleneck(load_model(locate(tiny_llama)), BottleneckRecipe(kind=kind))
+    optimizer = build_optimizer(model, TrainRecipe(layer_decay=0.5))
+    shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
+    for place, network in model.own_adapter.placed():
+        wanted = {"0": 0.5, "1": 1.0}[place.split(".")[2]]
+        assert {shares[id(parameter)] for parameter in network.parameters()} == {wanted}
 
 
 def test_the_share_is_one_of_the_scheduled_rate(tiny_llama: Path) -> None:

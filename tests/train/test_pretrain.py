@@ -23,7 +23,7 @@ from storyteller.recipe import Recipe, load_recipe
 from storyteller.recipe.pretraining import ShapeRecipe
 from storyteller.runs import Run
 from storyteller.tokens import StoryTokenizer, Template
-from storyteller.train import finetune
+from storyteller.train import find_rate, finetune
 from storyteller.train.objectives import CausalObjective, MaskedObjective
 from storyteller.train.pretrain import dry_run, pretrain
 
@@ -60,6 +60,36 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ru
         recipe = load_recipe(None, [*SMALL, f"data.path={corpus}", objective])
         made[objective] = pretrain(recipe, tmp_path_factory.mktemp("runs") / "run")
     return made
+
+
+@pytest.mark.parametrize("objective", [CAUSAL, MASKED])
+def test_rates_are_tested_and_judged_by_the_size(
+    new: Make, tmp_path: Path, objective: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = find_rate(new(objective, "train.lr=0.5"), tmp_path / "rates", steps=12, new=True)
+    assert found.rates[0] == pytest.approx(1e-5)  # a hundredth of what a shape begins with
+    assert abs(found.changes[0]) < 1e-3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rates"]
+    told = capsys.readouterr().err
+    assert "over 0.01, beyond which pretraining seldom goes well" in told
+    assert "storyteller pretrain RECIPE --find-lr" in told
+
+
+def test_samples_are_told_uncompiled(new: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each word that is told is another shape, so layers would be compiled again and again."""
+    compiled = []
+
+    def backend(graph: Any, given: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    layer = torch.compile(lambda values: values + 1, backend=backend)
+    monkeypatch.setattr("storyteller.train.samples.tell_samples", lambda *_: str(layer(torch.ones(2))))
+    run = pretrain(new(CAUSAL, "samples.prompts=[A seal]", "train.steps=1"), tmp_path / "run")
+    assert (run.folder / "samples" / "step-000001.md").read_text("utf-8") == "tensor([2., 2.])"
+    assert not compiled
+    layer(torch.ones(2))
+    assert compiled
 
 
 class StopError(Exception):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from storyteller.cli.recipes import asked_recipe, planned_recipe
-from storyteller.errors import RecipeError
 
 __all__ = ["finetune"]
 
@@ -27,17 +25,11 @@ def finetune(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fine-tune a model on prepared stories."""
-    from storyteller.cli.output import print_dry_run
+    from storyteller.cli.output import print_dry_run, print_rates
 
     loaded = asked_recipe(recipe, overrides, resume)
     if find_lr:
-        if resume is not None:
-            raise RecipeError("--find-lr starts from a recipe, not from a run; leave out --resume.")
-        from storyteller.train.rate_range import find_rate
-
-        folder = out or Path("runs") / f"{loaded.name}-lr"
-        found = find_rate(loaded, folder)
-        print(json.dumps(asdict(found)) if as_json else f"{found}\nThe plot is {folder / 'rates.svg'}.")
+        print_rates(loaded, out, resume, new=False, as_json=as_json)
         return
     # The heavy import comes after the recipe was read: a typo in a key is told at once.
     from storyteller.train.finetune import dry_run as plan

@@ -1,12 +1,19 @@
-"""`storyteller label CORPUS`: which stories a person should label next."""
+"""`storyteller label CORPUS`: which stories a person should label next, and the labels that can be had without one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from storyteller.errors import DataError
+
+if TYPE_CHECKING:
+    from storyteller.corpus import Form, Language, Story
+    from storyteller.train.labels import ScoreFunction
 
 __all__ = ["label"]
 
@@ -19,58 +26,117 @@ def label(
         Path | None, typer.Option(help="A refinement whose critic is asked; default: the coherence scorer.")
     ] = None,
     labelled: Annotated[Path | None, typer.Option(help="An earlier such file: its stories are known already.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Read at most so many stories.")] = 500,
+    accept: Annotated[
+        bool,
+        typer.Option("--accept", help="Label what is sure, checked on --labelled, where people put labels of 0 or 1."),
+    ] = False,
+    threshold: Annotated[float, typer.Option(help="With --accept: the least chance of a label.")] = 0.95,
+    limit: Annotated[int, typer.Option(min=1, help="Consider so many stories, drawn from the whole corpus.")] = 500,
     lang: Annotated[str, typer.Option(help="The language of the stories: en, or zh with --critic.")] = "en",
 ) -> None:
-    """Propose the stories whose labels would teach a scorer most: doubtful ones, unlike each other."""
-    import itertools
-    import math
-
+    """Propose the stories whose labels would teach a scorer most, or label those that it is sure of."""
     from storyteller.corpus import LANGUAGES, read_split
-    from storyteller.errors import DataError
-    from storyteller.evaluate.embedding import embed_sentences, story_embeddings
     from storyteller.runs.files import write_atomic
-    from storyteller.tokens import Request
-    from storyteller.train.labels import propose
 
-    ids = _ids(labelled) if labelled is not None else set()
     language = next((known for known in LANGUAGES if known == lang), None)
     if language is None:
         raise DataError(f"--lang is en or zh, not {lang!r}.")
-    stories = list(itertools.islice((s for s in read_split(corpus, "train") if s.language == language), limit))
+    if language != "en" and critic is None:
+        raise DataError(
+            f"the coherence scorer reads English only; for stories in {lang} name a refinement with --critic."
+        )
+    if accept and labelled is None:
+        raise DataError(
+            "--accept checks its labels on those of people; name the file that they are in with --labelled."
+        )
+    known = _records(labelled) if labelled is not None else []
+    stories = _drawn((story for story in read_split(corpus, "train") if story.language == language), limit)
     if not stories:
         raise DataError(f"{corpus} has no training story in {lang}.")
-    texts = [story.text for story in stories]
-    if critic is not None:
-        from storyteller.adversarial.using import StoryCritic
-
-        judge = StoryCritic.load(critic)
-        found = [judge.judge(Request("write", story.language, story.form), [story.text])[0] for story in stories]
-        chances = [1 / (1 + math.exp(-min(50.0, max(-50.0, one.realism)))) for one in found]
+    forms = {record["text"]: record.get("form", "story") for record in known}
+    score = _scorer(critic, language, forms | {story.text: story.form for story in stories})
+    if accept:
+        lines, told = _accepted(stories, known, score, threshold)
     else:
-        from storyteller.evaluate.scorer.scorer import CoherenceScorer
+        lines, told = _proposed(stories, known, score, count, language)
+    write_atomic(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    typer.echo(f"{len(lines)} of {len(stories)} stories, {told}, written to {out}")
 
-        scores = CoherenceScorer.load().score(texts, language)
-        chances = [math.nan if score.value is None else score.value for score in scores]
-    known = [place for place, story in enumerate(stories) if story.id in ids]
-    chosen = propose(story_embeddings(embed_sentences(texts, language)), chances, count, known)
+
+def _proposed(
+    stories: Sequence[Story], known: Sequence[Mapping[str, Any]], score: ScoreFunction, count: int, language: Language
+) -> tuple[list[dict[str, Any]], str]:
+    """The stories that a person should label."""
+    import math
+
+    from storyteller.evaluate.embedding import embed_sentences, story_embeddings
+    from storyteller.train.labels import propose
+
+    texts, ids = [story.text for story in stories], {record["id"] for record in known}
+    chances = score(texts)
+    places = [place for place, story in enumerate(stories) if story.id in ids]
+    chosen = propose(story_embeddings(embed_sentences(texts, language)), chances, count, places)
     lines = [
         stories[i].to_json() | {"chance": None if math.isnan(chances[i]) else round(chances[i], 4)} for i in chosen
     ]
-    write_atomic(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    typer.echo(f"{len(lines)} of {len(stories)} stories, the most helpful first, written to {out}")
+    return lines, "the most helpful first"
 
 
-def _ids(path: Path) -> set[str]:
+def _accepted(
+    stories: Sequence[Story], known: Sequence[Mapping[str, Any]], score: ScoreFunction, threshold: float
+) -> tuple[list[dict[str, Any]], str]:
+    """The stories that the scorer is sure of, with their labels; `DataError` when these are not to be trusted."""
+    from storyteller.train.labels import pseudo_labels
+
+    ids = {record["id"] for record in known}
+    people = [(record["text"], int(record["label"])) for record in known if record.get("label") in (0, 1)]
+    rest = [story for story in stories if story.id not in ids]
+    made = pseudo_labels([story.text for story in rest], score, people, threshold=threshold)
+    if made.drift.reasons:
+        raise DataError("these labels are not to be trusted, so none is written:\n  " + "\n  ".join(made.drift.reasons))
+    lines = [rest[i].to_json() | {"label": label, "confidence": round(sure, 4)} for i, label, sure in made.accepted]
+    return lines, f"labelled by a scorer that is right on {made.drift.right:.0%} of what people labelled"
+
+
+def _scorer(critic: Path | None, language: Language, forms: Mapping[str, Form]) -> ScoreFunction:
+    """From texts to the chance that each is a person's (a critic), or hangs together (the coherence scorer)."""
+    import math
+
+    if critic is None:
+        from storyteller.evaluate.scorer.scorer import CoherenceScorer
+
+        scorer = CoherenceScorer.load()
+        return lambda texts: [math.nan if s.value is None else s.value for s in scorer.score(texts, language)]
+    from storyteller.adversarial.using import StoryCritic
+    from storyteller.tokens import Request
+
+    judge = StoryCritic.load(critic)
+
+    def chances(texts: Sequence[str]) -> list[float]:
+        logits = [judge.judge(Request("write", language, forms[text]), [text])[0].realism for text in texts]
+        return [1 / (1 + math.exp(-min(50.0, max(-50.0, logit)))) for logit in logits]
+
+    return chances
+
+
+def _drawn(stories: Iterable[Story], limit: int) -> list[Story]:
+    """`limit` stories from all over a corpus, the same ones each time."""
+    import heapq
+    from hashlib import sha256
+
+    # A corpus lies in the order of its sources: the first stories are one author's.
+    return heapq.nsmallest(limit, stories, key=lambda story: sha256(story.id.encode()).digest())
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
     """The stories of an earlier list; `DataError` for a file that is none."""
-    from storyteller.errors import DataError
-
-    ids: set[str] = set()
+    records = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         try:
-            ids.update({str(json.loads(line)["id"])} if line.strip() else ())
+            record = json.loads(line) if line.strip() else None
+            records += [] if record is None else [record | {"id": str(record["id"]), "text": str(record["text"])}]
         except (ValueError, KeyError, TypeError):
             raise DataError(
-                f"{path}, line {number}: not a story with its id; --labelled takes a file that `storyteller label` wrote."
+                f"{path}, line {number}: no story with id and text; --labelled takes a file that `storyteller label` wrote."
             ) from None
-    return ids
+    return records

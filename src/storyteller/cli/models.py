@@ -49,6 +49,17 @@ def show(name: Name, json: Json = False) -> None:
     typer.echo(_json(described) if json else sheet(described))
 
 
+@app.command()
+def merge(
+    name: Name, out: Annotated[Path, typer.Option(help="The folder to write: a whole model of its own.")]
+) -> None:
+    """Merge a model's adapter into its base."""
+    from storyteller.models.merged import merge_adapter
+
+    merge_adapter(name, out)
+    typer.echo(f'{out} is ready. Write with it: storyteller write "..." --model {out}')
+
+
 def _json(value: object) -> str:
     from json import dumps
 

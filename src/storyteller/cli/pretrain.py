@@ -19,12 +19,18 @@ def pretrain(
     out: Annotated[Path | None, typer.Option(help="The run's folder; default: runs/NAME.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and what it costs.")] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Only test learning rates on a copy, plot them and suggest one.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Train a new model from nothing on prepared stories; `model.size` sets all that a recipe leaves out."""
-    from storyteller.cli.output import print_dry_run
+    from storyteller.cli.output import print_dry_run, print_rates
 
     loaded = asked_recipe(recipe, overrides, resume)
+    if find_lr:
+        print_rates(loaded, out, resume, new=True, as_json=as_json)
+        return
     # The heavy import comes after the recipe was read: a typo in a key is told at once.
     from storyteller.train.pretrain import dry_run as plan
     from storyteller.train.pretrain import pretrain as run

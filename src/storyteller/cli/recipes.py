@@ -33,9 +33,16 @@ def recipes(
 
 
 def asked_recipe(recipe: str | None, overrides: list[str] | None, resume: Path | None) -> Recipe:
-    """The recipe that was named, with its overrides; that of a resumed run, which need not be named, is in its folder."""
+    """The recipe that was named, with its overrides; that of a resumed run, which need not be named, is in its folder.
+
+    Overrides alone are laid over what that run was asked, so that resuming it can tell what they would change.
+    """
     from storyteller.recipe import Recipe, load_recipe
 
+    if recipe is not None and resume is not None and "=" in recipe:
+        from storyteller.runs import Run
+
+        return load_recipe(Run.open(resume).asked_path, [recipe, *(overrides or [])])
     if recipe is not None:
         return load_recipe(recipe, overrides or [])
     if resume is None:

@@ -44,6 +44,11 @@ def sweep(
         recipe = None
     if recipe is None and resume is None and worker is None:
         raise RecipeError("name a recipe with a sweep block; `storyteller recipes` lists the bundled ones.")
+    if recipe is None and dry_run:
+        raise RecipeError(
+            f"--dry-run says what a recipe would search, and {worker or resume} is a sweep that has begun: name its recipe, or "
+            "leave out --dry-run to go on with it."
+        )
     values = read_values(recipe, changes) if recipe is not None else None
     if values is not None:
         checked = recipe_of(values, recipe)

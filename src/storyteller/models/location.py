@@ -171,7 +171,10 @@ def _locate_adapter(folder: Path, name: str) -> Located:
             "If the base lies elsewhere now, write its place into base_model_name_or_path of adapter_config.json."
         ) from error
     if located.adapter is not None:
-        raise ModelError(f"the base {base!r} of the adapter in {folder} is an adapter itself; merge that one first.")
+        raise ModelError(
+            f"the base {base!r} of the adapter in {folder} is an adapter itself. Merge that one first (storyteller models "
+            "merge NAME --out FOLDER) and write its folder into base_model_name_or_path of adapter_config.json."
+        )
     return replace(located, name=name, adapter=folder)
 
 
@@ -204,7 +207,10 @@ def _locate_run(folder: Path, name: str) -> Located:
     try:
         checkpoint = folder / "checkpoints" / str(read_json(folder / "best.json")["checkpoint"])
     except FileNotFoundError:
-        raise ModelError(f"the run {folder} has no final/ and no best checkpoint yet; let it train on.") from None
+        raise ModelError(
+            f"the run {folder} has no final/ and no best checkpoint; let it train on, or "
+            "see in its events.log why it ended."
+        ) from None
     except (json.JSONDecodeError, KeyError, TypeError):
         raise ModelError(f"{folder}/best.json is damaged; give one of the folders in {folder}/checkpoints.") from None
     if not checkpoint.is_dir():

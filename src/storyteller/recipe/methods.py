@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,8 @@ __all__ = [
 
 Method = Literal["full", "lora", "dora", "adalora", "qlora", "bottleneck", "prompt", "prefix", "ia3"]
 
-Targets = Literal["all-linear"] | list[str]
+Names = Annotated[list[str], Field(min_length=1)]
+Targets = Literal["all-linear"] | Names
 
 
 class LoraRecipe(Section):
@@ -104,6 +105,6 @@ class PrefixRecipe(PromptRecipe):
 class Ia3Recipe(Section):
     """A factor on each key, value and feed-forward activation (Liu et al. 2022, arXiv 2205.05638)."""
 
-    targets: Literal["auto"] | list[str] = Field(
+    targets: Literal["auto"] | Names = Field(
         "auto", description="module names to scale; auto: keys, values and the feed-forward's last layer"
     )

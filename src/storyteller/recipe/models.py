@@ -335,6 +335,10 @@ class Recipe(_Section):
             asked |= {f"train.{name}": getattr(self.train, name) for name in names}
             if idle := [name for name, value in asked.items() if value]:
                 raise ValueError(f"{', '.join(idle)} would do nothing in {stage}, only in finetune; leave it out")
+        if self.train.layer_decay < 1 and self.model.method in ("prompt", "prefix"):
+            raise ValueError(
+                f"train.layer_decay would do nothing, for model.method={self.model.method} trains no layer; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

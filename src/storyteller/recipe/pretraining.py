@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from storyteller.recipe.section import Section
 
-__all__ = ["PretrainRecipe", "ShapeRecipe", "Size", "TokenizerRecipe", "under_size"]
+__all__ = ["PretrainRecipe", "ShapeRecipe", "Size", "TokenizerRecipe", "new_rate", "under_size"]
 
 Size = Literal["1m", "5m", "15m", "42m", "110m"]
 
@@ -71,6 +71,9 @@ _SIZES: dict[Size, dict[str, Any]] = {
     "42m": {"shape": (11, 512, 8), "vocabulary": 16384, "context": 1024, "rows": 8, "accumulate": 4, "lr": 1e-3},
     "110m": {"shape": (12, 768, 12), "vocabulary": 32768, "context": 1024, "rows": 16, "accumulate": 8, "lr": 6e-4},
 }
+_SHAPE_RATE = 1e-3
+"""The rate of a shape without a size: that of the middle one of a few layers."""
+
 _STEPS: dict[Size, int] = {"1m": 10_000, "5m": 25_000, "15m": 37_000, "42m": 26_000, "110m": 17_000}
 
 
@@ -84,7 +87,7 @@ def under_size(values: Mapping[str, Any]) -> dict[str, Any]:
     model, train = given.get("model"), given.get("train") or {}
     size: Any = model.get("size") if isinstance(model, Mapping) else None
     if size is None and isinstance(model, Mapping) and model.get("shape") is not None:
-        return _over({"model": {"method": "full"}, "pretrain": {}, "train": {"lr": 1e-3}}, given)
+        return _over({"model": {"method": "full"}, "pretrain": {}, "train": {"lr": _SHAPE_RATE}}, given)
     if size not in get_args(Size) or not isinstance(train, Mapping):
         return dict(values)
     preset = _SIZES[size]
@@ -99,6 +102,11 @@ def under_size(values: Mapping[str, Any]) -> dict[str, Any]:
     if not any(train.get(name) is not None for name in ("steps", "epochs", "minutes")):
         under["train"]["steps"] = _STEPS[size]
     return _over(under, given)
+
+
+def new_rate(size: Size | None) -> float:
+    """The learning rate that a new model of a size, or of a shape alone, begins with."""
+    return _SHAPE_RATE if size is None else float(_SIZES[size]["lr"])
 
 
 def _plain(value: Any) -> Any:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from storyteller.recipe.methods import Method
+from storyteller.recipe.pretraining import new_rate
 
-__all__ = ["RATES", "Rates", "rate_warning"]
+if TYPE_CHECKING:
+    from storyteller.recipe import Recipe
+
+__all__ = ["RATES", "Rates", "rate_warning", "rates_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,23 @@ RATES: dict[Method, Rates] = {
 }
 
 
-def rate_warning(method: Method, rate: float) -> str | None:
-    """What to say about a rate that is far over, or far under, what `method` is known to need; None when it is usual."""
-    rates = RATES[method]
+def rates_of(recipe: Recipe) -> Rates:
+    """The rates of what `recipe` trains: those of its method or, for a new model, those of its size."""
+    if recipe.pretrain is None:
+        return RATES[recipe.model.method]
+    usual = new_rate(recipe.model.size)
+    return Rates(usual, 10 * usual, f"ten times that of model.size={recipe.model.size or 'null'}")
+
+
+def rate_warning(recipe: Recipe) -> str | None:
+    """What to say about a rate far over, or far under, what is known to be needed; None when it is usual."""
+    rates, rate, new = rates_of(recipe), recipe.train.lr, recipe.pretrain is not None
+    what, command = ("pretraining", "pretrain") if new else (f"{recipe.model.method} fine-tuning", "finetune")
     if rate > rates.most:
         return (
-            f"train.lr is {rate:g}, over {rates.most:g}, beyond which {method} fine-tuning seldom goes well ({rates.source}); "
-            f"it may diverge. The usual is {rates.usual:g}; storyteller finetune RECIPE --find-lr measures yours."
+            f"train.lr is {rate:g}, over {rates.most:g}, beyond which {what} seldom goes well ({rates.source}); "
+            f"it may diverge. The usual is {rates.usual:g}; storyteller {command} RECIPE --find-lr measures yours."
         )
     if rate < rates.usual / 20:
-        return f"train.lr is {rate:g}, and {method} usually needs about {rates.usual:g}: it may learn next to nothing."
+        return f"train.lr is {rate:g}, and {what} usually needs about {rates.usual:g}: it may learn next to nothing."
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -50,12 +50,21 @@ class AugmentRecipe(Section):
 class ContinualRecipe(Section):
     """Learning something new without forgetting the old; the old corpus is scored before and after, always."""
 
-    old: Path = Field(description="the folder, written by `storyteller prepare`, of what the base has learnt already")
-    replay: float = Field(0.0, ge=0, lt=1, description="share of the packed rows that come from the old corpus")
+    old: Path | Annotated[list[Path], Field(min_length=1)] = Field(
+        description="the folder, written by `storyteller prepare`, of what the base has learnt already; or several"
+    )
+    replay: float = Field(
+        0.0, ge=0, lt=1, description="share of the packed rows that come from the old corpus; several take turns"
+    )
     ewc: float = Field(0.0, ge=0, description="weight of the penalty for leaving the old weights; 1: as if old = new")
     fisher_rows: int = Field(64, ge=1, description="ewc: old examples from which the weights' importance is measured")
     stack: bool = Field(False, description="lora: lay a new adapter over the base's own, instead of going on with that")
-    evaluate_rows: int = Field(64, ge=1, description="packed dev rows of the old corpus in its score")
+    evaluate_rows: int = Field(64, ge=1, description="packed dev rows of an old corpus in its score")
+
+    @property
+    def corpora(self) -> list[Path]:
+        """The old corpus, or all of them."""
+        return self.old if isinstance(self.old, list) else [self.old]
 
 
 class DistilRecipe(Section):

@@ -55,7 +55,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "environment.json", environment())
         write_json(folder / "data.json", data)
-        write_atomic(folder / "asked.yaml", dump_recipe(asked))
+        write_atomic(run.asked_path, dump_recipe(asked))
         # The last one: with it, the folder is a run.
         write_atomic(run.recipe_path, dump_recipe(recipe))
         return run
@@ -72,6 +72,11 @@ class Run:
     def recipe_path(self) -> Path:
         """The resolved recipe, ready to be run again."""
         return self.folder / "recipe.yaml"
+
+    @property
+    def asked_path(self) -> Path:
+        """The recipe as it was asked for, before any of its numbers was resolved."""
+        return self.folder / "asked.yaml"
 
     @property
     def checkpoints(self) -> Path:

@@ -1,8 +1,9 @@
-"""Replay: the rows of an old corpus among those of a new one, at a fixed share and as a pure function of the step."""
+"""Replay: the rows of old corpora among those of a new one, at a fixed share and as a pure function of the step."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,17 +17,18 @@ __all__ = ["ReplayShards"]
 
 
 class ReplayShards(Shards):
-    """`new`, in whose training stream a `share` of the rows is taken from `old`; all else is that of `new`.
+    """`new`, in whose training stream a `share` of the rows is taken from `old`, in turns; all else is that of `new`.
 
     Row g of the stream (counted over the whole run) is old when floor((g + 1) share) > floor(g share). So the share is
     kept to within one row at every moment, old rows are spread evenly, and neither accumulation nor the number of
     processes changes the stream. Raises `DataError` when the two were made by different tokenizers.
     """
 
-    def __init__(self, new: Shards, old: Shards, share: float) -> None:
+    def __init__(self, new: Shards, old: Sequence[Shards], share: float) -> None:
         super().__init__(new.folder, new.meta)
-        if new.meta["tokenizer"] != old.meta["tokenizer"]:
-            raise DataError(f"{old.folder} and {new.folder} were made by different tokenizers; tokenize one again.")
+        for one in old:
+            if new.meta["tokenizer"] != one.meta["tokenizer"]:
+                raise DataError(f"{one.folder} and {new.folder} were made by different tokenizers; tokenize one again.")
         self.new, self.old, self.share = new, old, Fraction(share).limit_denominator(10_000)
 
     def batch(
@@ -49,7 +51,8 @@ class ReplayShards(Shards):
         """Row `number` of the stream: of rows so far, floor(number x share) were old."""
         before = math.floor(number * self.share)
         if math.floor((number + 1) * self.share) > before:
-            return self.old.batch(seed, before, rows=1, context=context)
+            turn, which = divmod(before, len(self.old))
+            return self.old[which].batch(seed, turn, rows=1, context=context)
         return self.new.batch(seed, number - before, rows=1, context=context)
 
 

@@ -106,6 +106,19 @@ def _go_on_from(adapted: nn.Module, adapter: Path, asked: ModelRecipe) -> None:
             f"the base's own adapter ({adapter}) is of the kind {kind}, which model.method={asked.method} cannot go on from. "
             "Name its base as model.base, or train with its own method."
         )
+    if config.get("rank_pattern"):
+        raise TrainingError(
+            f"the base's own adapter ({adapter}) is AdaLoRA's with its ranks settled: the directions out of use are gone, so "
+            "they cannot move on. Name a checkpoint of its run, which has them all, or train with model.method=full."
+        )
+    if asked.method == "bottleneck":
+        form = {key: getattr(asked.bottleneck, key) for key in ("kind", "width", "activation")}
+        if other := {key: config.get(key) for key, value in form.items() if config.get(key) != value}:
+            told = ", ".join(f"{key}={value}" for key, value in other.items())
+            raise TrainingError(
+                f"the base's own adapter ({adapter}) has {told}; set model.bottleneck to the same to go on from it, or name "
+                "its base as model.base."
+            )
     if asked.method in ("lora", "dora", "qlora"):
         lora: LoraRecipe = getattr(asked, asked.method)
         old = config["r"], float(config["lora_alpha"]), bool(config.get("use_rslora"))

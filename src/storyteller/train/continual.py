@@ -5,7 +5,8 @@ Replay, the other half, is a property of the data (`storyteller.tokens.replay`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,44 +105,66 @@ def stored_fisher(folder: Path, fisher: dict[str, Tensor] | None = None) -> dict
 
 
 def anchor_of(
-    recipe: Recipe, model: nn.Module, old: Shards | None, run: Run, accelerator: Accelerator
+    recipe: Recipe, model: nn.Module, old: Sequence[Shards], run: Run, accelerator: Accelerator
 ) -> Anchor | None:
     """What holds the weights where they are now, before a step or a checkpoint changes them; None if nothing does.
 
     Must be called on a model that has just been made. What was measured when the run began serves when it is resumed.
     """
-    if recipe.continual is None or old is None or not recipe.continual.ewc:
+    if recipe.continual is None or not recipe.continual.ewc:
         return None
     fisher = stored_fisher(run.folder)
     if fisher is None:
         examples = recipe.continual.fisher_rows
         say(f"measuring on {examples} old examples which weights matter")
-        fisher = fisher_information(CausalObjective(model), model, old, examples, recipe.data.seed, accelerator)
+        each = [
+            fisher_information(
+                CausalObjective(model), model, shards, math.ceil(examples / len(old)), recipe.data.seed, accelerator
+            )
+            for shards in old
+        ]
+        # Each old corpus counts the same, however long it is.
+        fisher = {name: sum((one[name] for one in each[1:]), first) / len(old) for name, first in each[0].items()}
         if accelerator.is_main_process:
             stored_fisher(run.folder, fisher)
     return Anchor(model, fisher, recipe.continual.ewc)
 
 
 def score_old(
-    recipe: Recipe, objective: nn.Module, old: Shards | None, run: Run, accelerator: Accelerator, when: str
+    recipe: Recipe, objective: nn.Module, old: Sequence[Shards], run: Run, accelerator: Accelerator, when: str
 ) -> dict[str, float]:
-    """Score the old corpus' dev split with the model as it is, note it in the run, and return figures for the card.
+    """Score the dev split of each old corpus with the model as it is, note it in the run, and return figures for the card.
 
     `when` is `before` or `after` training; what was noted before a run began stays when it is resumed. Without an old
-    corpus nothing happens. Only the main process works.
+    corpus nothing happens. Only the main process works; all raise `CheckpointError` when a corpus is no longer the one
+    that was scored, since two scores of two corpora say nothing about forgetting.
     """
-    if recipe.continual is None or old is None or not accelerator.is_main_process:
+    if recipe.continual is None:
         return {}
-    path = run.folder / REPORT_FILE
-    report: dict[str, Any] = read_json(path) if path.is_file() else {}
-    if when == "before" and report:
+    path, corpora = run.folder / REPORT_FILE, recipe.continual.corpora
+    noted: list[dict[str, Any]] = read_json(path).get("corpora", []) if path.is_file() else []
+    for scores, corpus, shards in zip(noted, corpora, old, strict=False):
+        if scores["shards"] != shards.meta["hash"]:
+            raise CheckpointError(
+                f"the old corpus of {run.folder} ({corpus}) has changed since the run began (its shards were "
+                f"{scores['shards'][:12]}, and are {shards.meta['hash'][:12]}). Prepare it again as it was, or begin a new "
+                "run."
+            )
+    if not accelerator.is_main_process or (when == "before" and noted):
         return {}
+    noted = noted or [{"shards": shards.meta["hash"]} for shards in old]
+    names = ["old corpus"] if len(old) == 1 else [f"old corpus {corpus}" for corpus in corpora]
     rows, limit = recipe.train.rows, recipe.continual.evaluate_rows
-    loss, bits = own_loss(objective.to(accelerator.device), old, rows, recipe.data.context, limit, accelerator)
-    say(f"old corpus {when} training: dev loss {loss:.4f}  dev bpb {bits:.4f}")
-    report |= recipe.continual.model_dump(mode="json") | {when: {"loss": loss, "bits_per_byte": bits}}
-    if "after" in report:
-        report["forgotten_bits_per_byte"] = report["after"]["bits_per_byte"] - report["before"]["bits_per_byte"]
-    write_json(path, report)
-    known = [name for name in ("before", "after") if name in report]
-    return {f"old corpus, dev bits per byte, {name}": report[name]["bits_per_byte"] for name in known}
+    for name, scores, shards in zip(names, noted, old, strict=True):
+        loss, bits = own_loss(objective.to(accelerator.device), shards, rows, recipe.data.context, limit, accelerator)
+        say(f"{name} {when} training: dev loss {loss:.4f}  dev bpb {bits:.4f}")
+        scores[when] = {"loss": loss, "bits_per_byte": bits}
+        if when == "after":
+            scores["forgotten_bits_per_byte"] = bits - scores["before"]["bits_per_byte"]
+    write_json(path, recipe.continual.model_dump(mode="json") | {"corpora": noted})
+    return {
+        f"{name}, dev bits per byte, {known}": scores[known]["bits_per_byte"]
+        for name, scores in zip(names, noted, strict=True)
+        for known in ("before", "after")
+        if known in scores
+    }

@@ -65,31 +65,41 @@ class DistilObjective(nn.Module):
             loss: Tensor = self.student(input_ids, labels, position_ids, segment_ids)
             return loss
         chosen = labels.ne(-100)
-        hidden = self.student.states(input_ids, position_ids, segment_ids)[chosen]
+        states = self.student.states(input_ids, position_ids, segment_ids)
         told = []
         with torch.no_grad():
             for teacher in self._teachers:
                 if teacher.head.device != input_ids.device:
                     teacher.to(input_ids.device)
                 told.append((teacher.states(input_ids, position_ids, segment_ids)[chosen], teacher.head))
-        return linear_distillation(hidden, self.student.head, labels[chosen], told, self.recipe)
+        loss = linear_distillation(
+            states[chosen], self.student.head, labels[chosen], told, self.recipe, self.student.smoothing
+        )
+        return loss + self.student.likeness(states, labels, segment_ids)
 
 
 def linear_distillation(
-    hidden: Tensor, weight: Tensor, labels: Tensor, told: Sequence[tuple[Tensor, Tensor]], recipe: DistilRecipe
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    told: Sequence[tuple[Tensor, Tensor]],
+    recipe: DistilRecipe,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """(1 - w) cross-entropy + w T^2 KL(teachers || student at temperature T), summed (Hinton et al. 2015, arXiv 1503.02531).
 
-    Shapes as in `linear_cross_entropy`; `told` has the states [n, width] and the output layer of each teacher, whose
-    distributions are averaged. With `recipe.top` only the likeliest tokens of that average count, renormalised.
+    Shapes and the cross-entropy's `smoothing` as in `linear_cross_entropy`; `told` has the states [n, width] and the output
+    layer of each teacher, whose distributions are averaged. With `recipe.top` only the likeliest tokens of that average
+    count, renormalised.
     """
-    return linear_loss(hidden, weight, functools.partial(_judge, labels, tuple(told), recipe))
+    return linear_loss(hidden, weight, functools.partial(_judge, labels, tuple(told), recipe, smoothing))
 
 
 def _judge(
     labels: Tensor,
     told: tuple[tuple[Tensor, Tensor], ...],
     recipe: DistilRecipe,
+    smoothing: float,
     logits: Tensor,
     rows: slice,
     wants_slope: bool,
@@ -100,11 +110,13 @@ def _judge(
     flat = (logits / heat).log_softmax(1)
     # 0 log 0 is 0: where the teachers see no chance, nothing is lost.
     apart = (torch.xlogy(wanted, wanted) - wanted * flat).sum()
-    loss = share * heat**2 * apart - (1 - share) * plain.gather(1, target).sum()
+    own = (1 - smoothing) * plain.gather(1, target).sum() + smoothing * plain.mean(1).sum()
+    loss = share * heat**2 * apart - (1 - share) * own
     if not wants_slope:
         return loss, None
-    slope = (1 - share) * plain.exp_() + (share * heat) * (flat.exp_() - wanted)
-    return loss, slope.scatter_add_(1, target, torch.full_like(target, share - 1.0, dtype=slope.dtype))
+    slope = (1 - share) * (plain.exp_() - smoothing / plain.shape[1]) + (share * heat) * (flat.exp_() - wanted)
+    told_by_text = torch.full_like(target, (share - 1) * (1 - smoothing), dtype=slope.dtype)
+    return loss, slope.scatter_add_(1, target, told_by_text)
 
 
 def _mixture(told: Sequence[tuple[Tensor, Tensor]], vocabulary: int, recipe: DistilRecipe) -> Tensor:

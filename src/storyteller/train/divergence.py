@@ -17,11 +17,8 @@ _MARGIN = 0.5
 """Nats by which it must have risen besides: near zero, half as much again is nothing."""
 
 
-_BEGINNING = 3
-"""Steps whose highest loss is where training began: one batch alone may have been easy."""
-
 _SETTLED = 8
-"""The first step whose smoothed loss may be the lowest: the mean of fewer may have been lucky, too."""
+"""The first step whose smoothed loss says anything: the mean of fewer is what one easy or hard batch makes it."""
 
 
 def smoothed(before: float | None, loss: float, step: int) -> float:
@@ -33,16 +30,19 @@ def check_loss(state: State, loss: float, norm: float, *, scaled: bool) -> None:
     """Take one more step's mean loss into the state; `TrainingError` when training has come to nothing.
 
     It has when the loss is no number, when the gradient's norm is none (but `scaled` gradients may overflow: that step is
-    left out), and when the smoothed loss stands half as high again as at its lowest, and half a nat over it.
+    left out), and when the smoothed loss stands half as high again as at its lowest, and half a nat over it. The untouched
+    model's loss, `state.lowest` before the first step, counts among the lowest: a run may explode in its second step.
     """
     step = state.step + 1
     if not math.isfinite(loss) or (not scaled and not math.isfinite(norm)):
         raise TrainingError(f"step {step}: the loss is {loss} and the gradient norm {norm}. {_advice(state)}")
     state.smoothed = smoothed(state.smoothed, loss, step)
-    if state.lowest is None or step <= _BEGINNING:
-        state.lowest = max(state.lowest or 0.0, loss)
-    elif step >= _SETTLED:
-        state.lowest = min(state.lowest, state.smoothed)
+    # The first step's loss is the untouched model's, too; either may be that of easy batches.
+    if state.lowest is None or step == 1:
+        state.lowest = max(loss, state.lowest or 0.0)
+    if step < _SETTLED:
+        return
+    state.lowest = min(state.lowest, state.smoothed)
     if state.smoothed > max(_EXPLODED * state.lowest, state.lowest + _MARGIN):
         raise TrainingError(
             f"step {step}: training diverges: the loss, smoothed, has risen from {state.lowest:.3f} at its lowest to "
@@ -51,8 +51,13 @@ def check_loss(state: State, loss: float, norm: float, *, scaled: bool) -> None:
 
 
 def _advice(state: State) -> str:
-    kept = f"the best checkpoint, of step {state.best_step}, is kept" if state.best_loss is not None else ""
+    if state.best_loss is None:
+        kept = "What was saved before is kept"
+    elif state.best_step == 0:
+        kept = "No checkpoint was better than the model was before the first step"
+    else:
+        kept = f"The best checkpoint, of step {state.best_step}, is kept"
     return (
-        f"{(kept or 'the last checkpoint is kept').capitalize()}. Lower train.lr (storyteller finetune RECIPE --find-lr "
+        f"{kept}. Lower train.lr (the command with the recipe and --find-lr "
         "measures one), raise train.warmup, or set train.precision=float32."
     )

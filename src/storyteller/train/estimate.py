@@ -24,13 +24,14 @@ _TIMED = 2
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of a run: `memory` in bytes, `seconds` for all of `steps`."""
+    """The cost of a run: `memory` in bytes, `seconds` for all of `steps`; and the `loss` it begins with, in nats a target."""
 
     parameters: int
     trained: int
     memory: int
     steps: int
     seconds: float
+    loss: float
 
     def __str__(self) -> str:
         hours, rest = divmod(round(self.seconds), 3600)
@@ -43,15 +44,15 @@ class Estimate:
 
 def measure_cost(
     objective: nn.Module, shards: Shards, recipe: TrainRecipe, context: int, accelerator: Accelerator
-) -> tuple[float, int]:
-    """Seconds of one optimizer step and peak bytes of memory, from real micro-batches; no weight changes.
+) -> tuple[float, int, float]:
+    """Seconds of one optimizer step, peak bytes of memory and mean loss, from real micro-batches; no weight changes.
 
     The first micro-batch warms up caches and allocators; of the others the fastest counts, since a busy machine only
     ever adds. To the memory seen so far come the optimizer's two moments. All processes agree on their mean.
     """
     objective.to(accelerator.device).train()
     batch = shards.batch(recipe.seed, 0, rows=(1 + _TIMED) * recipe.rows, context=context)
-    times = []
+    times, total = [], torch.zeros((), device=accelerator.device)
     with advising_on_memory():
         for number in range(1 + _TIMED):
             began = time.perf_counter()
@@ -59,15 +60,16 @@ def measure_cost(
             with accelerator.autocast():
                 loss = objective(**batch_tensors(batch, accelerator.device, rows))
             loss.backward()
+            total += loss.detach()
             if accelerator.device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - began)
     objective.zero_grad(set_to_none=True)
     moments = 8 * sum(parameter.numel() for parameter in trainable(objective).values())
-    seconds = torch.tensor(
-        min(times[1:]) * recipe.accumulate * passes_in_step(recipe.perturb), device=accelerator.device
-    )
-    return float(accelerator.reduce(seconds, "mean")), peak_memory(accelerator.device) + moments
+    seconds = min(times[1:]) * recipe.accumulate * passes_in_step(recipe.perturb)
+    mean = float(total) / max(1, batch.targets)
+    agreed = accelerator.reduce(torch.tensor([seconds, mean], device=accelerator.device), "mean").tolist()
+    return agreed[0], peak_memory(accelerator.device) + moments, agreed[1]
 
 
 def resolve_steps(recipe: TrainRecipe, shards: Shards, context: int, step_seconds: float, world: int) -> int:

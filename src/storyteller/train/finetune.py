@@ -5,12 +5,13 @@ locate the base -> tokenize -> load, adapt -> say what it will cost -> fit -> sa
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -50,6 +51,9 @@ from storyteller.train.stage import corpus_licences, needs_dev, resolved, take_b
 __all__ = ["dry_run", "finetune"]
 
 _ALLOCATION = "allocation.safetensors"
+_ADAPTER = "adapter_model.safetensors"
+_UPPER = "upper"
+"""Where a checkpoint of a stacked run keeps what is trained, beside the adapter that it makes with the lower one."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class _Prepared:
     tokenizer: StoryTokenizer
     template: Template
     shards: Shards
-    old: Shards | None
+    old: tuple[Shards, ...]
     model: nn.Module
     objective: nn.Module
     accelerator: Accelerator
@@ -104,18 +108,18 @@ def _prepare(recipe: Recipe) -> _Prepared:
         template = Template.for_tokenizer(tokenizer)
         shards = _shards(recipe, tokenizer, template)
         old = _old_shards(recipe, tokenizer, template)
-    if recipe.continual is not None and old is not None and recipe.continual.replay:
+    if recipe.continual is not None and recipe.continual.replay:
         shards = ReplayShards(shards, old, recipe.continual.replay)
     if accelerator.is_main_process:
         say(f"computing in {precision}: {why}")
+        _tell_few(shards, recipe, accelerator.num_processes)
     model = adapted_model(recipe, located)
     if recipe.train.compile:
         compile_layers(model)
     objective = build_objective(recipe, model, tokenizer)
     sharding = Sharding(objective, accelerator) if sharded else None
     fixed, estimate = resolved(recipe, shards, objective, accelerator, precision, sharding)
-    method = recipe.model.method
-    if accelerator.is_main_process and (warning := rate_warning(method, recipe.train.lr)):
+    if accelerator.is_main_process and (warning := rate_warning(recipe)):
         say(warning)
     return _Prepared(
         fixed,
@@ -128,7 +132,7 @@ def _prepare(recipe: Recipe) -> _Prepared:
         objective,
         accelerator,
         estimate,
-        Allocation(model, recipe.model.adalora, estimate.steps) if method == "adalora" else None,
+        Allocation(model, recipe.model.adalora, estimate.steps) if recipe.model.method == "adalora" else None,
         sharding,
     )
 
@@ -139,18 +143,29 @@ def _shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Sh
     return shards
 
 
-def _old_shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> Shards | None:
-    """What the base knew before, if the recipe names it: read as it is, without variants."""
-    if recipe.continual is None:
-        return None
-    settings = recipe.data.model_copy(update={"augment": None})
-    shards = tokenize(recipe.continual.old, None, tokenizer, settings, template=template)
-    if len(shards.splits["dev"]) == 0:
-        raise TrainingError(
-            f"continual.old: {recipe.continual.old} has no dev split, so forgetting cannot be measured; prepare it with "
-            "more works."
+def _tell_few(shards: Shards, recipe: Recipe, processes: int) -> None:
+    """Say so when one step reads more rows than there are; it is no error, since who has ten stories has no more."""
+    train = recipe.train
+    rows, read = shards.steps_per_epoch(1, recipe.data.context, train.seed), train.rows * train.accumulate * processes
+    if rows < read:
+        say(
+            f"one step reads {read} rows, and all training stories together fill {rows}, so that it shows each of them "
+            f"{read / rows:.1f} times: lower train.accumulate or train.rows, or prepare more stories"
         )
-    return shards
+
+
+def _old_shards(recipe: Recipe, tokenizer: StoryTokenizer, template: Template) -> tuple[Shards, ...]:
+    """What the base knew before, if the recipe names it: read as it is, without variants."""
+    settings = recipe.data.model_copy(update={"augment": None})
+    old = []
+    for corpus in recipe.continual.corpora if recipe.continual else []:
+        shards = tokenize(corpus, None, tokenizer, settings, template=template)
+        if len(shards.splits["dev"]) == 0:
+            raise TrainingError(
+                f"continual.old: {corpus} has no dev split, so forgetting cannot be measured; prepare it with more works."
+            )
+        old.append(shards)
+    return tuple(old)
 
 
 def _plan(prepared: _Prepared, run: Run) -> Plan:
@@ -166,6 +181,7 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
         load_model=lambda folder: _load(prepared, folder),
         samples=_sampler(prepared) if recipe.samples.prompts else None,
         sample_every=recipe.samples.every,
+        begun=prepared.estimate.loss,
         allocation=prepared.allocation,
         perturbation=Perturbation(prepared.model, recipe.train.perturb) if recipe.train.perturb else None,
         anchor=anchor_of(recipe, prepared.model, prepared.old, run, prepared.accelerator),
@@ -177,18 +193,22 @@ def _score_old(prepared: _Prepared, run: Run, when: str) -> dict[str, Any]:
 
 
 def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None]:
-    continual, below = prepared.recipe.continual, prepared.located.adapter
-    stacked = continual is not None and continual.stack and prepared.recipe.model.method != "full"
+    continual = prepared.recipe.continual
+    below = prepared.located.adapter if continual is not None and continual.stack else None
 
     def save(folder: Path) -> None:
         # Reloading to compare takes longer than saving, so it is done once, for what is handed on.
         # A base in four bits is not what is reloaded, so that there is nothing to compare.
-        check_now = check and prepared.recipe.model.method != "qlora"
-        last = check and stacked and below is not None
-        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check_now and not last)
-        if last and below is not None:
+        check_now = check and prepared.recipe.model.method != "qlora" and below is None
+        save_model(prepared.model, folder, tokenizer_from=prepared.located.folder, check=check_now)
+        if below is not None:
+            # A checkpoint, too, is opened as a model: there it must be both adapters, and resumed with it is the upper one.
+            if not check:
+                (folder / _UPPER).mkdir()
+                shutil.copyfile(folder / _ADAPTER, folder / _UPPER / _ADAPTER)
             stack_adapters(below, folder)
-            reload_difference(prepared.model, folder)
+            if check:
+                reload_difference(prepared.model, folder)
         prepared.template.save(folder)
         if prepared.allocation is not None and not check:
             save_file(prepared.allocation.tensors(), folder / _ALLOCATION)
@@ -197,27 +217,26 @@ def _saver(prepared: _Prepared, *, check: bool = False) -> Callable[[Path], None
 
 
 def _load(prepared: _Prepared, folder: Path) -> None:
-    load_weights(prepared.model, folder)
+    _load_trained(prepared, folder)
     if prepared.allocation is not None:
         prepared.allocation.restore(load_file(folder / _ALLOCATION))
+
+
+def _load_trained(prepared: _Prepared, folder: Path) -> None:
+    upper = folder / _UPPER
+    load_weights(prepared.model, upper if upper.is_dir() else folder)
 
 
 def _sampler(prepared: _Prepared) -> Callable[[], str]:
     from storyteller.train.samples import tell_samples
 
     recipe = prepared.recipe
-
-    def tell() -> str:
-        # Each new token makes a longer text: compiled layers would be compiled again for it.
-        with torch.compiler.set_stance("force_eager"):
-            return tell_samples(prepared.model, prepared.template, recipe.samples, recipe.train.seed)
-
-    return tell
+    return lambda: tell_samples(prepared.model, prepared.template, recipe.samples, recipe.train.seed)
 
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     """Put the best model into `final/`, prove that it reloads to the same, and describe it."""
-    take_best(prepared.model, run, state)
+    take_best(run, state, lambda folder: _load_trained(prepared, folder))
     with replacing_folder(run.final) as part:
         _saver(prepared, check=True)(part)
     train = prepared.shards.meta["splits"]["train"]
@@ -231,7 +250,7 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
         run.final,
         prepared.recipe,
         languages=sorted(train["languages"]),
-        licences=corpus_licences(prepared.recipe.data.path),
+        licences=_licences(prepared.recipe),
         figures=_figures(run, state) | remembered,
         data={"stories": train["stories"], "examples": train["examples"], "shards": prepared.shards.meta["hash"]},
         notes=() if improved else ("**It did not improve on its base by held-out loss.**",),
@@ -239,6 +258,15 @@ def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     plot_losses(run)
     run.event("finished")
     say(f'{run.final} is ready. Write with it: storyteller write "..." --model {run.folder}')
+
+
+def _licences(recipe: Recipe) -> dict[str, int]:
+    """Stories by licence, those of old corpora that are trained on, too."""
+    counts = Counter(corpus_licences(recipe.data.path))
+    if recipe.continual is not None and recipe.continual.replay:
+        for corpus in recipe.continual.corpora:
+            counts.update(corpus_licences(corpus))
+    return dict(counts)
 
 
 def _figures(run: Run, state: State) -> dict[str, Any]:

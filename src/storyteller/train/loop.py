@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from storyteller.errors import TrainingError
 from storyteller.models.adapters.adalora import Allocation
 from storyteller.recipe import TrainRecipe
 from storyteller.runs import Metrics, Run, write_atomic
@@ -51,7 +52,8 @@ class Plan:
 
     The `dev` split may be empty: then nothing is evaluated. `save_model` writes the model to a folder, `load_model` fills
     it from one, `samples` tells stories with the model as it is and returns them as Markdown. `steps` is the length of
-    the whole run, `context` the tokens in a row. `allocation` moves AdaLoRA's ranks, `perturbation` the input embeddings,
+    the whole run, `context` the tokens in a row, `begun` the untouched model's training loss, where it was measured.
+    `allocation` moves AdaLoRA's ranks, `perturbation` the input embeddings,
     and `anchor` holds the weights back.
     """
 
@@ -68,6 +70,7 @@ class Plan:
     rates: Callable[[int], float] | None = None
     perturbation: Perturbation | None = None
     anchor: Anchor | None = None
+    begun: float | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of optimizer step `step` (from 0): `rates` where it is given, else the recipe's schedule."""
@@ -100,7 +103,7 @@ def fit(
     """
     recipe, run = plan.recipe, plan.run
     optimizer = build_optimizer(objective, recipe)
-    state = _resumed(objective, optimizer, plan, accelerator) if resume else State()
+    state = _resumed(objective, optimizer, plan, accelerator) if resume else State(lowest=plan.begun)
     if sharding is None:
         wrapped, stepper = accelerator.prepare(objective, optimizer)
     else:
@@ -116,6 +119,10 @@ def fit(
             log.say(
                 f"stopped early: {state.worse} evaluations without improvement, the best was at step {state.best_step}"
             )
+    except TrainingError as error:
+        if metrics is not None:
+            run.event(str(error))
+        raise
     finally:
         if metrics is not None:
             metrics.close()
@@ -248,7 +255,10 @@ def _sample(objective: nn.Module, state: State, plan: Plan, accelerator: Acceler
     if plan.samples is None or not accelerator.is_main_process:
         return
     objective.eval()
-    write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", plan.samples())
+    # Each new token makes a longer text: compiled layers would be compiled again for it.
+    with torch.compiler.set_stance("force_eager"):
+        told = plan.samples()
+    write_atomic(plan.run.folder / "samples" / f"step-{state.step:06d}.md", told)
     objective.train()
 
 
@@ -266,7 +276,9 @@ def _save(
 
 def _resumed(objective: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, accelerator: Accelerator) -> State:
     folder, damaged = newest_whole(plan.run)
-    state = State() if folder is None else load_checkpoint(folder, objective, optimizer, plan.load_model)
+    state = (
+        State(lowest=plan.begun) if folder is None else load_checkpoint(folder, objective, optimizer, plan.load_model)
+    )
     if accelerator.is_main_process:
         for path in damaged:
             say(f"{path} is damaged and is passed over")

@@ -64,10 +64,13 @@ class CausalObjective(nn.Module):
         chosen = labels.ne(-100)
         smoothing = self.smoothing if self.training else 0.0
         loss = linear_cross_entropy(hidden[chosen], self.head, labels[chosen], smoothing=smoothing)
-        if self.training and self.contrastive is not None:
-            apart = contrastive_loss(hidden, labels, segment_ids, self.contrastive.margin)
-            loss = loss + self.contrastive.weight * apart
-        return loss
+        return loss + self.likeness(hidden, labels, segment_ids) if self.training else loss
+
+    def likeness(self, hidden: Tensor, labels: Tensor, segment_ids: Tensor) -> Tensor:
+        """The summed `contrastive` loss of the states with its weight, a float32 scalar; 0 without one."""
+        if self.contrastive is None:
+            return torch.zeros((), device=hidden.device)
+        return self.contrastive.weight * contrastive_loss(hidden, labels, segment_ids, self.contrastive.margin)
 
     @property
     def head(self) -> Tensor:

@@ -13,7 +13,7 @@ from storyteller.recipe import TrainRecipe
 
 __all__ = ["build_optimizer", "layer_shares", "trainable"]
 
-_LAYER = re.compile(r"\.(?:layers|h|layer|blocks|networks)\.(\d+)\.")
+_LAYER = re.compile(r"\.(?:layers|h|layer|blocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"embed|\bw[tp]e\b")
 
 
@@ -30,7 +30,7 @@ def build_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.AdamW:
     parameters = trainable(model)
     if not parameters:
         raise TrainingError("the model has no trainable parameter; check model.method and its targets.")
-    shares = layer_shares(list(parameters), recipe.layer_decay)
+    shares = _shares(model, list(parameters), recipe.layer_decay)
     groups = [
         {
             "params": [p for n, p in parameters.items() if (p.dim() >= 2) == matrix and shares[n] == share],
@@ -45,6 +45,16 @@ def build_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         [g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, eps=1e-8, foreach=together
     )
+
+
+def _shares(model: nn.Module, names: Sequence[str], decay: float) -> dict[str, float]:
+    """`layer_shares`, in which what works in a layer but lies apart from it goes by the `place` that it names."""
+    places = {name: name for name in names}
+    for part, module in model.named_modules():
+        if isinstance(place := getattr(module, "place", None), str):
+            places |= {name: f"{place}.{name}" for name in names if name.startswith(f"{part}.")}
+    shares = layer_shares(list(places.values()), decay)
+    return {name: shares[place] for name, place in places.items()}
 
 
 def layer_shares(names: Sequence[str], decay: float) -> dict[str, float]:

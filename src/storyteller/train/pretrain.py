@@ -19,6 +19,7 @@ from storyteller.models import load_weights, locate, save_model
 from storyteller.models.fresh import new_causal, new_masked
 from storyteller.recipe import Recipe
 from storyteller.recipe.pretraining import PretrainRecipe
+from storyteller.recipe.rates import rate_warning
 from storyteller.runs import Run, replacing_folder
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
@@ -97,6 +98,8 @@ def _prepare(recipe: Recipe) -> _Prepared:
     _refuse_too_little(shards, recipe, accelerator.num_processes)
     sharding = Sharding(objective, accelerator) if sharded else None
     fixed, estimate = resolved(recipe, shards, objective, accelerator, precision, sharding)
+    if accelerator.is_main_process and (warning := rate_warning(recipe)):
+        say(warning)
     return _Prepared(
         fixed,
         folder,
@@ -181,6 +184,7 @@ def _plan(prepared: _Prepared, run: Run) -> Plan:
         load_model=lambda folder: load_weights(prepared.model, folder),
         samples=_sampler(prepared),
         sample_every=recipe.samples.every,
+        begun=prepared.estimate.loss,
     )
 
 
@@ -212,7 +216,7 @@ def _sampler(prepared: _Prepared) -> Callable[[], str] | None:
 
 def _finish(prepared: _Prepared, run: Run, state: State) -> None:
     """Put the best model into `final/`, prove that it reloads to the same, and describe it."""
-    take_best(prepared.model, run, state)
+    take_best(run, state, lambda folder: load_weights(prepared.model, folder))
     with replacing_folder(run.final) as part:
         _saver(prepared, check=True)(part)
     train = prepared.shards.meta["splits"]["train"]

@@ -7,7 +7,7 @@ a rate of nothing, so that whatever the recipe adds to the loss (smoothing, a te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,18 @@ from torch import nn
 
 from storyteller.errors import TrainingError
 from storyteller.recipe import Recipe
-from storyteller.recipe.rates import RATES
+from storyteller.recipe.rates import rates_of
 from storyteller.runs import Run, write_json
 from storyteller.runs.console import progress, say
 from storyteller.runs.plot import plot_rates
 from storyteller.train.checkpoint import State
 from storyteller.train.drive import drive
-from storyteller.train.finetune import _prepare
+from storyteller.train.finetune import _prepare as _prepare_old
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, _train_step
 from storyteller.train.optim import build_optimizer
 from storyteller.train.perturb import Perturbation
+from storyteller.train.pretrain import _prepare as _prepare_new
 
 __all__ = ["RateRange", "find_rate", "suggest"]
 
@@ -62,15 +63,17 @@ class RateRange:
         )
 
 
-def find_rate(recipe: Recipe, folder: Path, steps: int | None = None) -> RateRange:
+def find_rate(recipe: Recipe, folder: Path, steps: int | None = None, *, new: bool = False) -> RateRange:
     """Test rates for `recipe` in `steps` steps (48 by default); write `rates.json` and `rates.svg` to `folder`, no more.
 
-    The rates rise geometrically from a hundredth of the method's usual one to thirty times it. Raises what preparing a run
-    raises.
+    The rates rise geometrically from a hundredth of the usual one to thirty times it. With `new` the recipe is one of
+    pretraining. What only pulls weights back and stands in no loss (EWC, AdaLoRA's orthogonality) is left out. Raises what
+    preparing a run raises.
     """
     steps = steps or STEPS
-    prepared = _prepare(recipe.model_copy(update={"train": recipe.train.model_copy(update=_ONCE | {"steps": steps})}))
-    usual = RATES[recipe.model.method].usual
+    prepare: Callable[[Recipe], Any] = _prepare_new if new else _prepare_old
+    prepared = prepare(recipe.model_copy(update={"train": recipe.train.model_copy(update=_ONCE | {"steps": steps})}))
+    usual = rates_of(recipe).usual
     rates = [usual / 100 * 3000 ** (step / (steps - 1)) for step in range(steps)]
     plan = Plan(
         recipe=prepared.recipe.train,
@@ -81,6 +84,7 @@ def find_rate(recipe: Recipe, folder: Path, steps: int | None = None) -> RateRan
         save_model=lambda _: None,
         load_model=lambda _: None,
         rates=lambda step: rates[step],
+        begun=prepared.estimate.loss,
         perturbation=Perturbation(prepared.model, recipe.train.perturb) if recipe.train.perturb else None,
     )
     stage = _RangeTest(prepared.objective, plan, prepared.accelerator)
@@ -122,7 +126,7 @@ class _RangeTest:
     """The steps of a range test as a stage of the loop, which neither measures nor saves."""
 
     def __init__(self, objective: nn.Module, plan: Plan, accelerator: Any) -> None:
-        self._plan, self._accelerator, self._state = plan, accelerator, State()
+        self._plan, self._accelerator, self._state = plan, accelerator, State(lowest=plan.begun)
         self._wrapped, self._optimizer = accelerator.prepare(objective, build_optimizer(objective, plan.recipe))
         self.losses: list[float] = []
         self._over = False
@@ -135,7 +139,7 @@ class _RangeTest:
             for _ in range(plan.steps):
                 losses.append(_train_step(self._wrapped, self._optimizer, self._state, plan, self._accelerator)[1])
                 advance()
-        self._state = State()
+        self._state = State(lowest=plan.begun)
         self._optimizer.state.clear()
         return losses
 

@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from accelerate import Accelerator
 from torch import nn
 
 from storyteller.errors import CheckpointError, TrainingError
-from storyteller.models import count_parameters, load_weights
+from storyteller.models import count_parameters
 from storyteller.recipe import Recipe
 from storyteller.runs import Run, read_json, write_json
 from storyteller.runs.console import say
@@ -122,11 +122,11 @@ def resolved(
 ) -> tuple[Recipe, Estimate]:
     """The recipe with its steps and precision as numbers of this machine, and what it will cost: measured, not guessed."""
     train, measured = recipe.train, sharding.objective if sharding else objective
-    seconds, memory = measure_cost(measured, shards, train, recipe.data.context, accelerator)
+    seconds, memory, loss = measure_cost(measured, shards, train, recipe.data.context, accelerator)
     steps = resolve_steps(train, shards, recipe.data.context, seconds, accelerator.num_processes)
     fixed = train.model_copy(update={"steps": steps, "epochs": None, "minutes": None, "precision": precision})
     total, trained = count_parameters(objective)
-    return recipe.model_copy(update={"train": fixed}), Estimate(total, trained, memory, steps, steps * seconds)
+    return recipe.model_copy(update={"train": fixed}), Estimate(total, trained, memory, steps, steps * seconds, loss)
 
 
 def needs_dev(shards: Shards, recipe: Recipe) -> None:
@@ -138,11 +138,11 @@ def needs_dev(shards: Shards, recipe: Recipe) -> None:
         raise TrainingError("train.patience needs a dev split; prepare a corpus with more works, or drop the key.")
 
 
-def take_best(model: Any, run: Run, state: State) -> None:
-    """Fill `model` from the best checkpoint, if that is not what it is already."""
+def take_best(run: Run, state: State, load: Callable[[Path], None]) -> None:
+    """Fill the model from the best checkpoint by `load`, if that is not what it is already."""
     best = run.pointed("best")
     if best is not None and best[1].get("step") != state.step:
-        load_weights(model, best[0])
+        load(best[0])
 
 
 def corpus_licences(corpus: Path) -> dict[str, int]:
@@ -157,9 +157,8 @@ def same_recipe(run: Run, given: Recipe) -> Recipe:
     """The run's own recipe; `CheckpointError` with the differences when another one was asked for."""
     from storyteller.recipe.load import differences, load_recipe
 
-    asked = run.folder / "asked.yaml"
-    if asked.exists() and given != Recipe():
-        found = differences(load_recipe(asked).model_dump(mode="json"), given.model_dump(mode="json"))
+    if run.asked_path.exists() and given != Recipe():
+        found = differences(load_recipe(run.asked_path).model_dump(mode="json"), given.model_dump(mode="json"))
         changed = [f"  {key}: {old}  ->  {new}" for key, (old, new) in found.items()]
         if changed:
             raise CheckpointError(

@@ -33,7 +33,7 @@ class Bottlenecks(nn.Module):
         super().__init__()
         self.places, self.recipe = list(places), recipe
         width = model.get_input_embeddings().weight.shape[1]
-        made = [_Bottleneck(width, recipe) for _ in places]
+        made = [_Bottleneck(width, recipe, place) for place in places]
         self.networks = nn.ModuleList(made)
         self._made = made  # the same, by their own type
 
@@ -69,8 +69,9 @@ class Bottlenecks(nn.Module):
 class _Bottleneck(nn.Module):
     """What is added to a sub-layer's output x [..., width]: up(activation(down(x)))."""
 
-    def __init__(self, width: int, recipe: BottleneckRecipe) -> None:
+    def __init__(self, width: int, recipe: BottleneckRecipe, place: str) -> None:
         super().__init__()
+        self.place = place  # from which the optimizer knows its layer
         self.down = nn.Linear(width, recipe.width)
         self.up = nn.Linear(recipe.width, width)
         self._activation = _ACTIVATIONS[recipe.activation]()

@@ -75,7 +75,7 @@ def _refuse_more_than_lora(config: dict[str, Any], folder: Path) -> None:
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or more:
         kind = ", ".join(more) or f"{config.get('peft_type')}, bias {config.get('bias', 'none')}"
         advice = (
-            "Merge it into its base first and use the whole model."
+            "Merge it into its base first and use the whole model: storyteller models merge NAME --out FOLDER"
             if config.get("peft_type") in MERGEABLE
             else "It cannot be merged into its base either: train model.method=lora for this."
         )
