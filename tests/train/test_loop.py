@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(tiny_lla
 
     model = load_model(locate(tiny_llama)).requires_grad_(True)
     made = plan(tmp_path / "run", Poison((9,)), TrainRecipe(steps=9, rows=1, accumulate=1, save_every=2), model)
-    with pytest.raises(TrainingError, match=r"step 4: the loss is nan .*last checkpoint is kept.*train\.lr"):
+    with pytest.raises(TrainingError, match=r"step 4: the loss is nan .*saved before is kept.*train\.lr"):
         fit(CausalObjective(model), made, open_accelerator("float32"))
     last = made.run.pointed("last")
     assert last is not None
