@@ -18,7 +18,7 @@ from storyteller.studio.store import Store
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_what_was_confirmed_survives_kill_9_at_any_moment(url: str, tmp_path: Path, kills: int) -> None:
     rng = random.Random(6)
     store = Store(url)
