@@ -18,7 +18,7 @@ import argparse
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -166,6 +166,15 @@ def rises(losses: Losses, reference: str, works: dict[str, str]) -> dict[str, An
 
 
 def spot_of(own: Sequence[Text], people: dict[str, Text]) -> Spot:
+    """The mean of the seeds' own spots: in twice as many texts less is new, and more stands beside each."""
+    seeds: dict[int, list[Text]] = defaultdict(list)
+    for text in own:
+        seeds[text.seed or 0].append(text)
+    spots = [astuple(spot_of_seed(texts, people)) for texts in seeds.values()]
+    return Spot(*(fmean(values) for values in zip(*spots, strict=True)))
+
+
+def spot_of_seed(own: Sequence[Text], people: dict[str, Text]) -> Spot:
     tokens = [words(text.text) for text in own]
     budget = sum(len(words(people[text.prompt_id].text)) for text in own) // 2
     faults = degeneration([text.text for text in own], "en")

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +153,10 @@ def test_figures_that_fail_fail_whatever_is_missing(judge: Judge) -> None:
     gail = judge([one for one in texts() if one.seed in (1, None)], [{"fine-tuned": 3.0, "gail": 4.0}])
     assert gail["verdict"] == "FAILED"
     assert gail["provisional"]
+
+
+def test_more_seeds_make_no_system_less_varied(script: Any) -> None:
+    once = [text for text in texts(("gail",), (1,)) if text.system == "gail" and text.temperature == 1.0]
+    people = {text.prompt_id: text for text in texts((), ()) if text.system == HUMAN}
+    thrice = [replace(text, seed=seed) for seed in SEEDS for text in once]
+    assert astuple(script.spot_of(thrice, people)) == pytest.approx(astuple(script.spot_of(once, people)))
