@@ -20,7 +20,7 @@ from storyteller.ensemble.methods import dare, linear, slerp, slerp_weights, tas
 from storyteller.ensemble.stream import Weights, check_alike, check_finite, write_stream
 from storyteller.errors import ModelError
 from storyteller.models import Located, locate
-from storyteller.models.adapters.factors import Factors, read_factors
+from storyteller.models.adapters.factors import Factors, read_factors, write_factors
 from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.runs import read_json, replacing_folder, write_json
 from storyteller.runs.console import progress
@@ -185,31 +185,11 @@ def _slerp_weights(pairs: Sequence[Pair], recipe: Recipe) -> tuple[float, float]
 
 
 def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None, folder: Path) -> dict[str, Any]:
-    from safetensors.torch import save_file
-
     adapters = open_adapters(members)
     wanted = rank or max(down.shape[0] for factors in adapters for down, _ in factors.values())
     merged, lost = merge_factors(adapters, recipe, wanted)
-    tensors: dict[str, Tensor] = {}
-    for layer, (down, up) in merged.items():
-        tensors |= {f"base_model.model.{layer}.lora_A.weight": down, f"base_model.model.{layer}.lora_B.weight": up}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "adapter_model.safetensors")
     config = read_json((members[0].adapter or members[0].folder) / "adapter_config.json")
-    config |= {
-        "base_model_name_or_path": members[0].base,
-        "r": wanted,
-        "lora_alpha": wanted,  # the scale is in the factors
-        "use_rslora": False,
-        "lora_dropout": 0.0,
-        "rank_pattern": {},
-        # The layers under their full names: the first adapter may choose its own by a regular expression, and what
-        # chose or left out some of them would hide others'.
-        "target_modules": sorted(merged),
-        "layers_to_transform": None,
-        "layers_pattern": None,
-        "exclude_modules": None,
-    }
-    write_json(folder / "adapter_config.json", config)
+    write_factors(folder, merged, config | {"base_model_name_or_path": members[0].base, "lora_dropout": 0.0})
     return {"kind": "adapter", "rank": wanted, "energy_lost": round(lost, 6)}
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from storyteller.errors import ModelError
 from storyteller.models.adapters.own import MERGEABLE
-from storyteller.runs.files import read_json
+from storyteller.runs.files import read_json, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Factors", "adapter_scale", "is_plain_lora", "read_factors"]
+__all__ = ["Factors", "adapter_scale", "is_plain_lora", "read_factors", "write_factors"]
 
 Factors = dict[str, "tuple[Tensor, Tensor]"]
 """Layer name to (down `[rank, in]`, up `[out, rank]`), with the scale in `up`: the layer's delta is `up @ down`."""
@@ -48,6 +48,31 @@ def read_factors(folder: Path) -> Factors:
         elif kind != "lora_B":
             raise ModelError(f"the adapter in {folder} holds {name}, which is no factor of LoRA.")
     return factors
+
+
+def write_factors(folder: Path, factors: Factors, config: dict[str, Any]) -> None:
+    """Write factors of one rank, whose scale is in `up`, as a LoRA adapter; `config` says all else that PEFT has to know."""
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {}
+    for layer, (down, up) in factors.items():
+        tensors |= {f"{_PREFIX}{layer}.lora_A.weight": down, f"{_PREFIX}{layer}.lora_B.weight": up}
+    rank = next(iter(factors.values()))[0].shape[0]
+    config = config | {
+        "r": rank,
+        "lora_alpha": rank,  # the scale is in the factors
+        "use_rslora": False,
+        "rank_pattern": {},
+        # The layers under their full names: an adapter may choose its own by a regular expression, and what chose or
+        # left out some of its layers would hide another's.
+        "target_modules": sorted(factors),
+        "layers_to_transform": None,
+        "layers_pattern": None,
+        "exclude_modules": None,
+    }
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "adapter_config.json", config)
 
 
 def adapter_scale(config: dict[str, Any], rank: int) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storyteller.models.adapters.factors import read_factors
-from storyteller.runs.files import read_json, write_json
+from storyteller.models.adapters.factors import read_factors, write_factors
+from storyteller.runs.files import read_json
 
 __all__ = ["stack_adapters"]
 
@@ -17,11 +17,10 @@ def stack_adapters(lower: Path, upper: Path) -> None:
     is more than plain LoRA.
     """
     import torch
-    from safetensors.torch import save_file
 
     below, above = read_factors(lower), read_factors(upper)
     ranks = [max((down.shape[0] for down, _ in factors.values()), default=0) for factors in (below, above)]
-    tensors = {}
+    stacked = {}
     for layer in sorted(below | above):
         downs, ups = [], []
         for factors, rank in zip((below, above), ranks, strict=True):
@@ -31,17 +30,5 @@ def stack_adapters(lower: Path, upper: Path) -> None:
                 down, up = torch.zeros(rank, known[0].shape[1]), torch.zeros(known[1].shape[0], rank)
             downs.append(torch.nn.functional.pad(down, (0, 0, 0, rank - down.shape[0])))
             ups.append(torch.nn.functional.pad(up, (0, rank - up.shape[1])))
-        tensors[f"base_model.model.{layer}.lora_A.weight"] = torch.cat(downs).contiguous()
-        tensors[f"base_model.model.{layer}.lora_B.weight"] = torch.cat(ups, dim=1).contiguous()
-    config = read_json(upper / "adapter_config.json") | {
-        "r": sum(ranks),
-        "lora_alpha": sum(ranks),
-        "use_rslora": False,
-        # The layers under their full names: either may choose its own by a regular expression.
-        "target_modules": sorted(below | above),
-        "layers_to_transform": None,
-        "layers_pattern": None,
-        "exclude_modules": None,
-    }
-    save_file(tensors, upper / "adapter_model.safetensors", metadata={"format": "pt"})
-    write_json(upper / "adapter_config.json", config)
+        stacked[layer] = torch.cat(downs), torch.cat(ups, dim=1)
+    write_factors(upper, stacked, read_json(upper / "adapter_config.json"))
