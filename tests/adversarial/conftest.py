@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from storyteller.adversarial.policy import Policy
 from storyteller.corpus import prepare
 from storyteller.models import apply_lora, load_model, locate
 from storyteller.recipe import LoraRecipe, Recipe, load_recipe
+from storyteller.runs import Run
 from storyteller.tokens import StoryTokenizer, Template
 
 STORIES = Path(__file__).parents[2] / "examples" / "stories" / "en"
@@ -83,3 +85,17 @@ def stand_in(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], l
         "self_bleu": 0.0,
         "rep_4": 0.0,
     }
+
+
+def lines(run: Run, split: str) -> list[dict[str, Any]]:
+    return [line for line in run.metrics() if line["split"] == split]
+
+
+def alarmed(run: Run, monitor: str) -> list[dict[str, Any]]:
+    """The alarm lines; the first of them is of `monitor`, and after it the best checkpoint's weights are back."""
+    found = lines(run, "alarm")
+    assert found
+    assert monitor in found[0]["alarms"]
+    assert "alarm: " in (run.folder / "events.log").read_text()
+    assert monitor in (run.folder / "report.md").read_text("utf-8")
+    return found

@@ -126,7 +126,7 @@ def test_the_trainer_runs_with_it_and_it_judges_afterwards(
         return gail_lessons(groups, opinions, rules, reward, *scales)
 
     monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
-    monkeypatch.setattr("storyteller.adversarial.refinement.gail_lessons", lessons)
+    monkeypatch.setattr("storyteller.adversarial.trainers.gail_lessons", lessons)
     recipe = small(
         f"refine.critic.reads={reads}",
         f"refine.critic.encoder={tiny_bert}",

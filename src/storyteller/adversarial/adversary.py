@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +19,7 @@ from storyteller.train.checkpoint import moments, restore_moments
 from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
 
-__all__ = ["Adversary", "Memory", "Standing"]
+__all__ = ["Adversary", "Memory", "Standing", "part_of"]
 
 #: Shares of a step's pairs: this step's stories, those of the last 20 steps, those of the reference.
 SHARES = (0.5, 0.35, 0.15)
@@ -183,9 +183,8 @@ class Adversary:
         self, tensors: dict[str, Tensor], values: dict[str, float | None], *, keep_memory: bool = False
     ) -> None:
         """Take back what `tensors` and `values` gave; with `keep_memory` the recent pairs stay as they are."""
-        own = {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith("critic/")}
-        self.critic.load_state_dict(own)
-        kept = {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith("moments/")}
+        self.critic.load_state_dict(part_of(tensors, "critic"))
+        kept = part_of(tensors, "moments")
         self.optimizer.state.clear()
         restore_moments(self.critic, self.optimizer, kept, "the checkpoint")
         self.accuracy = values["accuracy"]
@@ -207,6 +206,12 @@ def _told_apart(margins: Sequence[Tensor]) -> tuple[float, float]:
         return math.inf, 0.0
     stacked = torch.stack(list(margins)).double()
     return -float(logsigmoid(stacked).mean()), float((stacked > 0).double().mean())
+
+
+def part_of(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """Those of a checkpoint's tensors that are of one kind (critic, moments, averaged, sampler), by their own names."""
+    prefix = f"{kind}/"
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def pairs_to_tensors(pairs: Iterable[Pair]) -> dict[str, Tensor]:

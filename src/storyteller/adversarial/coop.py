@@ -14,13 +14,12 @@ from torch import Tensor
 
 from storyteller.adversarial.critic import Opinion
 from storyteller.adversarial.reading import Group
+from storyteller.adversarial.rewards import dead_share
 from storyteller.adversarial.update import Lesson
 
-__all__ = ["coop_lessons", "dead_share", "effective_samples", "ratio_weights"]
+__all__ = ["coop_lessons", "effective_samples", "ratio_weights"]
 
 _HOTTER = 1.25
-_ALIKE = 1e-4
-"""Logits of a group that lie within so much are of one story, or of one opinion."""
 
 
 def ratio_weights(scores: Tensor, least: float) -> tuple[Tensor, float]:
@@ -42,26 +41,20 @@ def effective_samples(weights: Tensor) -> float:
     return float(1 / weights.square().sum())
 
 
-def dead_share(spreads: Sequence[float]) -> float:
-    """The share of groups whose stories the critic finds all alike, or empty: there is nothing to choose among."""
-    return sum(spread < _ALIKE for spread in spreads) / max(1, len(spreads))
-
-
 def coop_lessons(
     groups: Sequence[Group], opinions: Sequence[Opinion | None], least: float
 ) -> tuple[list[Lesson], dict[str, float]]:
     """Lessons whose weights sum to the number of stories of each prompt: likelihood of what the critic takes for human."""
-    lessons, samples, heat, logits, spread = [], [], [], [], []
+    lessons, samples, heat, opined = [], [], [], []
     place = iter(opinions)
     for group in groups:
         mine = [next(place) for _ in group.stories]
         told = [float(opinion.score[-1]) for opinion in mine if opinion is not None]
-        spread.append(max(told) - min(told) if told else 0.0)
+        opined.append(told)
         if not told:
             continue  # weights of stories without a word would teach to write none
         scores = torch.tensor([-1e9 if opinion is None else float(opinion.score[-1]) for opinion in mine])
-        logits += told
-        weights, tau = ratio_weights(scores, min(least, (1 + sum(opinion is not None for opinion in mine)) / 2))
+        weights, tau = ratio_weights(scores, min(least, (1 + len(told)) / 2))
         samples.append(effective_samples(weights))
         heat.append(tau)
         each = [(len(mine) * weight).expand(len(story)) for weight, story in zip(weights, group.stories, strict=True)]
@@ -69,7 +62,7 @@ def coop_lessons(
     figures = {
         "effective_samples": sum(samples) / max(1, len(samples)),
         "tau": sum(heat) / max(1, len(heat)),
-        "logit": sum(logits) / max(1, len(logits)),
-        "dead_groups": dead_share(spread),
+        "logit": sum(map(sum, opined)) / max(1, sum(map(len, opined))),
+        "dead_groups": dead_share(opined),
     }
     return lessons, figures

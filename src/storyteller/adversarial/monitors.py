@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from storyteller.recipe.models import MonitorsRecipe
+from storyteller.recipe.models import FALLING, MonitorsRecipe
 
 __all__ = ["GUARDS", "Alarm", "Watch", "excess", "told_apart", "violations"]
 
@@ -38,7 +38,7 @@ class Alarm:
 
 def excess(name: str, value: float, reference: float) -> float:
     """By how much the guarded figure `name` is worse than the reference's, in the unit of its limits (0 or less: not)."""
-    if name in ("distinct_2", "entropy"):
+    if name in FALLING:
         return 1 - value / reference if reference else 0.0
     if name == "length":
         return abs(value / reference - 1) if reference else 0.0
@@ -57,7 +57,7 @@ def told_apart(figures: Figures) -> float:
 def _limits(name: str, recipe: MonitorsRecipe) -> tuple[float, float]:
     """What is healthy and what is an alarm, in the unit of `excess`."""
     healthy, alarm = getattr(recipe, name)
-    return (1 - healthy, 1 - alarm) if name in ("distinct_2", "entropy") else (healthy, alarm)
+    return (1 - healthy, 1 - alarm) if name in FALLING else (healthy, alarm)
 
 
 def violations(figures: Figures, reference: Figures, recipe: MonitorsRecipe) -> list[Alarm]:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from storyteller.adversarial.coop import dead_share
 from storyteller.adversarial.critic import Opinion
 from storyteller.adversarial.policy import Tokens
 from storyteller.adversarial.reading import Group
+from storyteller.adversarial.rewards import dead_share
 from storyteller.adversarial.update import Batch, Lesson, Loss
 
 __all__ = ["deviations", "pair_lessons", "preference"]
@@ -60,11 +60,11 @@ def preference(*, beta: float, likelihood: float) -> Loss:
 
 def pair_lessons(groups: Sequence[Group], opinions: Sequence[Opinion | None]) -> tuple[list[Lesson], dict[str, float]]:
     """The best story of each group by the critic, and the worst; groups with fewer than two stories are left out."""
-    lessons, gaps, spread = [], [], []
+    lessons, gaps, opined = [], [], []
     place = iter(opinions)
     for group in groups:
         scored = [(float(o.score[-1]), i) for i, o in enumerate([next(place) for _ in group.stories]) if o is not None]
-        spread.append(max(scored)[0] - min(scored)[0] if scored else 0.0)
+        opined.append([score for score, _ in scored])
         if len(scored) < 2:
             continue
         (low, worst), (high, best) = min(scored), max(scored)
@@ -80,7 +80,7 @@ def pair_lessons(groups: Sequence[Group], opinions: Sequence[Opinion | None]) ->
             )
         )
         gaps.append(high - low)
-    figures = {"gap": sum(gaps) / max(1, len(gaps)), "pairs": float(len(gaps)), "dead_groups": dead_share(spread)}
+    figures = {"gap": sum(gaps) / max(1, len(gaps)), "pairs": float(len(gaps)), "dead_groups": dead_share(opined)}
     return lessons, figures
 
 

@@ -11,21 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
-from storyteller.adversarial.adversary import Adversary
+from storyteller.adversarial.adversary import Adversary, part_of
 from storyteller.adversarial.balance import LEAST_DIVERGENCE, Balance
-from storyteller.adversarial.coop import coop_lessons
-from storyteller.adversarial.gail import gail_lessons, policy_gradient
-from storyteller.adversarial.iq import regularised_likelihood
 from storyteller.adversarial.marks import sentence_marks
 from storyteller.adversarial.measuring import Measured, Score, UnjudgedError, end_ids, measure
 from storyteller.adversarial.monitors import Alarm, Watch
-from storyteller.adversarial.pairs import pair_lessons, preference
 from storyteller.adversarial.policy import Policy, Weights
 from storyteller.adversarial.prompts import Prompt, PromptSets, draw, training_texts
 from storyteller.adversarial.reading import Group, read_groups
 from storyteller.adversarial.rewards import Rules, flat
 from storyteller.adversarial.rollouts import drawing_dtype, sample
-from storyteller.adversarial.update import Lesson, Loss, batches, take_step
+from storyteller.adversarial.trainers import ROUND_BASED, lessons_of, loss_of
+from storyteller.adversarial.update import Lesson, batches, take_step
 from storyteller.errors import TrainingError
 from storyteller.recipe import Recipe
 from storyteller.recipe.models import RefineRecipe
@@ -39,8 +36,6 @@ from storyteller.train.optim import build_optimizer
 from storyteller.train.schedule import learning_rate
 
 __all__ = ["Balance", "Refinement"]
-
-ROUND_BASED = ("coop", "pairs")
 
 
 class Refinement:
@@ -179,15 +174,16 @@ class Refinement:
             )
             figures["seconds_rollout"] = self._told_at - began
             figures["seconds_reading"] = time.monotonic() - self._told_at
-            lessons, told = self._lessons(groups)
+            opinions = self.adversary.opinions(flat(group.reads for group in groups))
+            by_sentence = self.adversary.critic.by_sentence
+            lessons, told = lessons_of(self.refine, groups, opinions, self.rules, self.balance, by_sentence=by_sentence)
             figures |= told
         now = time.monotonic()
         parts = batches(
             lessons, train.rows, self.refine.rollout.temperature, self.template.tokenizer.pad_id, self.policy.device
         )
-        figures |= take_step(
-            self.policy, self.optimizer, parts, self._loss(step), rate=self._rate(step), clip=train.clip
-        )
+        loss = loss_of(self.refine, self.balance, step / max(1, self.steps - 1))
+        figures |= take_step(self.policy, self.optimizer, parts, loss, rate=self._rate(step), clip=train.clip)
         figures["seconds_update"] = time.monotonic() - now
         drawn = sum(len(story) for lesson in lessons for story in lesson.stories)
         human = sum(len(lesson.human) for lesson in lessons)
@@ -203,31 +199,6 @@ class Refinement:
             figures["entropy_share"] = figures["entropy"] / self.balance.entropy
         self._average()
         return figures
-
-    def _lessons(self, groups: Sequence[Group]) -> tuple[list[Lesson], dict[str, float]]:
-        opinions = self.adversary.opinions(flat(group.reads for group in groups))
-        if self.trainer == "gail":
-            balance, reward = self.balance, self.refine.reward
-            if not self.adversary.critic.by_sentence:
-                reward = reward.model_copy(update={"to_go": 0.0})
-            return gail_lessons(groups, opinions, self.rules, reward, balance.realism, balance.coherence)
-        if self.trainer == "coop":
-            return coop_lessons(groups, opinions, self.refine.least_ess)
-        return pair_lessons(groups, opinions)
-
-    def _loss(self, step: int) -> Loss:
-        refine = self.refine
-        if self.trainer == "iq":
-            return regularised_likelihood(td=refine.td)
-        if self.trainer == "pairs":  # `dpo_beta` is the divergence's weight there
-            return preference(beta=refine.dpo_beta * 2**self.balance.rollbacks, likelihood=0.2)
-        if self.trainer == "coop":
-            return policy_gradient(divergence=self.balance.divergence, replay=1.0)
-        first, last = refine.replay
-        replay = first + (last - first) * step / max(1, self.steps - 1)
-        return policy_gradient(
-            divergence=self.balance.divergence, replay=replay, entropy=refine.entropy, band=refine.entropy_band
-        )
 
     def _rate(self, step: int) -> float:
         return learning_rate(step, self.steps, self.recipe.train) * self.balance.rate
@@ -340,8 +311,6 @@ class Refinement:
             names: dict[str, Any] = {"alarms": [alarm.monitor for alarm in alarms], "reason": reasons}
             self.metrics.write(self.state.step, "alarm", {**names, "rollback": self.balance.rollbacks})
         self._restore(best[0], whole=False)
-        kept = Balance.from_json(read_json(best[0] / "adversary.json")["balance"])
-        self.balance.realism, self.balance.coherence = kept.realism, kept.coherence
         self.sampler = self.policy.weights()  # `coop` and `pairs` draw with it until their round ends
         self.balance.rate *= 0.5
         self.balance.divergence = max(2 * self.balance.divergence, LEAST_DIVERGENCE)
@@ -394,19 +363,16 @@ class Refinement:
         tensors, values = load_file(folder / "adversary.safetensors"), read_json(folder / "adversary.json")
         self.averaged = self._taken(tensors, "averaged")
         self.adversary.restore(tensors, values["adversary"], keep_memory=not whole)
+        balance = Balance.from_json(values["balance"])
+        self.balance.realism, self.balance.coherence = balance.realism, balance.coherence
         if whole:
             self.state = state
             self.sampler = self._taken(tensors, "sampler")
-            self.balance = Balance.from_json(values["balance"])
+            self.balance = balance
             self.watch = Watch.from_json(self.refine.monitors, values["watch"])
 
     def _taken(self, tensors: dict[str, Tensor], kind: str) -> Weights:
-        prefix = f"{kind}/"
-        return {
-            name.removeprefix(prefix): tensor.to(self.policy.device)
-            for name, tensor in tensors.items()
-            if name.startswith(prefix)
-        }
+        return {name: tensor.to(self.policy.device) for name, tensor in part_of(tensors, kind).items()}
 
 
 def _say_step(step: int, steps: int, figures: dict[str, float]) -> None:

@@ -20,13 +20,15 @@ from storyteller.adversarial.marks import Marks
 from storyteller.recipe.models import RewardRecipe
 
 __all__ = [
-    "Rules", "Scale", "advantages", "leave_one_out", "normalised", "repeated_share", "rewards", "shared_shares",
+    "Rules", "Scale", "advantages", "dead_share", "leave_one_out", "normalised", "repeated_share", "rewards", "shared_shares",
 ]  # fmt: skip
 
 COPIED = 12
 """A span of so many tokens that stands in a training story is a copy."""
 PHRASE = 3
 """A phrase that stories share is so many tokens long."""
+_ALIKE = 1e-4
+"""Logits within so much of each other are of one story, or of one opinion."""
 _MISSING = -3.0
 """The reward of a story without a word where no story has one; else it gets less than the worst that has."""
 
@@ -151,6 +153,11 @@ def rewards(
         result -= recipe.variety * normalised(habits - habits.mean())
     result[~present] = result[present].min() - 1
     return result
+
+
+def dead_share(opined: Sequence[Sequence[float]]) -> float:
+    """The share of groups whose stories' logits are all alike, or of which no story has one: nothing is to choose there."""
+    return sum(not told or max(told) - min(told) < _ALIKE for told in opined) / max(1, len(opined))
 
 
 def leave_one_out(values: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from storyteller.adversarial.adversary import part_of
 from storyteller.adversarial.critic import Critic, Opinion, Read
 from storyteller.adversarial.critics import make_critic
 from storyteller.adversarial.groups import lay_out
@@ -62,9 +63,8 @@ def adapter_of(policy: Policy, checkpoint: Path, kind: str) -> Weights:
     from safetensors.torch import load_file
 
     if kind == "averaged":
-        tensors = load_file(checkpoint / "adversary.safetensors")
-        mine = {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith("averaged/")}
-        return {name: value.to(policy.device) for name, value in mine.items()}
+        averaged = part_of(load_file(checkpoint / "adversary.safetensors"), "averaged")
+        return {name: value.to(policy.device) for name, value in averaged.items()}
     load_weights(policy.model, checkpoint)
     return policy.weights()
 
@@ -96,9 +96,7 @@ class StoryCritic:
         tensors = load_file(best[0] / "adversary.safetensors")
         tokenizer = StoryTokenizer.load(located.folder)
         critic = make_critic(recipe.refine.critic, policy, located, tokenizer, recipe.train.seed)
-        critic.load_state_dict(
-            {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith("critic/")}
-        )
+        critic.load_state_dict(part_of(tensors, "critic"))
         return cls(policy, critic, Template.load(located.adapter or located.folder, tokenizer), recipe.refine)
 
     def judge(self, request: Request, texts: Sequence[str]) -> list[Judgement]:

@@ -229,6 +229,10 @@ class RewardRecipe(_Section):
     )
 
 
+FALLING = ("distinct_2", "entropy")
+"""Monitors of a share that gets worse as it falls; of all others it is a rise or a change that does."""
+
+
 class MonitorsRecipe(_Section):
     """When to worry; a pair is (healthy, roll back). Differences are to the reference model on the same prompts."""
 
@@ -256,7 +260,7 @@ class MonitorsRecipe(_Section):
         for name, value in self:
             if not isinstance(value, tuple):
                 continue
-            healthy, alarm = value if name not in ("distinct_2", "entropy") else value[::-1]  # shares, which fall
+            healthy, alarm = value[::-1] if name in FALLING else value
             if healthy > alarm:
                 raise ValueError(
                     f"{name}: of {list(value)} the first is healthy and the second an alarm: exchange them"
