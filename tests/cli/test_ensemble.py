@@ -17,6 +17,7 @@ from storyteller.cli.ensemble import app
 from storyteller.corpus import prepare, read_split
 from storyteller.errors import GenerationError, ModelError
 from storyteller.evaluate import evaluate_models
+from storyteller.generate.library import read_story
 from storyteller.tokens import Request
 
 STORIES = Path(__file__).parents[2] / "examples" / "stories"
@@ -136,6 +137,18 @@ def test_draft_shows_some_of_what_all_members_wrote(adapters: list[Path], tmp_pa
     )
     assert 1 <= len(rows) <= 2
     assert rows[0]["scores"].keys() == {"people", "keywords", "length", "repetition", "ending"}
+    assert [read_story(Path(row["file"])) for row in rows] == [row["text"].strip() for row in rows]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_asked_engine_writes_the_drafts(adapters: list[Path], tmp_path: Path) -> None:
+    run("new", *adapters, "--out", tmp_path / "e")
+    options = ("--model", tmp_path / "e", "--drafts", 2, "--show", 2, "--words", 5, "--no-coherence")
+    for engine in ("torch", "llama"):
+        rows = json.loads(run("draft", "A seal.", *options, "--engine", engine, "--json"))
+        assert {f"engine: mixture of {engine}" in Path(row["file"]).read_text(encoding="utf-8") for row in rows} == {
+            True
+        }
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -192,6 +205,9 @@ def test_a_relay_names_who_wrote_each_part(adapters: list[Path], tmp_path: Path)
     told = json.loads(run("relay", "A seal.", *options, "--json"))
     assert told["text"] == "".join(part["text"] for part in told["parts"])
     assert {Path(part["member"]).name for part in told["parts"]} <= {"a", "b"}
+    assert read_story(Path(told["file"])) == told["text"].strip()
+    run("relay", "A seal.", *options, "--out", tmp_path / "relayed.md")
+    assert read_story(tmp_path / "relayed.md") == told["text"].strip()  # the same seed
     with pytest.raises(ModelError, match="sentence or paragraph"):
         run("relay", "A seal.", *options, "--unit", "chapter")
 
@@ -213,6 +229,7 @@ def test_a_cascade_asks_the_larger_model_when_the_critic_is_unhappy(
     told = json.loads(run("cascade", "A seal.", *models, "--critic", "refined", "--json"))
     assert told["escalated"] is asked
     assert told["score"] == 1.0
+    assert read_story(Path(told["file"])) == told["text"].strip()
 
 
 @pytest.mark.usefixtures("one_thread")

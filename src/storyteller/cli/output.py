@@ -15,7 +15,12 @@ from storyteller.errors import RecipeError
 if TYPE_CHECKING:
     from storyteller.recipe import Recipe
 
-__all__ = ["print_dry_run", "print_rates"]
+__all__ = ["print_dry_run", "print_json", "print_rates"]
+
+
+def print_json(value: Any) -> None:
+    """One JSON value, for people and programs."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def print_dry_run(plan: Mapping[str, Any], *, as_json: bool) -> None:

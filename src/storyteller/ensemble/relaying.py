@@ -14,7 +14,8 @@ from storyteller.corpus.language import count_words, ends_sentence, split_senten
 from storyteller.ensemble.drafts import RULES, Writer, writers
 from storyteller.ensemble.ranking import Scorer, calibrate
 from storyteller.errors import GenerationError
-from storyteller.generate import Storyteller
+from storyteller.generate import Storyteller, Told
+from storyteller.generate.doubt import doubt
 from storyteller.runs.console import say
 from storyteller.tokens import Request
 
@@ -28,10 +29,11 @@ _AT_THE_END = ("length",)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of the story and the member that wrote it."""
+    """A piece of the story, the member that wrote it, and the writing that it was cut from."""
 
     text: str
     member: str
+    writing: Told = field(compare=False)  # its seconds differ each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,17 @@ class Relayed:
     def text(self) -> str:
         """The story so far."""
         return "".join(part.text for part in self.parts)
+
+    def told(self, seed: int = 0) -> Told:
+        """The story as one that can be saved; tokens and seconds are those of the parts that were kept."""
+        written = [part.writing for part in self.parts]
+        words = count_words(self.text, written[0].language)
+        tokens, seconds = sum(one.tokens for one in written), sum(one.seconds for one in written)
+        return dataclasses.replace(
+            written[0], text=self.text, words=words, finish_reason="stop" if self.over else "cancelled", seed=seed,
+            tokens=tokens, seconds=seconds, tokens_per_second=tokens / seconds if seconds else 0.0,
+            doubt=doubt(self.text, written[0].form),
+        )  # fmt: skip
 
 
 def relay(
@@ -113,7 +126,7 @@ def _carry_on(
         new = request.opening.rstrip() + new if request.opening else new.lstrip()
     wished = request.words and count_words(story + new, request.language) >= 0.9 * request.words
     over = over or not new.strip() or bool(wished)
-    return Relayed((*beam.parts, Part(new, writer.name)), over)
+    return Relayed((*beam.parts, Part(new, writer.name, writing.told())), over)
 
 
 def _after(request: Request, story: str) -> Request:
