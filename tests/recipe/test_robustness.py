@@ -25,6 +25,15 @@ def test_a_key_that_would_do_nothing_is_refused(stage: str, key: str) -> None:
         load_recipe(None, [stage, key])
 
 
+@pytest.mark.parametrize(
+    "key", ["train.compile=true", "train.gradient_checkpointing=true", "train.parallel=sharded", "data.augment={copies: 1}"]
+)
+def test_what_a_refinement_does_not_do_is_refused(key: str) -> None:
+    with pytest.raises(RecipeError, match=f"{key.partition('=')[0]}.* would do nothing in refine"):
+        load_recipe(None, ["refine={}", key])
+    assert load_recipe(None, [key]).refine is None
+
+
 def test_variants_that_change_nothing_are_refused() -> None:
     with pytest.raises(RecipeError, match="both off"):
         load_recipe(None, ["data.augment={names: false, synonyms: 0}"])

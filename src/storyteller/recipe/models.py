@@ -337,8 +337,12 @@ class Recipe(_Section):
             asked = {"continual": self.continual, "distil": self.distil}
             names = ("dropout", "label_smoothing", "perturb", "contrastive")
             asked |= {f"train.{name}": getattr(self.train, name) for name in names}
+            if stage == "refine":
+                asked |= {"train.compile": self.train.compile, "data.augment": self.data.augment}
+                asked |= {"train.gradient_checkpointing": self.train.gradient_checkpointing}
+                asked |= {"train.parallel=sharded": self.train.parallel == "sharded"}
             if idle := [name for name, value in asked.items() if value]:
-                raise ValueError(f"{', '.join(idle)} would do nothing in {stage}, only in finetune; leave it out")
+                raise ValueError(f"{', '.join(idle)} would do nothing in {stage}; leave it out")
         if self.train.layer_decay < 1 and self.model.method in ("prompt", "prefix"):
             raise ValueError(
                 f"train.layer_decay would do nothing, for model.method={self.model.method} trains no layer; leave it out"
