@@ -10,12 +10,15 @@ ratio of two of one run.
 `gate`: how many tokens take more than the first member at several certainties, and how far apart the members are there.
 `models`: two whole 135M models merged tensor by tensor, each method in a process of its own (seconds, peak memory).
 `adapters`: merging two adapters and cutting them to their rank, beside PEFT joining them uncut (its `svd` decomposes in full).
+`kinds`: one story by a single member, a merged one, a mixture and a contrast, each engine in a process of its own: seconds to
+the first token, tokens a second, and peak memory.
 `rerank`: the time of ranking as a share of the time of writing its candidates.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -29,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from storyteller.ensemble import merge, new_ensemble
 from storyteller.ensemble.drafts import Draft, draft_many, rank
 from storyteller.ensemble.merging import Recipe, merge_factors
 from storyteller.evaluate.drafting import draft_scorers
@@ -36,7 +40,7 @@ from storyteller.generate import Engine, Storyteller, open_engine
 from storyteller.generate.engine import BatchEngine, open_batch
 from storyteller.generate.llama_members import open_members
 from storyteller.generate.mixture import open_mixture
-from storyteller.models import Located, load_model, locate
+from storyteller.models import DEFAULT_BASE, Located, load_model, locate
 from storyteller.models.adapters.factors import read_factors
 from storyteller.models.ensemble_file import Ensemble, Gate, Member, write_ensemble
 from storyteller.tokens import Request, StoryTokenizer
@@ -56,6 +60,26 @@ merge(sys.argv[1:3], Path(sys.argv[3]), sys.argv[4], weights=(0.6, 0.4), base=ba
 print(json.dumps({"seconds": time.process_time() - started, "peak_mb": peak_mb(), "imports_mb": before}))
 """
 
+WRITE = """
+import json, sys, time
+from storyteller.generate import Storyteller
+from storyteller.tokens import Request
+clock = time.perf_counter if sys.argv[3] == "wall" else time.process_time
+def peak_mb():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1e3
+teller = Storyteller.load(sys.argv[1], sys.argv[2])
+teller.tell(Request(about="A clock."), seed=1, max_tokens=4)  # what is only made once
+first, rest, count = [], 0.0, 0
+for seed in range(int(sys.argv[5])):
+    request = Request(about="A ferryman refuses his last passenger.")
+    began = clock()
+    for number, token in enumerate(teller.write(request, seed=seed, max_tokens=int(sys.argv[4]))):
+        if number == 0:
+            first.append(clock() - began)
+            began = clock()
+    rest, count = rest + clock() - began, count + number
+print(json.dumps({"first_s": sorted(first)[len(first) // 2], "tokens_per_s": count / rest, "peak_mb": peak_mb()}))
+"""
 
 clock = time.process_time
 
@@ -175,6 +199,22 @@ def merging_models(members: Sequence[Located], folder: Path) -> dict[str, Any]:
     return results
 
 
+def kinds(members: Sequence[str], folder: Path, tokens: int, repetitions: int) -> dict[str, Any]:
+    """What one story costs, by each kind of teller."""
+    merge(members, folder / "linear", "linear", rank=48)
+    new_ensemble(folder / "mixture", members)
+    new_ensemble(folder / "contrast", [members[0], DEFAULT_BASE], rule="contrastive", weights=(1.5, -0.5))
+    found = {}
+    named = {"single": members[0]} | {name: str(folder / name) for name in ("linear", "mixture", "contrast")}
+    for (name, model), engine in itertools.product(named.items(), ("torch", "llama")):
+        clocked = "wall" if clock is time.perf_counter else "processor"
+        command = [sys.executable, "-c", WRITE, model, engine, clocked, str(tokens), str(repetitions)]
+        found[f"{name} {engine}"] = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
+    return found
+
+
 def merging_adapters(members: Sequence[Located]) -> dict[str, float]:
     from peft import PeftModel
 
@@ -228,6 +268,7 @@ def main() -> None:
             "llama": lambda: mixing("llama", located, prompt, options.tokens, options.repetitions),
             "laid": lambda: laying(located, prompt, options.tokens, options.repetitions),
             "gate": lambda: gating(located, prompt, options.tokens) | gated(located, prompt, options.tokens, 1),
+            "kinds": lambda: kinds(names, folder / "kinds", options.tokens, options.repetitions),
             "models": lambda: merging_models(located.members, folder),
             "adapters": lambda: merging_adapters(located.members),
             "batch": lambda: batches(located, prompt, options.tokens, options.repetitions, options.batch),

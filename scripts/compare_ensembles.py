@@ -17,8 +17,8 @@ member is the one whose texts the judge of words tells from people's least, whic
 Intervals are paired, over works; p values are Holm's over the table. Where systems were told at two temperatures, judges are
 compared at equal diversity, too.
 
-Wins of a system are counted with one judge of words for all texts, trained on other works; the scorer that ranks and the
-judges share nothing but the texts.
+Wins of a system, as one matrix a genre, are counted with one judge of words for all texts, trained on other works; the scorer
+that ranks and the judges share nothing but the texts.
 """
 
 from __future__ import annotations
@@ -144,6 +144,13 @@ def wins(texts: Sequence[Text], systems: Sequence[str]) -> dict[str, Any]:
     for a, b in itertools.permutations(systems, 2):
         beaten = [float(scores[a] > scores[b]) for scores in whole.values()]
         matrix[f"{a} > {b}"] = str(mean(bootstrap, np.array(beaten), [works[prompt] for prompt in whole]).interval())
+    by_genre: dict[str, dict[str, dict[str, float]]] = {}
+    for genre in sorted(genres):
+        own = [scores for prompt, scores in whole.items() if prompt.partition("/")[0] == genre]
+        by_genre[genre] = {
+            a: {b: float(np.mean([scores[a] > scores[b] for scores in own])) for b in systems if b != a}
+            for a in systems
+        }
     shares = np.array(list(sum(genres.values(), Counter()).values()), float) / max(1, len(whole))
     return {
         "prompts": len(whole),
@@ -151,7 +158,17 @@ def wins(texts: Sequence[Text], systems: Sequence[str]) -> dict[str, Any]:
         "entropy_bits": round(float(-(shares * np.log2(shares)).sum()), 3),
         "at_most_bits": round(math.log2(len(systems)), 3),
         "pairs": matrix,
+        "pairs_by_genre": by_genre,
     }
+
+
+def win_matrix(won: Mapping[str, Mapping[str, float]], title: str) -> list[str]:
+    """A table of the share of prompts, in hundredths, to which the row's text is likelier a person's than the column's."""
+    names = list(won)
+    lines = [f"| {title} | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    for a in names:
+        lines.append(f"| {a} | " + " | ".join("" if a == b else f"{100 * won[a][b]:.0f}" for b in names) + " |")
+    return lines
 
 
 class Unread:
@@ -351,6 +368,8 @@ def main() -> None:
     for name, found in report.items():
         lines += ["", f"{name}: {found['prompts']} prompts, entropy of the best {found['entropy_bits']} of "
                   f"{found['at_most_bits']} bits", "", f"{found['best_by_genre']}"]  # fmt: skip
+        for genre, won in found["pairs_by_genre"].items():
+            lines += ["", *win_matrix(won, f"{genre}, {sum(found['best_by_genre'][genre].values())}")]
     write_json(options.out / "ensembles.json", report | {"costs": priced, "best_member": best})
     write_atomic(options.out / "ensembles.md", "\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +103,32 @@ def test_plans_compare_at_equal_cost(scripts: tuple[Any, Any]) -> None:
     assert ("best of 2 by b", "mix") in pairs
     assert ("best of 8 by b", "best of 8 by all") in pairs
     assert ("shown by b", "shown by all") in pairs
+
+
+def test_wins_are_counted_by_genre_and_both_halves_of_a_pair_make_one(
+    scripts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, comparing = scripts
+    chances = {"a": 0.9, "b": 0.4, "c": 0.6}
+
+    def judged(human: list[str], system: list[str], **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(system=[float(one) for one in system])  # what is said of a text is its own
+
+    def equalised(human: list[str], system: list[str], *_: Any, **__: Any) -> SimpleNamespace:
+        return SimpleNamespace(human=human, system=system, kept=range(len(system)))
+
+    monkeypatch.setattr(comparing, "judge", judged)
+    monkeypatch.setattr(comparing, "equalise", equalised)
+    texts = [text(HUMAN, f"{genre}/{n}", None, None) for genre in ("tales", "plays") for n in range(3)]
+    for genre, n, name in itertools.product(("tales", "plays"), range(3), "abc"):
+        chance = 0.95 if (genre, name) == ("plays", "b") else chances[name]
+        texts.append(replace(text(name, f"{genre}/{n}", words=str(chance)), work=f"{genre}{n}"))
+    found = comparing.wins(texts, ["a", "b", "c"])
+    assert found["best_by_genre"] == {"plays": {"b": 3}, "tales": {"a": 3}}
+    assert found["pairs_by_genre"]["plays"]["b"] == {"a": 1.0, "c": 1.0}
+    assert found["pairs_by_genre"]["tales"] == {"a": {"b": 1, "c": 1}, "b": {"a": 0, "c": 0}, "c": {"a": 0, "b": 1}}
+    table = comparing.win_matrix(found["pairs_by_genre"]["tales"], "tales")
+    assert table[2] == "| a |  | 100 | 100 |"
 
 
 def test_scores_are_kept_and_not_made_again(scripts: tuple[Any, Any], tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def test_a_key_that_would_do_nothing_is_refused(stage: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["train.compile=true", "train.gradient_checkpointing=true", "train.parallel=sharded", "data.augment={copies: 1}"]
+    "key",
+    ["train.compile=true", "train.gradient_checkpointing=true", "train.parallel=sharded", "data.augment={copies: 1}"],
 )
 def test_what_a_refinement_does_not_do_is_refused(key: str) -> None:
     with pytest.raises(RecipeError, match=f"{key.partition('=')[0]}.* would do nothing in refine"):

@@ -334,7 +334,7 @@ class Recipe(_Section):
     def _every_key_has_an_effect(self) -> Self:
         stage = "refine" if self.refine is not None else "pretrain" if self.pretrain is not None else None
         if stage is not None and self.pipeline is None:  # of a pipeline each stage's own recipe is checked
-            asked = {"continual": self.continual, "distil": self.distil}
+            asked: dict[str, object] = {"continual": self.continual, "distil": self.distil}
             names = ("dropout", "label_smoothing", "perturb", "contrastive")
             asked |= {f"train.{name}": getattr(self.train, name) for name in names}
             if stage == "refine":
