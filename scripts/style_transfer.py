@@ -16,6 +16,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,49 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--base", default="smollm2-135m-instruct")
     parser.add_argument("--seconds", type=float, default=215.0)
-    parser.add_argument("--tiny", action="store_true", help="a few passages and steps, to try the script")
+    parser.add_argument(
+        "--size", choices=sorted(SIZES), default="full", help="small: for one core; tiny: to try the script"
+    )
     asked = parser.parse_args()
-    Run(asked.data, asked.out, asked.base, asked.seconds, asked.tiny).go()
+    Run(asked.data, asked.out, asked.base, asked.seconds, SIZES[asked.size]).go()
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is read, learned and drawn; seconds end most parts before their limits."""
+
+    train: int = TRAIN
+    """passages of a style to learn from"""
+    test: int = TEST
+    """passages of a style to be told again by every system"""
+    letters: int | None = None
+    """a passage is cut to so many"""
+    lessons: int = 64
+    """in one step"""
+    denoising: tuple[int, int] = (24, 64)
+    """least and most steps"""
+    ways: int = 256
+    """passages of a direction in a round of back-translation"""
+    rounds: int = 9
+    duals: int = 64
+    """passages of a direction in a round of rewarded telling"""
+    critics: tuple[int, int, int] = (400, 60, 60)
+    """passages of a style that they learn from, those that they are tested on, steps"""
+
+
+SIZES = {
+    "full": Size(),
+    "small": Size(train=250, test=30, lessons=16, denoising=(16, 64), ways=24, duals=6, critics=(150, 60, 60)),
+    "tiny": Size(
+        train=12, test=2, letters=150, lessons=8, denoising=(2, 2), ways=4, rounds=1, duals=2, critics=(6, 6, 4)
+    ),
+}
 
 
 class Run:
     """Trains and draws against the clock: what the draws leave of the seconds is parted among the kinds of lessons."""
 
-    def __init__(self, data: Path, out: Path, base: str, seconds: float, tiny: bool) -> None:
+    def __init__(self, data: Path, out: Path, base: str, seconds: float, size: Size) -> None:
         import torch
 
         from storyteller.adversarial.policy import Policy
@@ -99,7 +134,8 @@ class Run:
         from storyteller.recipe import LoraRecipe
         from storyteller.tokens import StoryTokenizer, Template
 
-        self.began, self.seconds, self.tiny, self.out = time.monotonic(), seconds, tiny, out
+        self.began, self.seconds, self.size, self.out = time.monotonic(), seconds, size, out
+        tiny = size is SIZES["tiny"]
         out.mkdir(parents=True, exist_ok=True)
         (out / "texts.jsonl").unlink(missing_ok=True)
         (out / "metrics.jsonl").unlink(missing_ok=True)
@@ -112,8 +148,8 @@ class Run:
         self.recipe = StyleRecipe(new_tokens=200, rows=4, group=2) if tiny else StyleRecipe()
         self.transfer = Transfer(policy, template, REQUESTS, self.recipe)
         self.dtype = torch.bfloat16 if self.gpu else None
-        self.train = self.passages(data / "train.jsonl.xz", 12 if tiny else TRAIN)
-        self.test = self.passages(data / "test.jsonl.xz", 2 if tiny else TEST)
+        self.train = self.passages(data / "train.jsonl.xz", size.train)
+        self.test = self.passages(data / "test.jsonl.xz", size.test)
         self.chance, self.steps, self.rounds, self.lr = random.Random(3), 0, 0, self.recipe.lr
         self.note("start", {style: float(len(self.train[style])) for style in STYLES})
 
@@ -121,7 +157,7 @@ class Run:
         found: dict[str, list[Any]] = {style: [] for style in STYLES}
         for record in read_lines(path):
             if len(found[record["style"]]) < most:
-                text = record["text"][:150] if self.tiny else record["text"]
+                text = record["text"][: self.size.letters]
                 try:
                     passage = self.transfer.passage(text, record["style"], record["work"], "en")
                 except DataError:  # too long for a rewrite of its length
@@ -137,20 +173,20 @@ class Run:
         # Four more draws come; what is left is for learning.
         budget = max(10.0, self.seconds - self.spent() - 2 * (self.spent() - before))
         start = self.spent()
-        self.denoise(until=start + 0.28 * budget, most=2 if self.tiny else 64)
+        self.denoise(until=start + 0.28 * budget, most=self.size.denoising[1])
         self.draw("denoised", bleach=True)
-        self.back_translate(until=start + 0.62 * budget, rounds=1 if self.tiny else 9)
+        self.back_translate(until=start + 0.62 * budget)
         self.draw("back-translated")
         self.save("back-translated")
         kept, rounds = self.transfer.state(), self.rounds
         start = self.spent()
-        self.dual(until=start + 0.19 * budget, rounds=1 if self.tiny else 9)
+        self.dual(until=start + 0.19 * budget)
         spent = self.spent() - start
         self.draw("dual")
         self.save("dual")
         self.transfer.restore(kept)
         self.rounds, self.lr = rounds, self.recipe.dual_lr
-        self.back_translate(until=self.spent() + spent, rounds=1 if self.tiny else 9)
+        self.back_translate(until=self.spent() + spent)
         self.draw("continued")
         self.note("done", {})
 
@@ -212,8 +248,8 @@ class Run:
     def denoise(self, until: float, most: int) -> None:
         pool = [passage for style in STYLES for passage in self.train[style]]
         losses = []
-        while self.steps < most and (self.spent() < until or self.steps < 24):
-            lessons = self.transfer.denoising(self.chance.sample(pool, 8 if self.tiny else 64), self.steps)
+        while self.steps < most and (self.spent() < until or self.steps < self.size.denoising[0]):
+            lessons = self.transfer.denoising(self.chance.sample(pool, self.size.lessons), self.steps)
             losses.append(self.transfer.step([], lessons, self.rate())["human_loss"])
             self.steps += 1
             if self.steps % 8 == 1:
@@ -233,46 +269,49 @@ class Run:
             for passage in self.chance.sample(self.train[source], min(count, len(self.train[source])))
         ]  # fmt: skip
 
-    def back_translate(self, until: float, rounds: int) -> None:
+    def back_translate(self, until: float) -> None:
         """Rounds of telling and of learning the way back, a quarter of the lessons still denoising."""
-        for number in range(rounds):
+        for number in range(self.size.rounds):
             if number and self.spent() > until:
                 break
-            ways = self.ways(4 if self.tiny else 256)
+            ways = self.ways(self.size.ways)
             if self.rounds == 0:  # until now bleached words are all that it has been asked with
                 ways = self.bleached(ways, self.chance)
             told = [group[0] for group in self.transfer.rewrite(ways, 1, 100 + self.rounds, dtype=self.dtype)]
             lessons = self.transfer.back(ways, told)
             pool = [passage for style in STYLES for passage in self.train[style]]
-            lessons += self.transfer.denoising(self.chance.sample(pool, len(pool) // 13), self.rounds)
+            denoised = min(len(pool), len(lessons) // 3)
+            lessons += self.transfer.denoising(self.chance.sample(pool, denoised), self.rounds)
             self.chance.shuffle(lessons)
             losses = [0.0]
-            for start in range(0, len(lessons), 64):
+            for start in range(0, len(lessons), self.size.lessons):
                 if number and self.spent() > until + 4:
                     break
-                losses.append(self.transfer.step([], lessons[start : start + 64], self.rate())["human_loss"])
+                losses.append(
+                    self.transfer.step([], lessons[start : start + self.size.lessons], self.rate())["human_loss"]
+                )
                 self.steps += 1
             self.rounds += 1
             faults = {name: sum(r.fault == name for r in told) / len(told)
                       for name in ("empty", "unfinished", "repetition", "copy")}  # fmt: skip
             self.note("back-translate", {"loss": losses[-1], **faults})
 
-    def dual(self, until: float, rounds: int) -> None:
+    def dual(self, until: float) -> None:
         """Critics of style, then rounds of rewarded telling beside back-translation of each passage's best rewrite."""
         from storyteller.adversarial.style_critics import StyleCritics
         from storyteller.recipe.models import CriticRecipe
 
-        recipe = CriticRecipe(width=8, pairs=4) if self.tiny else CriticRecipe()
+        learned, held_out, steps = self.size.critics
+        recipe = CriticRecipe(width=8, pairs=4) if steps < 10 else CriticRecipe()
         critics = StyleCritics(self.transfer.policy, self.transfer.template, STYLES, recipe, seed=1)
-        cutoff = 6 if self.tiny else 400
-        people = {style: self.train[style][:cutoff] for style in STYLES}
-        held = {style: self.train[style][cutoff : cutoff + (6 if self.tiny else 60)] for style in STYLES}
-        critics.learn_people(people, held, 4 if self.tiny else 60)
+        people = {style: self.train[style][:learned] for style in STYLES}
+        held = {style: self.train[style][learned : learned + held_out] for style in STYLES}
+        critics.learn_people(people, held, steps)
         self.note("critics", critics.accuracy)
-        for number in range(rounds):
+        for number in range(self.size.rounds):
             if number and self.spent() > until:
                 break
-            ways = self.ways(2 if self.tiny else 64)
+            ways = self.ways(self.size.duals)
             self.chance.shuffle(ways)
             groups = self.transfer.rewrite(ways, self.recipe.group, 200 + number, dtype=self.dtype)
             scores = critics.scores(ways, groups, step=number)
