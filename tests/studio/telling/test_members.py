@@ -151,3 +151,9 @@ def test_a_member_that_is_left_out_is_named(ensemble: Path, tmp_path: Path, desk
     generation = desk.start("s", {"words": 4})
     (ended,) = [data for _, name, data in hear(desk, generation) if name == "candidate"]
     assert ended["left_out"] == store.generation(generation)["candidates"][0]["extra"]["left_out"] == ["member-1"]
+
+    async def beats() -> list[list[str]]:
+        return [data["left_out"] async for _, name, data in desk.draft("p", {"seed": 1}) if name == "candidate"]
+
+    store.plan_record = {"outline": [{"id": "o", "title": "", "beats": [{"id": "b", "text": "It swims.", "words": 5}]}]}
+    assert asyncio.run(beats()) == [["member-1"]]

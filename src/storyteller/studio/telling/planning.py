@@ -16,6 +16,7 @@ from storyteller.craft.planning import premises as propose_premises
 from storyteller.errors import GenerationError
 from storyteller.studio.telling.asking import NEAR, settings_of
 from storyteller.studio.telling.generation import Generation
+from storyteller.studio.telling.members import Members
 from storyteller.studio.telling.refusing import refuse
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def draft(writer: Any, project: str, wish: Mapping[str, Any], teller: Storytelle
             text = to_manuscript(event.text, form)
             faults = "; ".join(fault.said(idea.language) for fault in event.faults)
             generation.say(0, text)
-            generation.end(0, "stop", {"doubt": faults})
+            generation.end(0, "stop", {"doubt": faults, "left_out": list(Members(teller).dropped)})
             generation.done()
             for _, name, data in generation.log.since(0):
                 if name in ("text", "candidate"):
