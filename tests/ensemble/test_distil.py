@@ -10,6 +10,7 @@ from tests.generate.scripted import ScriptedEngine
 
 from storyteller.corpus.records import shape_of
 from storyteller.ensemble import tell_examples
+from storyteller.ensemble.ranking import asked_length
 from storyteller.errors import DataError, GenerationError
 from storyteller.generate import Storyteller
 from storyteller.tokens import Request, StoryTokenizer, Template
@@ -60,8 +61,10 @@ def test_the_same_call_goes_on_where_it_was_stopped(tiny_llama: Path, tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         tell_examples(teacher, requests, path, drafts=2, seed=5, temperature=0)
     assert not path.exists()
-    with pytest.raises(DataError, match=r"told\.jsonl\.part holds examples of another"):
-        tell_examples(teacher, requests, path, drafts=2, seed=6, temperature=0)
+    others: list[dict[str, Any]] = [{"seed": 6}, {"weights": "trained on"}, {"scorers": {"length": asked_length}}]
+    for other in others:
+        with pytest.raises(DataError, match=r"told\.jsonl\.part holds examples of another"):
+            tell_examples(teacher, requests, path, temperature=0, **{"drafts": 2, "seed": 5, **other})
     again = teller(tiny_llama, text)
     seeds = stopping(again, after=99)
     assert tell_examples(again, requests, path, drafts=2, seed=5, temperature=0) == 3

@@ -193,6 +193,7 @@ def distil(
     from storyteller.evaluate.loss_report import choose_stories
     from storyteller.evaluate.prompts import choose_prompts
     from storyteller.generate import Storyteller
+    from storyteller.models import locate
 
     if out.exists():
         raise ModelError(f"{out} is there already; name a new file with --out.")
@@ -202,7 +203,8 @@ def distil(
     own = languages.pop() if len(languages) == 1 else None  # None: each story is scored in its own language
     scorers = draft_scorers(own, coherence=coherence, critic=critic, corpus=data)
     teacher = Storyteller.load(model, engine)
-    count = tell_examples(teacher, asked, out, drafts=drafts, scorers=scorers, seed=seed, rows=rows)
+    weights = locate(model).sha256
+    count = tell_examples(teacher, asked, out, drafts=drafts, scorers=scorers, seed=seed, weights=weights, rows=rows)
     typer.echo(
         f"{count} examples in {out}. Train one adapter on them: storyteller prepare {out} --out data/{out.stem}; "
         f"storyteller finetune own-stories data.path=data/{out.stem}"

@@ -31,6 +31,7 @@ def tell_examples(
     drafts: int = 4,
     scorers: Mapping[str, Scorer] | None = None,
     seed: int = 0,
+    weights: str | None = None,
     **options: Any,
 ) -> int:
     """Write the best of `drafts` stories of the teacher to each request as a prompt and a completion; return how many.
@@ -38,11 +39,19 @@ def tell_examples(
     A student trained on whole sequences learns the modes of the teacher (Kim and Rush 2016, arXiv 1606.07947); ranking
     first makes it learn what the ensemble with its reranker writes. Requests to which only doubtful texts came are left
     out. One JSON object a line: `prompt`, `completion`, `form`, `language`. Until all are told they stand in `path` with
-    `.part` added, each from when it is whole, and the same call goes on where it was stopped. Raises `GenerationError`
-    when nothing is left, and `DataError` when another call's examples stand there.
+    `.part` added, each from when it is whole, and the same call goes on where it was stopped. `weights` is the SHA-256 of the
+    teacher's (`Located.sha256`), so that a call does not go on with another model of the same name. Raises
+    `GenerationError` when nothing is left, and `DataError` when another call's examples stand there.
     """
     part = path.with_name(f"{path.name}.part")
-    known = _begin(part, requests, {"teacher": teacher.name, "drafts": drafts, "seed": seed})
+    settings = {
+        "teacher": teacher.name,
+        "weights": weights,
+        "drafts": drafts,
+        "seed": seed,
+        "scorers": sorted(scorers or ()),
+    }
+    known = _begin(part, requests, settings)
     places = [place for place in range(len(requests) * drafts) if place // drafts not in known]
     told: dict[int, list[Told | GenerationError]] = {place // drafts: [] for place in places}
     asked, seeds = [requests[place // drafts] for place in places], [seed + place for place in places]
@@ -74,8 +83,8 @@ def _begin(part: Path, requests: Sequence[Request], settings: Mapping[str, Any])
         append_line(part, asked)
     elif records[0] != asked:
         raise DataError(
-            f"{part} holds examples of another teacher, or of other requests, drafts or seed. Delete it, or name another "
-            "file with --out."
+            f"{part} holds examples of another teacher, or of other requests, drafts, scorers or seed. Delete it, or name "
+            "another file with --out."
         )
     elif records[1:]:
         say(f"{len(records) - 1} of {len(requests)} requests are answered already; going on with {part}")
