@@ -8,17 +8,18 @@ texts on other prompts. A system stands at one point of the quality-diversity pl
 compared with a baseline at the baseline's own distinct-2, by a straight line between the candidate's points (or at its own
 one on the baseline's line); where they do not reach, the nearest points are compared, and the verdict says so. Judges see
 words without punctuation. A candidate FAILED where its figures break the rule. Where they do not, it PASSED only if all that
-the plan asks for was there to be judged: else the verdict is PROVISIONAL, and says what is missing. Copying, relevance and
-coherence are no part of the rule; `storyteller evaluate` measures them.
+the plan asks for was there to be judged: else the verdict is PROVISIONAL, and says what is missing. `--data` names the
+folders that were trained on, where copies are looked for. Coherence is no part of the rule; `storyteller evaluate` measures it.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -36,7 +37,9 @@ from refinement_rule import (
     write_plan,
 )
 
+from storyteller.corpus import read_split
 from storyteller.errors import DataError
+from storyteller.evaluate.copying import CopyIndex
 from storyteller.evaluate.degeneration import degeneration
 from storyteller.evaluate.diversity import distinct, self_bleu
 from storyteller.evaluate.frontier import Point, at_diversity
@@ -71,6 +74,7 @@ def main() -> None:
     judged.add_argument(
         "--losses", type=Path, nargs="*", default=[], help="what refined_texts.py wrote beside its texts"
     )
+    judged.add_argument("--data", type=Path, nargs="*", default=[], help="prepared folders that were trained on")
     judged.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     if asked.command == "plan":
@@ -78,7 +82,9 @@ def main() -> None:
     else:
         texts = [text for path in asked.texts for text in read_texts(path)]
         losses, plan = read_losses(asked.losses), read_json(asked.plan)
-        verdict = compare(texts, plan, asked.candidates.split(","), asked.reference, asked.out, losses)
+        stories = [story for folder in asked.data for story in read_split(folder, "train")]
+        index = CopyIndex.build(stories) if stories else None
+        verdict = compare(texts, plan, asked.candidates.split(","), asked.reference, asked.out, losses, index)
         write_json(asked.out / "verdict.json", verdict)
         print(render(verdict))
 
@@ -94,8 +100,9 @@ def read_losses(paths: Sequence[Path]) -> Losses:
 
 
 def compare(
-    texts: Sequence[Text], plan: dict[str, Any], candidates: Sequence[str], reference: str, out: Path, losses: Losses
-) -> dict[str, Any]:
+    texts: Sequence[Text], plan: dict[str, Any], candidates: Sequence[str], reference: str, out: Path, losses: Losses,
+    index: CopyIndex | None = None,
+) -> dict[str, Any]:  # fmt: skip
     people = {text.prompt_id: text for text in texts if text.system == HUMAN}
     if sorted(map(hashed, people)) != plan["prompts"]:
         raise DataError("these are not the prompts of the plan; nothing was judged.")
@@ -109,8 +116,15 @@ def compare(
         )
     short = {point: len(people) * len({t.seed for t in own}) - len({(t.seed, t.prompt_id) for t in own})
              for point, own in points.items()}  # fmt: skip
-    spots = {point: spot_of(own, people) for point, own in points.items()}
     meanings = Meanings("en", out / "embeddings.safetensors")
+    near = relevance(points, meanings)
+    spots = {
+        point: replace(
+            spot_of(own, people), relevance=near.get(point, math.nan),
+            copied=fmean(match.copied for match in index.longest_matches([text.text for text in own])) if index else math.nan,
+        )
+        for point, own in points.items()
+    }  # fmt: skip
     found = {
         (point, family): judged(own, people, family, meanings) for point, own in points.items() for family in FAMILIES
     }
@@ -133,20 +147,33 @@ def compare(
         if name != reference:
             against = held_against(name, candidates, baselines, reference, spots, areas, by_seed)
             broken = guardrails(name, reference, spots, human_loss)
-            absent = lacking(name, plan, reference, baselines, against, short)
+            absent = lacking(name, plan, reference, baselines, against, short, spots)
             absent += lacking_losses(name, plan, reference, people, losses)
             told.append(verdict_on(name, name in candidates, against, broken, absent))
     return {
         "plan": {key: value for key, value in plan.items() if key != "prompts"},
         "missing_texts": {f"{name} {temperature:g}": count for (name, temperature), count in short.items() if count},
         "points": [
-            {"system": name, "temperature": temperature, **asdict(spot)}
+            {"system": name, "temperature": temperature, **known(spot)}
             | {family: asdict(areas[(name, temperature), family].interval()) for family in FAMILIES}
             | {"length_probe": asdict(verdicts[(name, temperature), "word"].probes["length"])}
             for (name, temperature), spot in spots.items()
         ],
         "systems": told,
         "human_loss": human_loss,
+    }
+
+
+def relevance(points: dict[tuple[str, float], list[Text]], meanings: Meanings) -> dict[tuple[str, float], float]:
+    """The mean similarity of each system's texts to what was asked; nothing where that is not known of every text."""
+    if not all(text.prompt for own in points.values() for text in own):
+        return {}
+    asked = list(dict.fromkeys(text.prompt for own in points.values() for text in own))
+    targets, *told = meanings.stories(asked, *([text.text for text in own] for own in points.values()))
+    row = {prompt: place for place, prompt in enumerate(asked)}
+    return {
+        point: float((vectors * targets[[row[text.prompt] for text in own]]).sum(1).mean())
+        for (point, own), vectors in zip(points.items(), told, strict=True)
     }
 
 
@@ -163,6 +190,11 @@ def rises(losses: Losses, reference: str, works: dict[str, str]) -> dict[str, An
             rise = mean(bootstrap, [own[prompt] - beside[prompt] for prompt in shared], clusters)
             found[name] = asdict(rise.interval()) | {"of": fmean(beside[prompt] for prompt in shared)}
     return found
+
+
+def known(spot: Spot) -> dict[str, float | None]:
+    """The figures for JSON, which has no NaN."""
+    return {key: None if math.isnan(value) else value for key, value in asdict(spot).items()}
 
 
 def spot_of(own: Sequence[Text], people: dict[str, Text]) -> Spot:
@@ -276,14 +308,14 @@ def render(verdict: dict[str, Any]) -> str:
         return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
 
     lines = [
-        "| system | T | distinct-2 | self-BLEU-4 | rep-4 | words | letters | meanings |",
-        "|---|---|---|---|---|---|---|---|",
+        "| system | T | distinct-2 | self-BLEU-4 | rep-4 | copied | relevance | words | letters | meanings |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for point in verdict["points"]:
-        lines.append(
-            f"| {point['system']} | {point['temperature']:g} | {point['distinct_2']:.3f} | {point['self_bleu']:.3f} | "
-            f"{point['rep_4']:.3f} | {shown(point['word'])} | {shown(point['char'])} | {shown(point['embedding'])} |"
-        )
+        held = [point[key] for key in ("distinct_2", "self_bleu", "rep_4", "copied", "relevance")]
+        cells = ["" if value is None else f"{value:.3f}" for value in held]
+        cells += [shown(point[family]) for family in FAMILIES]
+        lines.append(f"| {point['system']} | {point['temperature']:g} | {' | '.join(cells)} |")
     lines += ["", "| system | against | words | letters | meanings | p (Holm) | |", "|---|---|---|---|---|---|---|"]
     by_seed: list[str] = []
     for one in verdict["systems"]:

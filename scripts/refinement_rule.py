@@ -27,13 +27,17 @@ RULE = {
     "rep_4": 0.01,
     "length": 0.10,
     "human_loss": 0.05,
+    "copied": 0.01,
+    "relevance": 0.01,
 }
 RULE_IN_WORDS = (
     "Against every baseline at its distinct-2: the candidate's AUC is lower by `gain` or more, with p (Holm over the three "
     "families) under `p_holm`, in `families` of three judge families, and higher in none; distinct-2 at least that share of "
-    "fine-tuning's at the same temperature, self-BLEU-4 and rep-4 not higher by more, length within that share, and the loss "
-    "on people's texts higher by that share at most; over three seeds of training the same sign. With fewer seeds, or without "
-    "a text, a loss or a baseline of the plan, continued fine-tuning or a best of n, the verdict can only be provisional."
+    "fine-tuning's at the same temperature, self-BLEU-4 and rep-4 not higher by more, length within that share, the share "
+    "that is copied from the training texts not higher and the similarity to the prompts not lower by more, and the loss on "
+    "people's texts higher by that share at most; over three seeds of training the same sign. With fewer seeds, or without "
+    "a text, a loss, a guardrail's figure or a baseline of the plan, continued fine-tuning or a best of n, the verdict can "
+    "only be provisional."
 )
 CONTINUED, BEST_OF = "continued", "best-of-"
 """The baselines that no comparison may do without, whatever its plan says."""
@@ -44,12 +48,14 @@ Losses = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class Spot:
-    """One system at one temperature: its diversity and its shape."""
+    """One system at one temperature: its diversity, its shape, and NaN for what was not measured."""
 
     distinct_2: float
     self_bleu: float
     rep_4: float
     length: float
+    copied: float = math.nan
+    relevance: float = math.nan
 
 
 def write_plan(people: Sequence[Text], systems: Sequence[str], temperatures: str, seeds: int, out: Path) -> None:
@@ -104,12 +110,16 @@ def guardrails(
             broken.append(f"rep-4 {spot.rep_4:.3f} for {beside.rep_4:.3f} at {temperature:g}")
         if abs(spot.length / beside.length - 1) > RULE["length"]:
             broken.append(f"length {spot.length:.1f} for {beside.length:.1f} at {temperature:g}")
+        if spot.copied > beside.copied + RULE["copied"]:
+            broken.append(f"copied {spot.copied:.1%} for {beside.copied:.1%} at {temperature:g}")
+        if spot.relevance < beside.relevance - RULE["relevance"]:
+            broken.append(f"relevance {spot.relevance:.3f} for {beside.relevance:.3f} at {temperature:g}")
     return broken
 
 
 def lacking(
     name: str, plan: dict[str, Any], reference: str, baselines: Sequence[str], against: Sequence[dict[str, Any]],
-    short: dict[tuple[str, float], int],
+    short: dict[tuple[str, float], int], spots: dict[tuple[str, float], Spot],
 ) -> list[str]:  # fmt: skip
     """What the plan asks to be judged beside `name` and was not; `short` counts the texts missing of each that was."""
     planned = [one for one in plan["systems"] if one.startswith(BEST_OF)] or [f"{BEST_OF}n"]
@@ -121,6 +131,11 @@ def lacking(
             absent.append(f"no temperature at which it and {one['baseline']} have one distinct-2")
     for temperature in sorted({*plan["temperatures"], *(own for system, own in short if system == name)}):
         absent += [f"no {one} at {temperature:g}" for one in (name, reference) if (one, temperature) not in short]
+    own = [spot for (system, _), spot in spots.items() if system in (name, reference)]
+    if any(math.isnan(spot.copied) for spot in own):
+        absent.append("how much is copied from the training texts (--data)")
+    if any(math.isnan(spot.relevance) for spot in own):
+        absent.append("relevance, since the texts do not say what was asked")
     held = {name, *(one["baseline"] for one in against)}
     absent += [f"{count} texts of {one} at {temperature:g} missing" for (one, temperature), count in short.items()
                if count and one in held]  # fmt: skip

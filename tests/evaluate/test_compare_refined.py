@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.tokens.stories import story, write_corpus
 
 from storyteller.evaluate.bootstrap import Interval
 from storyteller.evaluate.judges import Verdict
@@ -50,8 +51,8 @@ def told(prompt: str, temperature: float) -> str:
 
 
 def texts(systems: tuple[str, ...] = (*BASELINES, "gail"), seeds: tuple[int, ...] = SEEDS) -> list[Text]:
-    return [Text(told(prompt, 1.0), HUMAN, prompt) for prompt in PROMPTS] + [
-        Text(told(prompt, temperature), system, prompt, temperature=temperature, seed=seed)
+    return [Text(told(prompt, 1.0), HUMAN, prompt, prompt="w1 w2") for prompt in PROMPTS] + [
+        Text(told(prompt, temperature), system, prompt, temperature=temperature, seed=seed, prompt="w1 w2")
         for system in systems for temperature in TEMPERATURES for seed in seeds for prompt in PROMPTS
     ]  # fmt: skip
 
@@ -63,7 +64,12 @@ Judge = Callable[..., dict[str, Any]]
 def judge(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """The commands `plan` and `judge` on texts and losses; what they say of `gail`."""
 
-    def call(given: list[Text], losses: list[dict[str, float]] | None = None, candidates: str = "gail") -> Any:
+    def call(
+        given: list[Text],
+        losses: list[dict[str, float]] | None = None,
+        candidates: str = "gail",
+        trained: str | None = "x",
+    ) -> Any:
         paths = {name: tmp_path / name for name in ("people.jsonl", "texts.jsonl", "plan.json", "out")}
         write_texts(paths["people.jsonl"], [text for text in given if text.system == HUMAN])
         write_texts(paths["texts.jsonl"], given)
@@ -75,6 +81,8 @@ def judge(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge
         plan = ["plan", paths["people.jsonl"], "--systems", systems, "--seeds", 3, "--out", paths["plan.json"]]
         judged = ["judge", paths["texts.jsonl"], "--plan", paths["plan.json"], "--candidates", candidates]
         judged += ["--out", paths["out"], "--losses", *files]
+        if trained is not None:
+            judged += ["--data", write_corpus(tmp_path / "trained", [story(trained, "t")])]
         for command in (plan, judged):
             monkeypatch.setattr(sys, "argv", ["compare_refined.py", *map(str, command)])
             script.main()
@@ -159,4 +167,20 @@ def test_more_seeds_make_no_system_less_varied(script: Any) -> None:
     once = [text for text in texts(("gail",), (1,)) if text.system == "gail" and text.temperature == 1.0]
     people = {text.prompt_id: text for text in texts((), ()) if text.system == HUMAN}
     thrice = [replace(text, seed=seed) for seed in SEEDS for text in once]
-    assert astuple(script.spot_of(thrice, people)) == pytest.approx(astuple(script.spot_of(once, people)))
+    assert astuple(script.spot_of(thrice, people)) == pytest.approx(astuple(script.spot_of(once, people)), nan_ok=True)
+
+
+def test_what_is_copied_or_beside_the_point_breaks_the_rule(judge: Judge) -> None:
+    copied = " ".join(f"c{number}" for number in range(20))
+    given = [replace(one, text=f"{one.text} {copied}") if one.system == "gail" else one for one in texts()]
+    gail = judge(given, trained=copied)
+    assert gail["verdict"] == "FAILED"
+    assert any(reason.startswith("copied 3") for reason in gail["broken"]), gail["broken"]
+    others = [replace(one, text=one.text.replace("w1", "z1")) if one.system == "gail" else one for one in texts()]
+    assert any(reason.startswith("relevance") for reason in judge(others)["broken"])
+
+
+def test_a_guardrail_that_was_not_measured_is_missing(judge: Judge) -> None:
+    assert judge(texts(), trained=None)["provisional"] == ["how much is copied from the training texts (--data)"]
+    unasked = judge([replace(one, prompt="") for one in texts()])
+    assert unasked["provisional"] == ["relevance, since the texts do not say what was asked"]
