@@ -165,6 +165,10 @@ def common_prefix(kept: Sequence[int], ids: Sequence[int]) -> int:
 
 
 def cores() -> int:
-    """The processor cores that this process may use, at most eight: a small model gains nothing from more."""
+    """The threads to compute with: the processor cores that this process may use, at most eight, or `OMP_NUM_THREADS`.
+
+    A small model gains nothing from more.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, usable))
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, min(8, usable, int(asked) if asked.isdecimal() else usable))

@@ -7,13 +7,10 @@ Both are pinned to one build of llama.cpp, since the structures below are its.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import importlib.util
-import os
 import sys
-from collections.abc import Iterator
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int, c_int8, c_int32, c_size_t, c_uint32, c_void_p
 from pathlib import Path
 from typing import Any
@@ -125,8 +122,7 @@ class LlamaLibrary:
 
     def __init__(self, path: Path) -> None:
         """Load and declare; raises `OSError` for a library that does not load, `AttributeError` for another one."""
-        with _short_spin():
-            self._library = ctypes.CDLL(str(path))
+        self._library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
@@ -173,23 +169,3 @@ def _find() -> Path | None:
     spec = importlib.util.find_spec(package)
     folders = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
     return next((path for folder in folders for path in sorted(folder.glob(file))), None)
-
-
-@contextlib.contextmanager
-def _short_spin() -> Iterator[None]:
-    """Let OpenMP's threads sleep soon when they wait, by settings that its library reads when it is loaded.
-
-    Small models have 450 barriers a token. libgomp's default spins for milliseconds at each if another process has the
-    core: 2.4 tokens/s were measured instead of 110. 500 turns cost nothing on a free machine; `ACTIVE` keeps them where
-    the process has more threads than cores. A choice of the user's own is left alone.
-    """
-    wanted = {"GOMP_SPINCOUNT": "500", "OMP_WAIT_POLICY": "ACTIVE"}
-    if wanted.keys() & os.environ.keys():
-        yield
-        return
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name in wanted:
-            del os.environ[name]
