@@ -1,21 +1,26 @@
 """One `gail` step against the same step written plainly: transformers.generate, then reference, critic and update passes.
 
     python benchmarks/rollouts.py [--prompts 8] [--group 4] [--tokens 96] [--rounds 1] [--draw bfloat16]
-        [--compute bfloat16] [--busy]
+        [--compute bfloat16] [--export] [--busy]
 
 Both make the same number of stories of the same greatest length from the same prompts, with the same LoRA, in one process,
 one after the other in turns. The plain step reads the prompt once for every story and in every pass; ours reads it once a
 group, and one pass of the reference serves divergence and critic. With `--compute bfloat16` both have their frozen weights
 and all products in it, the plain step its drawing too. Medians and their ratio are printed, and peak memory.
+With `--export` the same stories are drawn once more by llama.cpp: the merged weights are written for it (Q8_0), opened and
+sampled from, as they would have to be at every step, and it is told how far what it draws from is off the policy.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +32,11 @@ from storyteller.adversarial.prompts import Prompt
 from storyteller.adversarial.reading import read_groups
 from storyteller.adversarial.rollouts import sample
 from storyteller.adversarial.update import Lesson, batches, k3, take_step
-from storyteller.models import apply_lora, load_model, locate
+from storyteller.generate.engine import open_batch
+from storyteller.generate.llama_batch import LlamaBatch
+from storyteller.generate.llama_engine import LlamaEngine
+from storyteller.generate.llama_file import llama_config, write_llama_file
+from storyteller.models import Located, apply_lora, load_model, locate
 from storyteller.recipe import LoraRecipe
 from storyteller.recipe.models import CriticRecipe
 from storyteller.tokens import Request, StoryTokenizer, Template
@@ -51,6 +60,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--draw", choices=("float32", "bfloat16"), default="float32", help="what our step draws in")
     parser.add_argument("--compute", choices=("float32", "bfloat16"), default="float32", help="what both compute in")
+    parser.add_argument("--export", action="store_true", help="draw with llama.cpp, too")
     parser.add_argument("--busy", action="store_true", help="count the processor's time: for a machine that others use")
     asked = parser.parse_args()
     Clock.busy = asked.busy
@@ -74,6 +84,8 @@ def main() -> None:
             policy, optimizer, adversary, template, prompts, asked.group, asked.tokens, seed, dtype
         ),
     }
+    if asked.export:
+        steps["llama"] = lambda seed: exported_draw(policy, located, prompts, asked.group, asked.tokens, seed)
     times: dict[str, list[dict[str, float]]] = {name: [] for name in steps}
     for number in range(asked.rounds):
         for name, step in steps.items():
@@ -82,6 +94,8 @@ def main() -> None:
                 f"{name:6}", "  ".join(f"{part} {seconds:.1f}" for part, seconds in times[name][-1].items()), flush=True
             )
     total = {name: statistics.median(sum(parts.values()) for parts in each) for name, each in times.items()}
+    for name in ("llama",) if asked.export else ():
+        print(f"{name}: {total[name]:.1f} s to draw")
     print(f"plain {total['plain']:.1f} s, ours {total['ours']:.1f} s: {total['plain'] / total['ours']:.2f} x; "
           f"peak memory {peak_memory(policy.device) / 1e9:.1f} GB")  # fmt: skip
 
@@ -123,6 +137,53 @@ def our_step(
     parts = batches(lessons, ROWS, TEMPERATURE, template.tokenizer.pad_id, policy.device)
     take_step(policy, optimizer, parts, loss, rate=1e-9, clip=1.0)
     clock.lap("update+replay")
+    return clock.times
+
+
+def exported_draw(
+    policy: Policy, located: Located, prompts: Sequence[Prompt], group: int, tokens: int, seed: int
+) -> dict[str, float]:
+    """The draw alone, through llama.cpp; `off` is the mean difference of log-probabilities of what was drawn, nats a token."""
+    clock = Clock()
+    with policy.merged(), tempfile.TemporaryDirectory() as folder:
+        weights = {
+            name.removeprefix("base_model.model.").replace(".base_layer", ""): value
+            for name, value in policy.model.state_dict().items()
+            if ".lora_" not in name
+        }
+        write_llama_file(weights, llama_config(located.folder), Path(folder) / "policy.gguf")
+        clock.lap("export")
+        engine = LlamaEngine(Path(folder) / "policy.gguf", 1024)
+    clock.lap("open")
+    batch = open_batch(engine, len(prompts) * group, max(len(prompt.ids) for prompt in prompts) + tokens)
+    assert isinstance(batch, LlamaBatch)
+    sequences, chance = {}, np.random.default_rng(seed)
+    for number, prompt in enumerate(prompts):
+        first = number * group
+        batch.feed_many({first: list(prompt.ids)})
+        for row in range(first, first + group):
+            if row > first:
+                batch.copy_row(first, row)
+            sequences[row] = list(prompt.ids)
+    drawn = []
+    for _ in range(tokens):
+        logits = np.stack(batch.feed_many(sequences)) / TEMPERATURE
+        chances = np.exp(logits - logits.max(1, keepdims=True))
+        sums = chances.cumsum(1)
+        chosen = (sums < chance.random((len(sums), 1)) * sums[:, -1:]).sum(1)
+        rows = np.arange(len(chosen))
+        drawn.append(np.log(chances[rows, chosen] / sums[:, -1]))
+        for row, token in zip(sequences, chosen.tolist(), strict=True):
+            sequences[row].append(token)
+    clock.lap("rollout")
+    batch.close()
+    off = []
+    with torch.no_grad():
+        for row in sequences:
+            whole = torch.tensor([sequences[row]])
+            own = logprobs(policy.model, whole, torch.ones_like(whole), tokens)[0].numpy()
+            off.append(np.abs(own - [step[row] for step in drawn]).mean())
+    print(f"llama.cpp's log-probabilities are {np.mean(off):.3f} nats a token off the policy's")
     return clock.times
 
 
