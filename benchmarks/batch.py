@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable
 
-os.environ["GOMP_SPINCOUNT"] = "500"
+os.environ |= {"GOMP_SPINCOUNT": "500", "OMP_WAIT_POLICY": "ACTIVE"}
 
 from storyteller.generate import Storyteller, Told
 from storyteller.generate.engine import cores

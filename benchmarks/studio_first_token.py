@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ["GOMP_SPINCOUNT"] = "500"
+os.environ |= {"GOMP_SPINCOUNT": "500", "OMP_WAIT_POLICY": "ACTIVE"}
 
 from storyteller.corpus.language import split_sentences
 from storyteller.studio.store import Store

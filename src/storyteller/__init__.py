@@ -8,7 +8,6 @@ The names below are the door for Python; they are imported when they are first u
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from storyteller.lazy import late
@@ -31,12 +30,6 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
-
-# libgomp's threads spin for milliseconds while they wait for one another, and a small model has 450 such waits a token: beside
-# another busy process (a training, while somebody writes) text comes some twenty times slower. 500 turns cost nothing that can
-# be seen on a quiet machine. The library reads this when it is loaded, by torch or by llama.cpp: so it stands before both.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "500")
 
 __getattr__ = late(
     __name__,

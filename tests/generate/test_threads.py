@@ -25,11 +25,23 @@ def test_as_many_threads_as_were_asked_for_and_no_more_than_there_are_cores(
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
-    [({}, "500"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    ("given", "command", "expected"),
+    [
+        ({}, ["write", "--help"], "500 None"),
+        ({"GOMP_SPINCOUNT": "7"}, ["studio", "--help"], "7 None"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, ["serve", "--help"], "None ACTIVE"),
+        ({}, ["finetune", "--help"], "None None"),  # a training has its cores to itself
+    ],
 )
-def test_waiting_threads_sleep_soon_unless_the_user_said_otherwise(given: dict[str, str], expected: str) -> None:
+def test_the_threads_of_what_writes_sleep_soon_unless_the_user_said_otherwise(
+    given: dict[str, str], command: list[str], expected: str
+) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    code = "import os, sys, storyteller; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    code = (
+        "import atexit, os, sys; from storyteller.cli import main; "
+        "said = lambda: [os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'), 'torch' in sys.modules];"
+        "atexit.register(lambda: print(*said()));"
+        f"sys.argv[1:] = {command}; main()"
+    )
     said = subprocess.run([sys.executable, "-c", code], env=kept | given, capture_output=True, text=True, check=True)
-    assert said.stdout.split() == [expected, "False"]
+    assert said.stdout.splitlines()[-1] == f"{expected} False"  # before torch, which reads it once

@@ -35,6 +35,7 @@ from storyteller.cli.sweep import sweep
 from storyteller.cli.tokenize import tokenize
 from storyteller.cli.write import write
 from storyteller.errors import StorytellerError
+from storyteller.runs.threads import sleep_soon
 
 __all__ = ["app", "main"]
 
@@ -91,12 +92,19 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+_TRAINING = ("pretrain", "finetune", "refine", "sweep", "run")
+"""What has the machine to itself when it runs in the foreground; in the background it is started to sleep."""
+
+
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Turn a language model into a storyteller, and write with it."""
+    if context.invoked_subcommand not in _TRAINING:
+        sleep_soon()
 
 
 def main() -> None:

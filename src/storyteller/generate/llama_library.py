@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from storyteller.errors import ModelError
+from storyteller.runs.threads import sleep_soon_here
 
 __all__ = ["Batch", "ContextParams", "LlamaLibrary", "ModelParams", "llama_library"]
 
@@ -122,7 +123,8 @@ class LlamaLibrary:
 
     def __init__(self, path: Path) -> None:
         """Load and declare; raises `OSError` for a library that does not load, `AttributeError` for another one."""
-        self._library = ctypes.CDLL(str(path))
+        with sleep_soon_here():
+            self._library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments

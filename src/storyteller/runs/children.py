@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from storyteller.runs.threads import SLEEP_AT_ONCE
+
 __all__ = ["Child", "Ending", "find_child", "read_ending", "start_child"]
 
 _NICE = 10  # a model that writes while another one trains gets nine tenths of a core that both want
@@ -96,7 +98,7 @@ def start_child(arguments: Sequence[str], log: Path, *, threads: int | None = No
     """
     # A thread that waits for the others of its step sleeps: spinning, it would hold a core that somebody writes with. Two
     # spinning threads on two busy cores took over three times as long as two that sleep.
-    environment = os.environ | ({"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"} if polite else {})
+    environment = os.environ | (SLEEP_AT_ONCE if polite else {})
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     log.parent.mkdir(parents=True, exist_ok=True)
