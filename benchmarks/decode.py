@@ -4,7 +4,7 @@
 
 Prints the median time to the first token of a prompt of 64 tokens, the median tokens per second after it, and that
 rate as a multiple of `transformers.generate`. `cyllama` is measured when it is installed. OpenMP's spinning is kept
-short for all alike (see `runs/threads.py`), so that a shared machine disturbs each as little as it can.
+short for all alike (see `storyteller/threads.py`), so that a shared machine disturbs each as little as it can.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from storyteller.cli.sweep import sweep
 from storyteller.cli.tokenize import tokenize
 from storyteller.cli.write import write
 from storyteller.errors import StorytellerError
-from storyteller.runs.threads import sleep_soon
+from storyteller.threads import sleep_soon
 
 __all__ = ["app", "main"]
 

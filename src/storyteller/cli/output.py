@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from storyteller.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -28,6 +26,8 @@ def print_dry_run(plan: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plan, ensure_ascii=False))
         return
+    import yaml
+
     for part in ("recipe", "data"):
         print(yaml.safe_dump({part: plan[part]}, sort_keys=False, allow_unicode=True))
     print(plan["summary"])

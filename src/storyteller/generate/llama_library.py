@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from storyteller.errors import ModelError
-from storyteller.runs.threads import sleep_soon_here
+from storyteller.threads import sleep_soon_here
 
 __all__ = ["Batch", "ContextParams", "LlamaLibrary", "ModelParams", "llama_library"]
 

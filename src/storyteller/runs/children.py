@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from storyteller.runs.threads import SLEEP_AT_ONCE
+from storyteller.threads import SLEEP_AT_ONCE
 
 __all__ = ["Child", "Ending", "find_child", "read_ending", "start_child"]
 
