@@ -18,8 +18,6 @@ import subprocess
 import sys
 import time
 
-from storyteller.generate.engine import cores
-
 PASSES = """
 import json, sys, time
 import torch
@@ -57,10 +55,12 @@ def milliseconds(settings: dict[str, str], rows: int, seconds: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--beside", type=int, default=cores())
+    parser.add_argument("--beside", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--repetitions", type=int, default=3)
     asked = parser.parse_args()
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+        os.environ.pop(name, None)
     others = [multiprocessing.Process(target=compute, daemon=True) for _ in range(asked.beside)]
     for other in others:
         other.start()

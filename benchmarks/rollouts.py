@@ -7,7 +7,7 @@ Both make the same number of stories of the same greatest length from the same p
 one after the other in turns. The plain step reads the prompt once for every story and in every pass; ours reads it once a
 group, and one pass of the reference serves divergence and critic. With `--compute bfloat16` both have their frozen weights
 and all products in it, the plain step its drawing too. Medians and their ratio are printed, and peak memory.
-With `--export` the same stories are drawn once more by llama.cpp: the merged weights are written for it (Q8_0), opened and
+With `--export` as many stories are drawn by llama.cpp: the merged weights are written for it (Q8_0), opened and
 sampled from, as they would have to be at every step, and it is told how far what it draws from is off the policy.
 """
 
@@ -143,7 +143,7 @@ def our_step(
 def exported_draw(
     policy: Policy, located: Located, prompts: Sequence[Prompt], group: int, tokens: int, seed: int
 ) -> dict[str, float]:
-    """The draw alone, through llama.cpp; `off` is the mean difference of log-probabilities of what was drawn, nats a token."""
+    """The draw alone, through llama.cpp."""
     clock = Clock()
     with policy.merged(), tempfile.TemporaryDirectory() as folder:
         weights = {
@@ -154,7 +154,17 @@ def exported_draw(
         write_llama_file(weights, llama_config(located.folder), Path(folder) / "policy.gguf")
         clock.lap("export")
         engine = LlamaEngine(Path(folder) / "policy.gguf", 1024)
-    clock.lap("open")
+        clock.lap("open")
+        off = drawn_with(engine, policy, prompts, group, tokens, seed, clock)
+        engine.close()
+    print(f"llama.cpp's log-probabilities are {off:.3f} nats a token off the policy's")
+    return clock.times
+
+
+def drawn_with(
+    engine: LlamaEngine, policy: Policy, prompts: Sequence[Prompt], group: int, tokens: int, seed: int, clock: Clock
+) -> float:
+    """Draw; the mean difference of the log-probabilities of what was drawn from the policy's own, nats a token."""
     batch = open_batch(engine, len(prompts) * group, max(len(prompt.ids) for prompt in prompts) + tokens)
     assert isinstance(batch, LlamaBatch)
     sequences, chance = {}, np.random.default_rng(seed)
@@ -180,11 +190,10 @@ def exported_draw(
     off = []
     with torch.no_grad():
         for row in sequences:
-            whole = torch.tensor([sequences[row]])
-            own = logprobs(policy.model, whole, torch.ones_like(whole), tokens)[0].numpy()
+            whole = torch.tensor([sequences[row]], device=policy.device)
+            own = logprobs(policy.model, whole, torch.ones_like(whole), tokens)[0].cpu().numpy()
             off.append(np.abs(own - [step[row] for step in drawn]).mean())
-    print(f"llama.cpp's log-probabilities are {np.mean(off):.3f} nats a token off the policy's")
-    return clock.times
+    return float(np.mean(off))
 
 
 def in_its_precision(policy: Policy, step: Callable[[], dict[str, float]]) -> dict[str, float]:

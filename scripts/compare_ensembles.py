@@ -368,6 +368,10 @@ def main() -> None:
     for name, found in report.items():
         lines += ["", f"{name}: {found['prompts']} prompts, entropy of the best {found['entropy_bits']} of "
                   f"{found['at_most_bits']} bits", "", f"{found['best_by_genre']}"]  # fmt: skip
+        lines += [
+            "",
+            "Shares of few prompts, without intervals; those of all genres together have theirs in ensembles.json.",
+        ]
         for genre, won in found["pairs_by_genre"].items():
             lines += ["", *win_matrix(won, f"{genre}, {sum(found['best_by_genre'][genre].values())}")]
     write_json(options.out / "ensembles.json", report | {"costs": priced, "best_member": best})

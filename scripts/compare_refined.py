@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 from refinement_rule import (
-    RULE,
     Losses,
     Spot,
     guardrails,
@@ -145,8 +144,8 @@ def compare(
     told = []
     for name in dict.fromkeys(name for name, _ in points):
         if name != reference:
-            against = held_against(name, candidates, baselines, reference, spots, areas, by_seed)
-            broken = guardrails(name, reference, spots, human_loss)
+            against = held_against(name, candidates, baselines, reference, spots, areas, by_seed, plan["rule"])
+            broken = guardrails(name, reference, spots, human_loss, plan["rule"])
             absent = lacking(name, plan, reference, baselines, against, short, spots)
             absent += lacking_losses(name, plan, reference, people, losses)
             told.append(verdict_on(name, name in candidates, against, broken, absent))
@@ -165,8 +164,9 @@ def compare(
 
 
 def relevance(points: dict[tuple[str, float], list[Text]], meanings: Meanings) -> dict[tuple[str, float], float]:
-    """The mean similarity of each system's texts to what was asked; nothing where that is not known of every text."""
-    if not all(text.prompt for own in points.values() for text in own):
+    """The mean similarity of each system's texts to what was asked, where that is known of all of them."""
+    points = {point: own for point, own in points.items() if all(text.prompt.strip() for text in own)}
+    if not points:
         return {}
     asked = list(dict.fromkeys(text.prompt for own in points.values() for text in own))
     targets, *told = meanings.stories(asked, *([text.text for text in own] for own in points.values()))
@@ -243,7 +243,7 @@ def of_seed(bootstrap: Bootstrap, verdict: Verdict, seeds: Sequence[int], seed: 
 
 def held_against(
     name: str, candidates: Sequence[str], baselines: Sequence[str], reference: str,
-    spots: dict[tuple[str, float], Spot], areas: Areas, by_seed: dict[int, Areas],
+    spots: dict[tuple[str, float], Spot], areas: Areas, by_seed: dict[int, Areas], rule: dict[str, float],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The gains of one system over the baselines (of a baseline: over the reference), and over which the rule holds."""
     over = [other for other in baselines if other != name] if name in candidates else [reference]
@@ -255,7 +255,7 @@ def held_against(
             for seed, own in by_seed.items()
             if {name, other} <= {system for (system, _), _ in own}
         }
-        signs = [sum(gain > 0 for gain in gains.values()) >= RULE["families"] for gains in seeds.values()]
+        signs = [sum(gain > 0 for gain in gains.values()) >= rule["families"] for gains in seeds.values()]
         corrected = holm({family: gain.p_value() for family, (gain, _) in found.items()})
         against.append(
             {
@@ -267,10 +267,10 @@ def held_against(
                 "same_sign": all(signs) if signs else None,
                 "passed": all(matched for _, matched in found.values())
                 and sum(
-                    gain.value >= RULE["gain"] and corrected[family] < RULE["p_holm"]
+                    gain.value >= rule["gain"] and corrected[family] < rule["p_holm"]
                     for family, (gain, _) in found.items()
                 )
-                >= RULE["families"]
+                >= rule["families"]
                 and all(gain.value > 0 for gain, _ in found.values()),
             }
         )

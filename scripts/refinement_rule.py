@@ -93,26 +93,28 @@ def hashed(prompt_id: str) -> str:
 
 
 def guardrails(
-    name: str, reference: str, spots: dict[tuple[str, float], Spot], human_loss: dict[str, Any]
+    name: str, reference: str, spots: dict[tuple[str, float], Spot], human_loss: dict[str, Any], rule: dict[str, float]
 ) -> list[str]:
+    """Which limits of a plan's rule the system breaks; a limit that the plan does not have holds nobody."""
+    limit = {key: rule.get(key, math.inf) for key in RULE}
     broken = []
-    if (rise := human_loss.get(name)) and rise["value"] > RULE["human_loss"] * rise["of"]:
+    if (rise := human_loss.get(name)) and rise["value"] > limit["human_loss"] * rise["of"]:
         broken.append(f"loss on people's texts higher by {rise['value']:.3f} than {rise['of']:.3f}")
     for (system, temperature), spot in spots.items():
         beside = spots.get((reference, temperature))
         if system != name or beside is None:
             continue
-        if spot.distinct_2 < RULE["distinct_2"] * beside.distinct_2:
+        if spot.distinct_2 < rule.get("distinct_2", 0.0) * beside.distinct_2:
             broken.append(f"distinct-2 {spot.distinct_2:.3f} for {beside.distinct_2:.3f} at {temperature:g}")
-        if spot.self_bleu > beside.self_bleu + RULE["self_bleu"]:
+        if spot.self_bleu > beside.self_bleu + limit["self_bleu"]:
             broken.append(f"self-BLEU-4 {spot.self_bleu:.3f} for {beside.self_bleu:.3f} at {temperature:g}")
-        if spot.rep_4 > beside.rep_4 + RULE["rep_4"]:
+        if spot.rep_4 > beside.rep_4 + limit["rep_4"]:
             broken.append(f"rep-4 {spot.rep_4:.3f} for {beside.rep_4:.3f} at {temperature:g}")
-        if abs(spot.length / beside.length - 1) > RULE["length"]:
+        if abs(spot.length / beside.length - 1) > limit["length"]:
             broken.append(f"length {spot.length:.1f} for {beside.length:.1f} at {temperature:g}")
-        if spot.copied > beside.copied + RULE["copied"]:
+        if spot.copied > beside.copied + limit["copied"]:
             broken.append(f"copied {spot.copied:.1%} for {beside.copied:.1%} at {temperature:g}")
-        if spot.relevance < beside.relevance - RULE["relevance"]:
+        if spot.relevance < beside.relevance - limit["relevance"]:
             broken.append(f"relevance {spot.relevance:.3f} for {beside.relevance:.3f} at {temperature:g}")
     return broken
 
@@ -132,9 +134,9 @@ def lacking(
     for temperature in sorted({*plan["temperatures"], *(own for system, own in short if system == name)}):
         absent += [f"no {one} at {temperature:g}" for one in (name, reference) if (one, temperature) not in short]
     own = [spot for (system, _), spot in spots.items() if system in (name, reference)]
-    if any(math.isnan(spot.copied) for spot in own):
+    if "copied" in plan["rule"] and any(math.isnan(spot.copied) for spot in own):
         absent.append("how much is copied from the training texts (--data)")
-    if any(math.isnan(spot.relevance) for spot in own):
+    if "relevance" in plan["rule"] and any(math.isnan(spot.relevance) for spot in own):
         absent.append("relevance, since the texts do not say what was asked")
     held = {name, *(one["baseline"] for one in against)}
     absent += [f"{count} texts of {one} at {temperature:g} missing" for (one, temperature), count in short.items()
@@ -146,8 +148,8 @@ def lacking_losses(
     name: str, plan: dict[str, Any], reference: str, people: dict[str, Text], losses: Losses
 ) -> list[str]:
     """Of which model the loss on people's texts is not known for all prompts, of the reference once, else of each seed."""
-    if name.startswith(BEST_OF):
-        return []  # drafts of the reference
+    if name.startswith(BEST_OF) or "human_loss" not in plan["rule"]:  # the best of n are drafts of the reference
+        return []
     known = {one: min(len(losses.get(one, {}).get(prompt, ())) for prompt in people) for one in (name, reference)}
     wanted = {name: plan["seeds_of_training"], reference: 1}
     return [f"{one}'s loss on people's texts for {known[one]} of {count} seeds (--losses)"

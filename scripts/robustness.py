@@ -156,7 +156,8 @@ def continual(folders: list[Path], asked: argparse.Namespace) -> None:
     """Learn one corpus after the other, with and without what is meant against forgetting."""
     *corpora, out = folders
     found: dict[str, dict[int, list[dict[str, float]]]] = {}
-    for seed, name in itertools.product(asked.seeds, [way for way in CONTINUAL if way in (asked.ways or CONTINUAL)]):
+    ways = [way for way in CONTINUAL if way in ("plain", *(asked.ways or CONTINUAL))]
+    for seed, name in itertools.product(asked.seeds, ways):
         found.setdefault(name, {})[seed] = chain(corpora, out, name, seed, asked)
         write_json(out / "continual.json", found)
     forgotten(found, [corpus.name for corpus in corpora])
@@ -238,9 +239,7 @@ def parse(words: list[str] | None = None) -> tuple[argparse.Namespace, list[Path
     parser.add_argument("study", choices=["options", "continual"])
     parser.add_argument("words", nargs="+", help="folders, then overrides")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument(
-        "--ways", nargs="+", choices=sorted(CONTINUAL), help="continual: these ways only, plain among them"
-    )
+    parser.add_argument("--ways", nargs="+", choices=sorted(CONTINUAL), help="continual: plain and these ways only")
     parser.add_argument("--base", default="smollm2-135m-instruct")
     parser.add_argument("--stories", type=int, default=40, help="test stories of each corpus that are measured")
     parser.add_argument("--tokens", type=int, default=256, help="tokens measured at the beginning of each")

@@ -280,7 +280,7 @@ class Run:
             told = [group[0] for group in self.transfer.rewrite(ways, 1, 100 + self.rounds, dtype=self.dtype)]
             lessons = self.transfer.back(ways, told)
             pool = [passage for style in STYLES for passage in self.train[style]]
-            denoised = min(len(pool), len(lessons) // 3)
+            denoised = min(len(pool), max(len(lessons) // 3, self.size.lessons // 4))
             lessons += self.transfer.denoising(self.chance.sample(pool, denoised), self.rounds)
             self.chance.shuffle(lessons)
             losses = [0.0]

@@ -16,26 +16,24 @@ __all__ = ["SLEEP_AT_ONCE", "sleep_soon", "sleep_soon_here"]
 SLEEP_AT_ONCE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 """For a process in the background: what spins would hold a core that somebody writes with."""
 
-# 500 turns cost nothing on a free machine; ACTIVE keeps them where the process has more threads than cores.
-_SOON = {"GOMP_SPINCOUNT": "500", "OMP_WAIT_POLICY": "ACTIVE"}
+_TURNS = "500"
+"""Some microseconds. LLVM's OpenMP, that of macOS, does not read it."""
 
 
 def sleep_soon() -> None:
     """Let the threads of this process sleep soon, whichever library comes first; a choice of the user's own is left alone."""
-    if not _SOON.keys() & os.environ.keys():
-        # Not the policy: LLVM's OpenMP, that of macOS, would read it, too, and spin for ever.
-        os.environ["GOMP_SPINCOUNT"] = _SOON["GOMP_SPINCOUNT"]
+    if not SLEEP_AT_ONCE.keys() & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = _TURNS
 
 
 @contextlib.contextmanager
 def sleep_soon_here() -> Iterator[None]:
     """The same for a library that is loaded within this block; in vain where PyTorch has loaded its OpenMP before."""
-    if _SOON.keys() & os.environ.keys():
+    if SLEEP_AT_ONCE.keys() & os.environ.keys():
         yield
         return
-    os.environ.update(_SOON)
+    sleep_soon()
     try:
         yield
     finally:
-        for name in _SOON:
-            del os.environ[name]
+        del os.environ["GOMP_SPINCOUNT"]

@@ -206,6 +206,10 @@ def test_a_relay_names_who_wrote_each_part(adapters: list[Path], tmp_path: Path)
     assert told["text"] == "".join(part["text"] for part in told["parts"])
     assert {Path(part["member"]).name for part in told["parts"]} <= {"a", "b"}
     assert read_story(Path(told["file"])) == told["text"].strip()
+    (tmp_path / "folder").mkdir()
+    stopped = CliRunner().invoke(app, ["relay", "A seal.", *map(str, options), "--out", str(tmp_path / "folder")])
+    assert told["text"].strip() in stopped.stdout  # what cannot be saved there is shown, and is on the shelf
+    assert "The story is kept" in str(stopped.exception)
     run("relay", "A seal.", *options, "--out", tmp_path / "relayed.md")
     assert read_story(tmp_path / "relayed.md") == told["text"].strip()  # the same seed
     with pytest.raises(ModelError, match="sentence or paragraph"):

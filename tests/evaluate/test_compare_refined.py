@@ -184,3 +184,19 @@ def test_a_guardrail_that_was_not_measured_is_missing(judge: Judge) -> None:
     assert judge(texts(), trained=None)["provisional"] == ["how much is copied from the training texts (--data)"]
     unasked = judge([replace(one, prompt="") for one in texts()])
     assert unasked["provisional"] == ["relevance, since the texts do not say what was asked"]
+
+
+def test_what_the_plan_did_not_ask_for_is_not_asked_afterwards(judge: Judge, script: Any, monkeypatch: Any) -> None:
+    rule = sys.modules["refinement_rule"].RULE
+    for key in ("copied", "relevance", "human_loss"):
+        monkeypatch.delitem(rule, key)
+    write = script.write_plan
+
+    def written(*arguments: Any) -> None:  # an older plan, judged by the rule of today
+        write(*arguments)
+        rule.update(copied=0.01, relevance=0.01, human_loss=0.05)
+
+    monkeypatch.setattr(script, "write_plan", written)
+    copied = " ".join(f"c{number}" for number in range(20))
+    given = [replace(one, text=f"{one.text} {copied}") for one in texts()]
+    assert judge(given, [{"fine-tuned": 3.0, "gail": 4.0}], trained=None)["verdict"] == "PASSED"

@@ -6,6 +6,7 @@ import pytest
 
 from storyteller.errors import RecipeError
 from storyteller.recipe import Recipe, load_recipe
+from storyteller.recipe.load import as_refinement
 
 
 def test_all_is_off_by_default() -> None:
@@ -30,9 +31,16 @@ def test_a_key_that_would_do_nothing_is_refused(stage: str, key: str) -> None:
     ["train.compile=true", "train.gradient_checkpointing=true", "train.parallel=sharded", "data.augment={copies: 1}"],
 )
 def test_what_a_refinement_does_not_do_is_refused(key: str) -> None:
-    with pytest.raises(RecipeError, match=f"{key.partition('=')[0]}.* would do nothing in refine"):
-        load_recipe(None, ["refine={}", key])
-    assert load_recipe(None, [key]).refine is None
+    for section in (["refine={}"], []):  # the command `refine` adds the section where there is none
+        with pytest.raises(RecipeError, match=f"{key.partition('=')[0]}.* would do nothing in refine"):
+            as_refinement(load_recipe(None, [*section, key]))
+    load_recipe(None, ["refine={}", key])  # what an earlier run has kept is still read
+
+
+def test_a_refinement_without_its_section_is_checked_as_one_with_it() -> None:
+    with pytest.raises(RecipeError, match="dropout would do nothing in refine"):
+        as_refinement(load_recipe(None, ["train.dropout=0.1"]))
+    assert as_refinement(load_recipe(None, ["train.steps=3"])).refine is not None
 
 
 def test_variants_that_change_nothing_are_refused() -> None:

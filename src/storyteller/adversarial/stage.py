@@ -34,6 +34,7 @@ from storyteller.models import Located, apply_lora, load_model, load_weights, lo
 from storyteller.models.adapters.factors import read_factors
 from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.recipe import Recipe
+from storyteller.recipe.load import as_refinement
 from storyteller.recipe.models import RefineRecipe
 from storyteller.runs import Metrics, Run, replacing_folder
 from storyteller.runs.card import write_card
@@ -49,6 +50,11 @@ from storyteller.train.precision import resolve_precision
 from storyteller.train.stage import same_recipe
 
 __all__ = ["Check", "dry_run", "refine"]
+
+_RELIEF = (
+    "train.rows=1 with a larger train.accumulate (the same result), a smaller refine.rollout.group, fewer "
+    "refine.rollout.new_tokens, a smaller refine.critic.pool"
+)
 
 Check = Callable[[Sequence[str], Sequence[str], Language], None]
 """(human texts, works, language): raises `DataError` where no stories beside these texts could be judged."""
@@ -74,7 +80,7 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = 
     raise, and `Interrupted` after Ctrl-C.
     """
     run = Run.open(folder) if resume else None
-    prepared = _prepare(same_recipe(run, recipe) if run else recipe, None if resume else check)
+    prepared = _prepare(same_recipe(run, recipe) if run else as_refinement(recipe), None if resume else check)
     run = run or Run.create(folder, prepared.recipe, asked=recipe, data=prepared.prompts.counts())
     stage = _stage(prepared, run, score)
     newest = _newest(stage) if resume else None
@@ -83,7 +89,7 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = 
         with _exact_products():
             if newest is None:
                 _begin(stage)
-            drive(stage)
+            drive(stage, relief=_RELIEF)
             if why := stage.why_ended():
                 say(f"ended at step {stage.at} of {stage.steps}: {why}")
                 run.event(f"ended at step {stage.at}: {why}")
@@ -100,7 +106,7 @@ def dry_run(recipe: Recipe, *, check: Check | None = None) -> dict[str, Any]:
 
     Raises what `refine` would raise before it begins.
     """
-    prepared = _prepare(recipe, check)
+    prepared = _prepare(as_refinement(recipe), check)
     refine, train = prepared.recipe.refine or RefineRecipe(), prepared.recipe.train
     stories = train.rows * train.accumulate * refine.rollout.group
     heads = sum(parameter.numel() for parameter in trainable(prepared.adversary.critic).values())

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from storyteller.cli.output import print_json
-from storyteller.errors import ModelError
+from storyteller.errors import GenerationError, ModelError
 
 if TYPE_CHECKING:
+    from storyteller.generate import Told
     from storyteller.tokens.request import Request
 
 __all__ = ["cascade", "distil", "draft", "relay"]
@@ -57,23 +58,22 @@ def draft(
     from storyteller.ensemble.drafts import draft_many, rank
     from storyteller.ensemble.drafts import show as choose
     from storyteller.evaluate.drafting import draft_scorers, draft_similarity
-    from storyteller.generate import Storyteller, save_story
+    from storyteller.generate import Storyteller
 
     scorers = draft_scorers(request.language, coherence=coherence, critic=critic, corpus=data)
     tellers = [Storyteller.load(name, engine) for name in model]
     ranked = rank(draft_many(tellers, request, drafts, seed=seed), request, scorers)
     alike = draft_similarity(request.language)
     shown = choose(ranked, show, temperature=temperature, seed=seed, similarity=alike)
-    saved = [save_story(one.told, {"drafts": drafts, "member": one.member, "total": one.total}) for one in shown]
+    if not json:
+        for number, one in enumerate(shown, 1):
+            typer.echo(f"--- {number} of {len(shown)}, by {one.member}, {one.total:+.2f}\n\n{one.text}\n")
+    saved = [_save(one.told, {"drafts": drafts, "member": one.member, "total": float(one.total)}) for one in shown]
     if json:
-        rows = [
-            {"text": one.text, "member": one.member, "scores": _told(one.scores), "total": one.total} for one in shown
-        ]
-        print_json([row | {"file": str(path)} for row, path in zip(rows, saved, strict=True)])
-        return
-    for number, (chosen, path) in enumerate(zip(shown, saved, strict=True), 1):
-        typer.echo(f"--- {number} of {len(shown)}, by {chosen.member}, {chosen.total:+.2f}\n\n{chosen.text}\n")
-        typer.echo(f"saved: {path}", err=True)
+        rows = [{"text": one.text, "member": one.member, "scores": _told(one.scores)} for one in shown]
+        more = [{"total": one.total, "file": file} for one, (file, _) in zip(shown, saved, strict=True)]
+        print_json([row | own for row, own in zip(rows, more, strict=True)])
+    _close(*saved)
 
 
 def relay(
@@ -101,7 +101,7 @@ def relay(
     request = _request(prompt, form, lang, words, character, keyword)
     from storyteller.ensemble import relay
     from storyteller.evaluate.drafting import draft_scorers
-    from storyteller.generate import Storyteller, save_story
+    from storyteller.generate import Storyteller
 
     scorers = draft_scorers(request.language, coherence=coherence, critic=critic, corpus=data)
     scorers.pop("ending")  # every sentence ends
@@ -115,13 +115,14 @@ def relay(
         seed=seed,
     )
     members = [part.member for part in relayed.parts]
-    path = save_story(relayed.told(seed), {"unit": unit, "members": members}, path=out)
+    if not json:
+        typer.echo(relayed.text)
+        typer.echo(f"\nby {', '.join(members)}", err=True)
+    saved = _save(relayed.told(seed), {"unit": unit, "members": members}, out)
     if json:
         parts = [{"text": part.text, "member": part.member} for part in relayed.parts]
-        print_json({"text": relayed.text, "parts": parts, "scores": _told(relayed.scores), "file": str(path)})
-        return
-    typer.echo(relayed.text)
-    typer.echo(f"\nby {', '.join(members)}\nsaved: {path}", err=True)
+        print_json({"text": relayed.text, "parts": parts, "scores": _told(relayed.scores), "file": saved[0]})
+    _close(saved)
 
 
 def cascade(
@@ -144,7 +145,7 @@ def cascade(
     request = _request(prompt, form, lang, words, character, keyword)
     from storyteller.ensemble import cascade
     from storyteller.evaluate.drafting import draft_scorers
-    from storyteller.generate import Storyteller, save_story
+    from storyteller.generate import Storyteller
     from storyteller.models import locate
 
     locate(large)  # a wrong name is told before anything is written
@@ -158,19 +159,17 @@ def cascade(
     done = cascade(
         Storyteller.load(small, engine), lambda: Storyteller.load(large, engine), request, scorer, threshold, seed=seed
     )
-    path = save_story(
-        done.told, {"threshold": threshold, "score": float(done.score), "escalated": done.escalated}, path=out
-    )
+    asked = "" if done.escalated else " not"
+    if not json:
+        typer.echo(done.told.text)
+        said = f"\nby {done.told.model}, score {done.score:+.2f}; the larger model was{asked} asked"
+        typer.echo(said, err=True)
+    score = float(done.score)
+    saved = _save(done.told, {"threshold": threshold, "score": score, "escalated": done.escalated}, out)
     if json:
-        told = {"text": done.told.text, "model": done.told.model, "escalated": done.escalated, "file": str(path)}
-        print_json(told | {"score": _told({"score": done.score})["score"]})
-        return
-    typer.echo(done.told.text)
-    typer.echo(
-        f"\nby {done.told.model}, score {done.score:+.2f}; the larger model was{'' if done.escalated else ' not'} asked"
-        f"\nsaved: {path}",
-        err=True,
-    )
+        row = {"text": done.told.text, "model": done.told.model, "escalated": done.escalated}
+        print_json(row | _told({"score": score}) | {"file": saved[0]})
+    _close(saved)
 
 
 def distil(
@@ -194,6 +193,7 @@ def distil(
     from storyteller.evaluate.prompts import choose_prompts
     from storyteller.generate import Storyteller
     from storyteller.models import locate
+    from storyteller.runs import Run, file_sha256
 
     if out.exists():
         raise ModelError(f"{out} is there already; name a new file with --out.")
@@ -204,6 +204,8 @@ def distil(
     scorers = draft_scorers(own, coherence=coherence, critic=critic, corpus=data)
     teacher = Storyteller.load(model, engine)
     weights = locate(model).sha256
+    if critic is not None and (best := Run.open(critic).pointed("best")) is not None:
+        weights += " " + file_sha256(best[0] / "adversary.safetensors")  # another critic chooses others
     count = tell_examples(teacher, asked, out, drafts=drafts, scorers=scorers, seed=seed, weights=weights, rows=rows)
     typer.echo(
         f"{count} examples in {out}. Train one adapter on them: storyteller prepare {out} --out data/{out.stem}; "
@@ -219,6 +221,26 @@ def _request(
 
     characters = [read_character(value) for value in people or []]
     return build_request(prompt, form=form, language=lang, words=words, characters=characters, keywords=keywords or [])
+
+
+def _save(told: Told, settings: dict[str, Any], out: Path | None = None) -> tuple[str | None, GenerationError | None]:
+    """Where a text was saved, or why it was not: what has been written is shown in any case."""
+    from storyteller.generate import save_story
+
+    try:
+        return str(save_story(told, settings, path=out)), None
+    except GenerationError as error:
+        return None, error
+
+
+def _close(*saved: tuple[str | None, GenerationError | None]) -> None:
+    """Say where the texts are; raises what kept one from being saved."""
+    for file, _ in saved:
+        if file is not None:
+            typer.echo(f"saved: {file}", err=True)
+    for _, failed in saved:
+        if failed is not None:
+            raise failed
 
 
 def _told(scores: Mapping[str, float]) -> dict[str, float | None]:

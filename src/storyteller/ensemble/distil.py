@@ -39,8 +39,8 @@ def tell_examples(
     A student trained on whole sequences learns the modes of the teacher (Kim and Rush 2016, arXiv 1606.07947); ranking
     first makes it learn what the ensemble with its reranker writes. Requests to which only doubtful texts came are left
     out. One JSON object a line: `prompt`, `completion`, `form`, `language`. Until all are told they stand in `path` with
-    `.part` added, each from when it is whole, and the same call goes on where it was stopped. `weights` is the SHA-256 of the
-    teacher's (`Located.sha256`), so that a call does not go on with another model of the same name. Raises
+    `.part` added, each from when it is whole, and the same call goes on where it was stopped. `weights` says which weights
+    tell and choose (the teacher's `Located.sha256`), so that it does not go on with others of the same name. Raises
     `GenerationError` when nothing is left, and `DataError` when another call's examples stand there.
     """
     part = path.with_name(f"{path.name}.part")
@@ -81,6 +81,11 @@ def _begin(part: Path, requests: Sequence[Request], settings: Mapping[str, Any])
     records = [record for _, record in read_lines(part)]
     if not records:
         append_line(part, asked)
+    elif "weights" not in records[0]:
+        raise DataError(
+            f"{part} was begun by an earlier version, which did not note the teacher's weights and the scorers. Delete it, or "
+            "name another file with --out."
+        )
     elif records[0] != asked:
         raise DataError(
             f"{part} holds examples of another teacher, or of other requests, drafts, scorers or seed. Delete it, or name "

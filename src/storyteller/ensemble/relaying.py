@@ -51,14 +51,21 @@ class Relayed:
         return "".join(part.text for part in self.parts)
 
     def told(self, seed: int = 0) -> Told:
-        """The story as one that can be saved; tokens and seconds are those of the parts that were kept."""
+        """The story as one that can be saved, under the model that wrote the first part.
+
+        Tokens and seconds are those of the drafts that the parts were cut from.
+        """
         written = [part.writing for part in self.parts]
         words = count_words(self.text, written[0].language)
+        ended = written[-1].finish_reason
+        if ended == "cancelled" and self.over:  # it was cut at the end of a sentence, near the wished length
+            ended = "stop"
         tokens, seconds = sum(one.tokens for one in written), sum(one.seconds for one in written)
         return dataclasses.replace(
-            written[0], text=self.text, words=words, finish_reason="stop" if self.over else "cancelled", seed=seed,
+            written[0], text=self.text, words=words, seed=seed,
+            finish_reason=ended if self.over else "cancelled",
             tokens=tokens, seconds=seconds, tokens_per_second=tokens / seconds if seconds else 0.0,
-            doubt=doubt(self.text, written[0].form),
+            doubt=doubt(self.text, written[0].form) if self.over else None,
         )  # fmt: skip
 
 

@@ -165,7 +165,7 @@ def common_prefix(kept: Sequence[int], ids: Sequence[int]) -> int:
 
 
 def cores() -> int:
-    """The threads to compute with: the processor cores that this process may use, at most eight, or `OMP_NUM_THREADS`.
+    """The threads to compute with: the cores that this process may use, at most eight, or fewer by `OMP_NUM_THREADS`.
 
     A small model gains nothing from more.
     """

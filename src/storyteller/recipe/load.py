@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from storyteller.errors import RecipeError
 from storyteller.recipe.aliases import meant_key
-from storyteller.recipe.models import TASKS, Recipe
+from storyteller.recipe.models import TASKS, Recipe, RefineRecipe
 
 __all__ = [
     "bundled_recipes",
@@ -57,6 +57,23 @@ def recipe_of(values: Mapping[str, Any], source: Path | str | None = None) -> Re
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(_explain(error, source)) from None
+
+
+def as_refinement(recipe: Recipe) -> Recipe:
+    """A recipe with its `refine` section, by default all defaults; `RecipeError` for keys that a refinement does not read.
+
+    What a run has kept is not asked here: it goes on as it was begun.
+    """
+    values = recipe.model_dump(mode="json")
+    whole = recipe_of({**values, "refine": values["refine"] or RefineRecipe().model_dump(mode="json")})
+    train = recipe.train
+    idle = {
+        "train.compile": train.compile, "train.gradient_checkpointing": train.gradient_checkpointing,
+        "train.parallel=sharded": train.parallel == "sharded", "data.augment": recipe.data.augment is not None,
+    }  # fmt: skip
+    if named := [name for name, asked in idle.items() if asked]:
+        raise RecipeError(f"{', '.join(named)} would do nothing in refine; leave it out.")
+    return whole
 
 
 def change_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

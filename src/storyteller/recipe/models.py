@@ -334,13 +334,9 @@ class Recipe(_Section):
     def _every_key_has_an_effect(self) -> Self:
         stage = "refine" if self.refine is not None else "pretrain" if self.pretrain is not None else None
         if stage is not None and self.pipeline is None:  # of a pipeline each stage's own recipe is checked
-            asked: dict[str, object] = {"continual": self.continual, "distil": self.distil}
+            asked = {"continual": self.continual, "distil": self.distil}
             names = ("dropout", "label_smoothing", "perturb", "contrastive")
             asked |= {f"train.{name}": getattr(self.train, name) for name in names}
-            if stage == "refine":
-                asked |= {"train.compile": self.train.compile, "data.augment": self.data.augment}
-                asked |= {"train.gradient_checkpointing": self.train.gradient_checkpointing}
-                asked |= {"train.parallel=sharded": self.train.parallel == "sharded"}
             if idle := [name for name, value in asked.items() if value]:
                 raise ValueError(f"{', '.join(idle)} would do nothing in {stage}; leave it out")
         if self.train.layer_decay < 1 and self.model.method in ("prompt", "prefix"):

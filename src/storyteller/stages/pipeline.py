@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from storyteller.errors import CheckpointError, RecipeError, TrainingError
 from storyteller.recipe import Recipe
-from storyteller.recipe.load import change_values, differences, recipe_of
+from storyteller.recipe.load import as_refinement, change_values, differences, recipe_of
 from storyteller.recipe.several import StageRecipe
 from storyteller.runs.children import Child, find_child, read_ending, start_child
 from storyteller.runs.console import say
@@ -145,9 +145,12 @@ def _training(
     own = {key: value for key, value in without_several(values).items() if key not in others}
     own = change_values(change_values(own, made), asked.change)
     try:
-        recipe_of(own)
+        whole = recipe_of(own)
+        if asked.stage == "refine":
+            as_refinement(whole)
     except RecipeError as error:
-        raise RecipeError(f"pipeline, {asked.stage}: {error}") from None
+        only = f" For this stage alone a key is set back by `change:`, beside `stage: {asked.stage}`."
+        raise RecipeError(f"pipeline, {asked.stage}: {error}{only}") from None
     return [asked.stage, str(place.with_name(f"{place.name}.yaml")), "--out", str(place)], own, place / "recipe.yaml"
 
 

@@ -49,13 +49,14 @@ class Stage(Protocol):
         ...
 
 
-def drive(stage: Stage) -> None:
+def drive(stage: Stage, **advice: str) -> None:
     """The loop itself: step, measure, save, show, until the stage has its steps, is exhausted or Ctrl-C comes.
 
-    Raises `Interrupted` when the user stopped it, after everything was saved.
+    `relief` is what helps where memory is short, if not what helps a fine-tuning. Raises `Interrupted` when the user stopped
+    it, after everything was saved.
     """
     saved = time.monotonic()
-    with interruptible() as interrupted, advising_on_memory():
+    with interruptible() as interrupted, advising_on_memory(**advice):
         if stage.at == 0:
             stage.evaluate()
             stage.sample()

@@ -27,8 +27,14 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # kilobytes on Linux, bytes on macOS
 
 
+_RELIEF = (
+    "train.rows=1 with a larger train.accumulate (the same result), train.gradient_checkpointing=true (slower), "
+    "data.context=256 (shorter passages)"
+)
+
+
 @contextlib.contextmanager
-def advising_on_memory() -> Iterator[None]:
+def advising_on_memory(relief: str = _RELIEF) -> Iterator[None]:
     """Turn an allocator's failure into a `TrainingError` that names the settings that help, the mildest first."""
     try:
         yield
@@ -36,7 +42,5 @@ def advising_on_memory() -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise TrainingError(
-            "there is not enough memory for this recipe; the last checkpoint is kept. What helps, the mildest first: "
-            "train.rows=1 with a larger train.accumulate (the same result), train.gradient_checkpointing=true (slower), "
-            "data.context=256 (shorter passages)."
+            f"there is not enough memory for this recipe; the last checkpoint is kept. What helps, the mildest first: {relief}."
         ) from error
