@@ -336,6 +336,8 @@ def main() -> None:
     texts = complete(gather(options.texts))
     systems = list(dict.fromkeys(text.system for text in texts if text.system != HUMAN))
     mixtures = {name: few for name, few in given.items() if name in systems}
+    if missing := [name for name in members if name not in systems]:
+        raise DataError(f"the members {', '.join(missing)} did not answer enough prompts with all of their seeds.")
     single = [name for name in systems if name not in members and name not in mixtures]
     told_by_models = [text.text for text in texts if text.system != HUMAN]
     known = options.out / "scores.json"
