@@ -107,6 +107,8 @@ def reranked(
         ranked = rank([Draft(told(text), text.system) for text in candidates], request, scorers)
         found.append(replace(candidates[0], system=f"best of {drafts} by {pool}", seed=1, text=ranked[0].text))
         chosen = show(ranked, SHOWN, temperature=0.5, seed=number) if shown else []
+        # A writer is not shown what is hardly a story; variety is measured on as many texts of each prompt.
+        chosen += [draft for draft in ranked if draft not in chosen][: SHOWN - len(chosen)] if shown else []
         for place, draft in enumerate(chosen, 1):
             found.append(replace(candidates[0], system=f"shown by {pool}", seed=place, text=draft.text))
     return found

@@ -138,3 +138,15 @@ def test_scores_are_kept_and_not_made_again(scripts: tuple[Any, Any], tmp_path: 
     assert teller.score(["It sang.", "It sang."], path) == {teller.hash_of("It sang."): 0.5}
     write_texts(tmp_path / "texts.jsonl", [text("/runs/a", "p")])
     assert teller.gather([tmp_path / "texts.jsonl"])[0].system == "a"
+
+
+def test_as_many_texts_are_shown_where_one_of_them_is_hardly_a_story(scripts: tuple[Any, Any]) -> None:
+    from storyteller.tokens import Request
+
+    _, comparing = scripts
+    told = ["It sang.", "1. one\n2. two\n3. three\n4. four\n5. five", "It rowed home."]
+    drafts = [text("a", "p", seed, words=words) for seed, words in enumerate(told, 1)]
+    drafts = [replace(one, request=Request(about="A seal.")) for one in drafts]
+    shown = comparing.reranked("a", drafts, 3, {}, shown=True)[1:]
+    assert sorted(one.text for one in shown) == sorted(told)
+    assert [one.seed for one in shown] == [1, 2, 3]
