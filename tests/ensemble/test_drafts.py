@@ -266,3 +266,13 @@ def test_a_cascade_takes_the_larger_models_story_only_if_it_is_better(
     )
     assert (done.told.model, done.escalated) == (taken, True)
     assert done.score == pytest.approx(scores[taken == "large"], nan_ok=True)
+
+
+def test_a_sentence_that_the_wished_length_cuts_is_left_out(tmp_path: Path) -> None:
+    folder, endless = tiny_model(tmp_path / "m"), "Mara met a seal. And then " + "she rowed and " * 30
+    relayed = relay(
+        teller(folder, endless, "endless"), Request(about="x", words=8), {}, drafts=1, keep=1, temperature=0
+    )
+    assert relayed.over
+    assert relayed.text == "Mara met a seal."
+    assert relayed.told().finish_reason == "length"

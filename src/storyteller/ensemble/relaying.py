@@ -129,11 +129,14 @@ def _carry_on(
             if end := _unit_end(new, unit, request):
                 new, over = new[:end], False
                 break
+    told = writing.told()
+    if over and told.finish_reason == "length" and story and not ends_sentence(new):
+        new = ""  # cut in the middle of a sentence: the story ends before it
     if not story and request.before is None:
         new = request.opening.rstrip() + new if request.opening else new.lstrip()
     wished = request.words and count_words(story + new, request.language) >= 0.9 * request.words
     over = over or not new.strip() or bool(wished)
-    return Relayed((*beam.parts, Part(new, writer.name, writing.told())), over)
+    return Relayed((*beam.parts, Part(new, writer.name, told)), over)
 
 
 def _after(request: Request, story: str) -> Request:
