@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
-
-os.environ |= {"GOMP_SPINCOUNT": "500", "OMP_WAIT_POLICY": "ACTIVE"}
 
 from storyteller.generate import Storyteller, Told
 from storyteller.generate.engine import cores
 from storyteller.models import load_model, locate
+from storyteller.threads import sleep_soon
 
 PROMPTS = [f"A lighthouse keeper, a talking seal and boat number {number}" for number in range(32)]
 
@@ -65,6 +63,7 @@ def rate(work: Callable[[], int]) -> tuple[float, float]:
 
 
 def main() -> None:
+    sleep_soon()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default")
     parser.add_argument("--engine", default="auto", choices=["auto", "llama", "torch"])

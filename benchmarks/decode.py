@@ -14,18 +14,16 @@ import dataclasses
 import importlib.util
 import json
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-os.environ |= {"GOMP_SPINCOUNT": "500", "OMP_WAIT_POLICY": "ACTIVE"}
-
 from storyteller.generate import Engine, Storyteller, open_engine
 from storyteller.generate.engine import cores
 from storyteller.models import Located, load_model, locate
+from storyteller.threads import sleep_soon
 from storyteller.tokens import StoryTokenizer
 
 PROMPT = "Once upon a time there was a little seal who lived beside the lighthouse. " * 6
@@ -178,6 +176,7 @@ def measure(prompt: list[int], tokens: int, repetitions: int) -> dict[str, list[
 
 
 def main() -> None:
+    sleep_soon()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--repetitions", type=int, default=5)

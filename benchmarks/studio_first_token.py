@@ -13,18 +13,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-os.environ |= {"GOMP_SPINCOUNT": "500", "OMP_WAIT_POLICY": "ACTIVE"}
-
 from storyteller.corpus.language import split_sentences
 from storyteller.studio.store import Store
 from storyteller.studio.telling import Desk
+from storyteller.threads import sleep_soon
 
 STORIES = Path(__file__).parent.parent / "examples" / "stories" / "en"
 #: Seconds that a writer looks at 60 new words before the next ones are asked for; people read four a second.
@@ -119,6 +117,7 @@ def measure(studio: Studio, repetitions: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
+    sleep_soon()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", type=int, default=500)
     parser.add_argument("--repetitions", type=int, default=7)

@@ -125,8 +125,7 @@ def test_members_of_512_positions_are_searched_and_weighed(tmp_path: Path) -> No
 
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("llama_engine", "llama_batch"):  # see tests/generate/test_mixture.py
-        monkeypatch.setattr(f"storyteller.generate.{module}.cores", lambda: 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # see tests/generate/test_mixture.py
 
 
 @pytest.mark.usefixtures("one_thread")

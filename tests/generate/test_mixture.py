@@ -54,8 +54,7 @@ def mixture(*engines: Says, weights: tuple[float, ...] | None = None, **settings
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads wait for each other at every layer, which takes minutes where other processes have the cores."""
-    for module in ("llama_engine", "llama_batch"):
-        monkeypatch.setattr(f"storyteller.generate.{module}.cores", lambda: 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")

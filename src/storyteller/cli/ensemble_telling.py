@@ -70,9 +70,10 @@ def draft(
             typer.echo(f"--- {number} of {len(shown)}, by {one.member}, {one.total:+.2f}\n\n{one.text}\n")
     saved = [_save(one.told, {"drafts": drafts, "member": one.member, "total": float(one.total)}) for one in shown]
     if json:
-        rows = [{"text": one.text, "member": one.member, "scores": _told(one.scores)} for one in shown]
-        more = [{"total": one.total, "file": file} for one, (file, _) in zip(shown, saved, strict=True)]
-        print_json([row | own for row, own in zip(rows, more, strict=True)])
+        print_json([
+            {"text": one.text, "member": one.member, "scores": _told(one.scores), "total": one.total, "file": file}
+            for one, (file, _) in zip(shown, saved, strict=True)
+        ])  # fmt: skip
     _close(*saved)
 
 
