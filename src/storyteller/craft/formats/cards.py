@@ -86,8 +86,9 @@ def read_card(name: str, value: dict[str, Any]) -> Book:
 
 def read_png_card(name: str, data: bytes) -> Book:
     """The book of a PNG card, `ccv3` before `chara`; NovelAI's lorebooks in pictures are read, too."""
-    chunks = text_chunks(name, data)
-    for keyword in ("ccv3", "chara", "naidata"):
+    keywords = ("ccv3", "chara", "naidata")
+    chunks = text_chunks(name, data, keywords)
+    for keyword in keywords:
         if keyword not in chunks:
             continue
         try:

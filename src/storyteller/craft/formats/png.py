@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from storyteller.errors import DataError
 
@@ -20,19 +20,28 @@ def is_png(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
-def text_chunks(name: str, data: bytes) -> dict[str, bytes]:
-    """The texts of a picture by their keywords, the last one of each; broken chunks raise `DataError`."""
-    found: dict[str, bytes] = {}
+def text_chunks(name: str, data: bytes, keywords: Collection[str]) -> dict[str, bytes]:
+    """The texts of a picture under `keywords`, the last one of each; broken chunks raise `DataError`.
+
+    Nothing else is unpacked: a picture may hold thousands of chunks, each of them small as long as it is packed.
+    """
+    packed: dict[str, tuple[bytes, bytes]] = {}
     for kind, body in _chunks(name, data):
         if kind in _TEXTS:
             keyword, _, rest = body.partition(b"\0")
-            if kind == b"zTXt":
-                rest = _unpacked(name, rest[1:])
-            elif kind == b"iTXt":
-                packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-                rest = _unpacked(name, rest) if packed else rest
-            found[keyword.decode("latin-1")] = rest
-    return found
+            if (told := keyword.decode("latin-1")) in keywords:
+                packed[told] = kind, rest
+    return {keyword: _text(name, kind, rest) for keyword, (kind, rest) in packed.items()}
+
+
+def _text(name: str, kind: bytes, rest: bytes) -> bytes:
+    """The text in what follows a chunk's keyword."""
+    if kind == b"zTXt":
+        return _unpacked(name, rest[1:])
+    if kind == b"iTXt":
+        text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+        return _unpacked(name, text) if rest[:1] == b"\1" else text
+    return rest
 
 
 def with_text_chunks(name: str, data: bytes, texts: dict[str, bytes]) -> bytes:

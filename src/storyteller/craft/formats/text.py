@@ -157,6 +157,9 @@ def _front_matter(text: str) -> tuple[dict[str, Any], str]:
     import yaml
 
     try:
+        # Aliases of aliases are how few lines become gigabytes, and no front matter needs one.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(match.group(1) or "")):
+            return {}, text
         loaded = yaml.safe_load(match.group(1) or "")
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}, text

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from storyteller.craft.book import Book
-from storyteller.craft.formats.archive import Archive, pack
+from storyteller.craft.formats.archive import Archive, pack, parse_xml
 from storyteller.craft.formats.emphasis import runs_of
 from storyteller.craft.formats.layout import Line, lines_of
 from storyteller.craft.formats.markup import Block, blocks_of
@@ -51,9 +51,13 @@ def read_docx(name: str, data: bytes, archive: Archive) -> Book:
     """A Word document: its headings make chapters and scenes, emphasis is kept; pictures are not."""
     import mammoth
 
-    for entry in archive.names:  # mammoth unpacks without limits of its own: look first, at what it may read
-        if entry.endswith((".xml", ".rels")):
-            archive.xml(entry)
+    # mammoth unpacks without limits of its own, and reads what the file names, whatever its ending: look first, at everything.
+    for entry in archive.names:
+        content = archive.read(entry)
+        if entry.endswith((".xml", ".rels")) or content[:64].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n").startswith(
+            b"<"
+        ):
+            parse_xml(f"{name} ({entry})", content)
     try:
         result = mammoth.convert_to_html(
             io.BytesIO(data), style_map=_STYLES, convert_image=mammoth.images.img_element(lambda image: {"src": ""})
