@@ -113,3 +113,21 @@ def test_other_texts_become_branches_and_versions(writer: Writer) -> None:
 def test_offsets_count_what_the_page_counts() -> None:
     assert [utf16_offsets("a🦭b")(place) for place in (-1, 0, 1, 2, 3)] == [-1, 0, 1, 3, 4]
     assert utf16_offsets("ab")(2) == 2
+
+
+def test_half_a_character_in_what_a_file_says_besides_is_dropped(writer: Writer, tmp_path: Path) -> None:
+    half = "Nice \ud83d"
+    book = Book(entries=[Entry(name="Ana", extra={"lorebook": {half: [half, {"x": half}]}})], extra={"card": half})
+    made = shelve(writer, keepable(book))
+    assert book_of(writer, made["project"]).extra == {"card": "Nice "}
+    assert writer.entries(made["project"])[0]["extra"] == {"lorebook": {"Nice ": ["Nice ", {"x": "Nice "}]}}
+    writer.backup(tmp_path / "mine.storyteller")
+
+
+def test_an_author_comes_back_from_the_store(writer: Writer) -> None:
+    made = shelve(writer, keepable(Book("Tides", "Jane Doe", parts=[Part("scene", "", "It rained.")])))
+    out = book_of(writer, made["project"])
+    assert (out.author, out.extra) == ("Jane Doe", {})
+    shelve(writer, keepable(Book("Other", "Tom", extra={"chat": {}})), made["project"])
+    out = book_of(writer, made["project"])
+    assert (out.author, out.extra) == ("Jane Doe", {"chat": {}})

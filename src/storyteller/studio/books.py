@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from storyteller.corpus.story import Form, Language
 from storyteller.craft.book import Alternative, Book, Entry, Part
-from storyteller.craft.formats.plain import short
+from storyteller.craft.formats.plain import short, tidy
 from storyteller.studio.store.room import checked
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ __all__ = ["book_of", "entry_of", "keepable", "shelve", "utf16_offsets"]
 def keepable(book: Book) -> Book:
     """The book with a name for each entry, the empty ones left out with a warning.
 
-    Raises `StudioError` for a text that no store can hold; so a book is kept whole or not at all.
+    Raises `StudioError` for a text that no store can hold; so a book is kept whole or not at all. What a file says
+    besides loses what nothing can hold: nobody sees it, so nobody could mend it.
     """
     for part in book.walk():
         checked(part.title + part.text)
@@ -33,11 +34,22 @@ def keepable(book: Book) -> Book:
         checked("".join((entry.name, entry.text, *entry.aliases, *entry.avoid)))
         name = next((text for text in (entry.name, *entry.aliases, entry.text) if text.strip()), "")
         if name:
-            entries.append(dataclasses.replace(entry, name=entry.name if entry.name.strip() else short(name, 40)))
+            called = entry.name if entry.name.strip() else short(name, 40)
+            entries.append(dataclasses.replace(entry, name=called, extra=_tidied(entry.extra)))
     warnings = list(book.warnings)
     if empty := len(book.entries) - len(entries):
         warnings.append(f"Entries without a name and a text were left out: {empty}.")
-    return dataclasses.replace(book, entries=entries, warnings=warnings)
+    extra = _tidied(book.extra) | ({"author": tidy(book.author)} if book.author.strip() else {})
+    return dataclasses.replace(book, entries=entries, warnings=warnings, extra=extra)
+
+
+def _tidied(value: Any) -> Any:
+    """A JSON value whose texts every database and every browser can hold."""
+    if isinstance(value, str):
+        return tidy(value)
+    if isinstance(value, dict):
+        return {tidy(key): _tidied(kept) for key, kept in value.items()}
+    return [_tidied(kept) for kept in value] if isinstance(value, list) else value
 
 
 def shelve(kept: Writer, book: Book, project: str | None = None) -> dict[str, Any]:
@@ -75,15 +87,17 @@ def book_of(kept: Writer, project: str) -> Book:
         parts.setdefault(item["parent"], []).append(part)
     for item in about["tree"]:
         made[item["id"]].parts = parts.get(item["id"], [])
+    extra = dict(about["settings"].get("extra", {}))
     return Book(
         title=about["title"],
+        author=extra.pop("author", ""),
         language=cast(Language, about["language"]),
         form=cast(Form, about["form"]),
         parts=parts[None],
         entries=[entry_of(record) for record in kept.entries(project) if not record["proposed"]],
         memory=about["memory"],
         note=about["note"],
-        extra=dict(about["settings"].get("extra", {})),
+        extra=extra,
     )
 
 
@@ -95,8 +109,9 @@ def _complete(kept: Writer, project: str, book: Book) -> list[str]:
             changes[key] = new
         elif new.strip() not in own:
             warnings.append(f"The project keeps its own {key}; left out was: {short(new, 200)}")
-    if book.extra and not about["settings"].get("extra"):
-        changes["settings"] = about["settings"] | {"extra": book.extra}
+    kept_of_file = about["settings"].get("extra") or {}
+    if book.extra and not kept_of_file.keys() - {"author"}:
+        changes["settings"] = about["settings"] | {"extra": book.extra | kept_of_file}
     if changes:
         kept.update_project(project, changes)
     return warnings

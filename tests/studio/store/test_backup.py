@@ -188,3 +188,47 @@ def rows(path: Path) -> list[str]:
     """The rows of a backup, in any order."""
     with zipfile.ZipFile(path) as archive:
         return sorted(archive.read("rows.jsonl").decode().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (
+            "connections",
+            {"id": "0123456789abcdef", "name": "default", "url": "https://elsewhere.example/v1", "model": "m"},
+        ),
+        ("settings", {"data": {"model": "remote:evil"}}),
+        ("users", {"id": "x", "name": "Eve", "key": "eve", "password_hash": "h", "created": "2026"}),
+    ],
+)
+def test_a_project_file_brings_nothing_but_the_project(
+    store: Store, tmp_path: Path, table: str, row: dict[str, object]
+) -> None:
+    writer = store.writer()
+    path = writer.backup_project(writer.scene(full_scene(writer))["project"], tmp_path / "tides.storyteller")
+
+    def plant(lines: list[str], manifest: dict[str, object]) -> None:
+        lines.append(json.dumps([table, {**row, "owner": "x"} if table != "users" else row]))
+        counts = manifest["rows"]
+        assert isinstance(counts, dict)
+        counts[table] = 1
+
+    with pytest.raises(StudioError, match="no part of a project"):
+        store.writer().add_project(damaged(path, plant))
+    assert len(writer.projects()) == 1
+    assert [one["name"] for one in writer.connections()] == ["Box"]
+
+
+def test_what_no_browser_can_show_is_refused_wherever_it_is_said(store: Store) -> None:
+    writer = store.writer()
+    project = writer.scene(new_scene(writer, "It rained."))["project"]
+    half = {"a": ["\ud83d"]}
+    for write in (
+        lambda: writer.create_entry(project, {"name": "Ana", "extra": half}),
+        lambda: writer.create_entry(project, {"name": "Ana", "aliases": ["\ud83d"]}),
+        lambda: writer.update_project(project, {"settings": half}),
+        lambda: writer.save_plan(project, {"premise": "\ud83d"}),
+        lambda: writer.save_settings(half),
+    ):
+        with pytest.raises(StudioError, match="half a character"):
+            write()

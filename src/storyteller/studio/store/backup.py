@@ -36,6 +36,7 @@ _LARGEST = 4 << 30
 _LONGEST_LINE = 256 << 20
 _NOT_KEPT = ("sessions", "jobs")  # of this machine and this moment
 _TABLES: dict[str, Table] = {table.name: table for table in Base.metadata.sorted_tables if table.name not in _NOT_KEPT}
+_OF_PROJECT = {name for name, table in _TABLES.items() if name == "projects" or "owner" not in table.c} - {"users"}
 _ID = re.compile(r'"([0-9a-hjkmnp-tv-z]{16})"')
 _BATCH = 200
 
@@ -166,9 +167,14 @@ class _Source:
         with archive.open("rows.jsonl") as file:
             for name, row in self._rows(file, digest):
                 found[name] += 1
+                # Whoever hands on a story must not be able to hand on a server that it would be sent to.
+                if self.scope == "project" and name not in _OF_PROJECT:
+                    raise ValueError(f"{name} are no part of a project")
                 if strange := set(row) - set(_TABLES[name].columns.keys()):
                     raise ValueError(f"{name} has no {min(strange)}")
                 if "id" in row and name != "users":
+                    if not _ID.fullmatch(f'"{row["id"]}"'):
+                        raise ValueError(f"{name} has an id that is none")
                     self._ids.append(row["id"])
                 if name == "projects":
                     self.projects.append(row["id"])
@@ -203,7 +209,8 @@ def _write(session: Session, path: Path, owner: str | None, project: str | None)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
             with archive.open("rows.jsonl", "w", force_zip64=True) as file:
                 for name, row in _read(session, owner, project):
-                    line = json.dumps([name, row], ensure_ascii=False).encode() + b"\n"
+                    # In ASCII: half a character that an older version kept would let nothing be backed up.
+                    line = json.dumps([name, row]).encode() + b"\n"
                     digest.update(line)
                     file.write(line)
                     rows[name] += 1
@@ -246,7 +253,7 @@ def _from_json(table: Table, row: dict[str, Any], owner: str | None) -> dict[str
         values["owner"] = owner
     for column in table.columns:
         if isinstance(column.type, LargeBinary):
-            values[column.name] = zlib.compress(json.dumps(values[column.name], ensure_ascii=False).encode(), 1)
+            values[column.name] = zlib.compress(json.dumps(values[column.name]).encode(), 1)
     return values
 
 

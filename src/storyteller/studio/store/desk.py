@@ -29,7 +29,7 @@ class Desk(Room):
     def save_settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the settings in the place of those before."""
         with self._database.write() as session:
-            session.merge(SettingsRow(owner=self.owner, data=dict(values)))
+            session.merge(SettingsRow(owner=self.owner, data=dict(checked(values))))
         return dict(values)
 
     def connections(self) -> list[Connection]:

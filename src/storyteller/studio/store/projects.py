@@ -78,7 +78,7 @@ class Projects(Room):
             title=checked(fields.get("title") or title),
             language=language,
             form=fields.get("form") or "story",
-            data=_DATA | {key: fields[key] for key in _DATA if fields.get(key) is not None},
+            data=_DATA | {key: checked(fields[key]) for key in _DATA if fields.get(key) is not None},
             created=moment,
             updated=moment,
         )
@@ -108,7 +108,7 @@ class Projects(Room):
                     setattr(row, name, checked(changes[name]))
             if changes.get("language") is not None:
                 self._count_anew(session, row)
-            row.data = row.data | _usual({key: changes[key] for key in _DATA if key in changes})
+            row.data = row.data | _usual({key: checked(changes[key]) for key in _DATA if key in changes})
             row.updated = now()
             session.flush()
             return _project(session, row)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, Delete, Update, select
 from sqlalchemy.orm import Session
@@ -36,6 +36,8 @@ __all__ = [
     "unpacked",
     "words_in",
 ]
+
+_Value = TypeVar("_Value")
 
 KEYFRAME = 64
 _CACHED_UNITS = 40_000_000
@@ -183,15 +185,24 @@ def words_in(text: str, language: Language) -> int:
     return count_words(text, language) if text else 0
 
 
-def checked(text: str) -> str:
-    """The text, if every database and every browser can hold it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise StudioError("the text holds half a character (a lone surrogate). Delete it, and save again.") from None
-    if "\0" in text:
-        raise StudioError("the text holds a NUL character, which no document can. Delete it, and save again.")
-    return text
+def checked(value: _Value) -> _Value:
+    """The text, or the JSON value with all texts in it, if every database and every browser can hold it."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise StudioError(
+                "the text holds half a character (a lone surrogate). Delete it, and save again."
+            ) from None
+        if "\0" in value:
+            raise StudioError("the text holds a NUL character, which no document can. Delete it, and save again.")
+    elif isinstance(value, Mapping):
+        for each in (*value.keys(), *value.values()):
+            checked(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            checked(each)
+    return value
 
 
 def known(values: Mapping[str, Any], names: Iterable[str], what: str) -> None:

@@ -93,7 +93,7 @@ class World(Room):
             if row is not None and row.data == plan:
                 return row.version
             version = row.version + 1 if row is not None else 1
-            session.add(PlanRow(project_id=project, version=version, data=dict(plan), created=now()))
+            session.add(PlanRow(project_id=project, version=version, data=dict(checked(plan)), created=now()))
             return version
 
     def plan_versions(self, project: str) -> list[PlanVersion]:
@@ -140,7 +140,7 @@ def _fill(row: EntryRow, fields: Mapping[str, Any]) -> None:
     if "name" in fields and not str(fields["name"]).strip():
         raise StudioError("an entry needs a name. Write one.")
     for key, value in fields.items():
-        setattr(row, "avoid" if key == "not" else key, checked(value) if isinstance(value, str) else value)
+        setattr(row, "avoid" if key == "not" else key, checked(value))
 
 
 def _entry(row: EntryRow) -> Entry:
