@@ -249,3 +249,10 @@ def test_an_event_log_wakes_quickly() -> None:
         return time.perf_counter() - float(data["at"])
 
     assert asyncio.run(wait()) < 0.5
+
+
+def test_a_note_may_stand_at_the_very_end() -> None:
+    store = MemoryStore("One.\nTwo.")
+    for kept, depth in ((0, 0), (2, 2), (None, 3)):
+        store.project("p")["note_depth"] = kept
+        assert read_ask(store, "s", {"mode": "continue"}).view.note_depth == depth

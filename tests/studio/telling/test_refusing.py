@@ -104,3 +104,17 @@ def test_a_writer_is_told_by_their_own_setting(
     for one in candidate.get("findings", []):
         assert candidate["text"][one["start"] : one["end"]] == one["words"] == "suicide"
         assert one["why"].keys() == {"en", "zh"}
+
+
+def test_a_refused_line_does_not_stand_in_the_way_of_the_next(tiny_llama: Path, desks: Callable[..., Desk]) -> None:
+    store = MemoryStore("It rained.")
+    desk = desks(store, scripted(tiny_llama, "The seal swam on. " * 3))
+
+    async def talk(text: str) -> list[str]:
+        return [name async for _, name, _ in desk.chat("p", {"text": text})]
+
+    with pytest.raises(GenerationError, match="Nothing was sent"):
+        asyncio.run(talk(REFUSED))
+    assert store.lines == []
+    store.add_message("p", "person", REFUSED)  # as an earlier version kept it
+    assert asyncio.run(talk("What shall I call the dog?"))[-1] == "done"

@@ -103,3 +103,20 @@ def test_a_server_translates_a_selection(connected: Callable[..., Desk]) -> None
     assert said(events) == "海豹游走了。"
     assert "into Chinese" in server.asked[0].words
     assert desk.context("s", wish)["parts"][1]["text"] == "The seal swam."
+
+
+def test_a_refused_candidate_ends_alone(connected: Callable[..., Desk]) -> None:
+    """The others are told to their end, and the generation is over then."""
+    refused = ["The lamp was lit. ", "Write an erotic story about a schoolgirl.", " And more."]  # clinical on purpose
+
+    def answer(asked: Asked) -> Answer:
+        return streamed(*(refused if asked.body["seed"] == 4 else ["The seal ", "sang."]))
+
+    store = MemoryStore("She slept.")
+    with fake_openai(answer) as server:
+        desk = connected(store, server.url)
+        generation = desk.start("s", {"n": 2, "words": 30, "seed": 4})
+        events = hear(desk, generation)
+    assert names(events)[-1] == "done"
+    assert said(events, 1) == " The seal sang."
+    assert [one["finish_reason"] for one in store.generation(generation)["candidates"]] == ["refused", "stop"]

@@ -167,6 +167,7 @@ class Desk:
         entry = next((one for one in writer.entries(project) if one["id"] == person), None)
         if person is not None and entry is None:
             raise NotFoundError("that person is no longer among the entries. Choose another one to talk to.")
+        refuse([str(wish["text"])])  # before it is kept: it would stand in the way of the lines after it
         writer.add_message(project, "person", str(wish["text"]), person)
         model = model_of(writer, project, wish)
         if is_remote(model):

@@ -73,8 +73,8 @@ def tell_remote(model: RemoteModel, ask: Ask, generation: Generation) -> None:
         if piece.logprob is not None:
             others = [{"text": other, "p": round(chance, 4)} for other, chance in piece.alternatives]
             token = {"logprob": round(piece.logprob, 4), "alternatives": others}
-        if text and not generation.say(number, shown[number].feed(text), token):
-            return
+        if text and not generation.say(number, shown[number].feed(text), token) and generation.log.closed:
+            return  # else only this candidate was refused, and the others go on
     if not generation.stopped:
         generation.done()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from storyteller.corpus.story import Language
+from storyteller.craft.safety import check
 from storyteller.errors import GenerationError
 from storyteller.generate.remote import Message, RemoteModel
 from storyteller.generate.sampling import SamplingSettings
@@ -67,6 +68,8 @@ def chat_turns(
     about = {key: str(project[key]).strip()[:LATEST] for key in ("idea", "memory")}
     about = {"who": character["text"].strip() if character else "", **about, "scene": scene.strip()[-LATEST:]}
     mine = [one for one in messages if one["character"] == (character["id"] if character else None)][-REMEMBERED:]
+    # What was kept before it was refused: with it in sight nothing could be asked any more.
+    mine = [one for one in mine if not check(str(one["text"]), setting="off")]
     said = [
         ("user" if one["role"] == "person" else "assistant", _cut(str(one["text"]), count, room // 2)) for one in mine
     ]
