@@ -131,6 +131,7 @@ class Run:
         from storyteller.adversarial.policy import Policy
         from storyteller.adversarial.style import StyleRecipe, Transfer
         from storyteller.models import apply_lora, load_model, locate
+        from storyteller.models.features import fastest_precision
         from storyteller.recipe import LoraRecipe
         from storyteller.tokens import StoryTokenizer, Template
 
@@ -143,11 +144,15 @@ class Run:
         torch.set_float32_matmul_precision("high" if self.gpu else "highest")
         located = locate(base)
         model = load_model(located, dtype="float32", merge=True)
-        policy = Policy(apply_lora(model.to("cuda") if self.gpu else model, LoraRecipe(rank=16), seed=1))
+        # With units for bfloat16 a processor draws and learns in it, or its hour would go into a fraction of the rounds.
+        self.dtype = torch.bfloat16 if self.gpu or fastest_precision() == "bfloat16" else torch.float32
+        policy = Policy(
+            apply_lora(model.to("cuda") if self.gpu else model, LoraRecipe(rank=16), seed=1),
+            torch.float32 if self.gpu else self.dtype,
+        )
         template = Template.load(located.adapter or located.folder, StoryTokenizer.load(located.folder))
         self.recipe = StyleRecipe(new_tokens=200, rows=4, group=2) if tiny else StyleRecipe()
         self.transfer = Transfer(policy, template, REQUESTS, self.recipe)
-        self.dtype = torch.bfloat16 if self.gpu else None
         self.train = self.passages(data / "train.jsonl.xz", size.train)
         self.test = self.passages(data / "test.jsonl.xz", size.test)
         self.chance, self.steps, self.rounds, self.lr = random.Random(3), 0, 0, self.recipe.lr
