@@ -181,7 +181,7 @@ class Unread:
     def stories(self, *groups: Sequence[str]) -> list[Any]:
         return [np.ones((len(group), 1), np.float32) for group in groups]
 
-    def judged(self, *groups: Sequence[str]) -> list[Any]:
+    def judged(self, *groups: Sequence[str], punctuation: bool) -> list[Any]:
         raise DataError("nothing was embedded")
 
 

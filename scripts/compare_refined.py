@@ -224,7 +224,7 @@ def judged(
     """The verdict on a system's texts, and the seed of each pair that it has judged."""
     pairs = equalise([people[text.prompt_id].text for text in own], [text.text for text in own], "en")
     kept = [own[i] for i in pairs.kept]
-    vectors = meanings.judged(pairs.human, pairs.system) if family == "embedding" else None
+    vectors = meanings.judged(pairs.human, pairs.system, punctuation=False) if family == "embedding" else None
     verdict = judge(
         pairs.human, pairs.system, prompts=[text.prompt_id for text in kept], works=[text.cluster for text in kept],
         language="en", family=family, embeddings=(vectors[0], vectors[1]) if vectors else None,

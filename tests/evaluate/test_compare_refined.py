@@ -39,6 +39,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         )  # fmt: skip
         return verdict, [text.seed or 0 for text in own]
 
+    monkeypatch.setattr(compare_refined, "unpatched", compare_refined.judged, raising=False)
     monkeypatch.setattr(compare_refined, "judged", judged)
     yield compare_refined
     sys.modules.pop("compare_refined", None)
@@ -55,6 +56,22 @@ def texts(systems: tuple[str, ...] = (*BASELINES, "gail"), seeds: tuple[int, ...
         Text(told(prompt, temperature), system, prompt, temperature=temperature, seed=seed, prompt="w1 w2")
         for system in systems for temperature in TEMPERATURES for seed in seeds for prompt in PROMPTS
     ]  # fmt: skip
+
+
+def test_no_judge_sees_marks(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Meanings:
+        name = "nothing"
+
+        def judged(self, *groups: list[str], punctuation: bool) -> list[Any]:
+            asked.append(punctuation)
+            return [np.zeros((len(group), 1)) for group in groups]
+
+    monkeypatch.setattr(script, "judge", lambda *_, punctuation, **__: asked.append(punctuation))
+    own = [Text("A seal swam, far.", "gail", "p1", seed=1)]
+    script.unpatched(own, {"p1": replace(own[0], system=HUMAN)}, "embedding", Meanings())
+    assert asked == [False, False]
 
 
 Judge = Callable[..., dict[str, Any]]

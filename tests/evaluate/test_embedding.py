@@ -71,6 +71,17 @@ def test_a_sentence_is_embedded_once_and_never_again(tmp_path: Path) -> None:
     assert other.asked == first.asked
 
 
+def test_sentences_without_marks_are_never_taken_for_those_with_them(tmp_path: Path) -> None:
+    cache = tmp_path / "embeddings.safetensors"
+    marked, plain = Counting(), Counting()
+    texts = ["A seal swam, far. “It” ate! ...", "它吃了，睡了。"]
+    embed_sentences(texts, "en", marked, cache)
+    embedded = embed_sentences(texts, "en", plain, cache, punctuation=False)
+    assert marked.asked == ["A seal swam, far.", '"It" ate!', "...", "它吃了,睡了。"]
+    assert plain.asked == ["A seal swam far", "It ate", "它吃了睡了"]
+    assert [len(sentences) for sentences in embedded.sentences] == [2, 1]
+
+
 def test_judge_features_have_one_row_a_text() -> None:
     embedded = embed_sentences(["A seal swam. It ate well.", "It slept."], "en", Counting())
     features = judge_features(embedded)

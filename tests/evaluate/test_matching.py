@@ -32,7 +32,8 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 
 def test_words_alone() -> None:
     assert normalise("“Don't,” he said — twice.", punctuation=False) == "Dont he said twice"
-    assert normalise("他说：“别走！”", punctuation=False) == "他说 别走"
+    assert normalise("他说：“别走！”", punctuation=False) == "他说别走"
+    assert normalise("他说：“OK，走吧 now, then！”", punctuation=False) == "他说OK走吧now then"
 
 
 @pytest.mark.parametrize(

@@ -55,17 +55,26 @@ class Embedded:
 
 
 def embed_sentences(
-    texts: Sequence[str], language: Language, embedder: Embedder | None = None, cache: Path | None = None
+    texts: Sequence[str],
+    language: Language,
+    embedder: Embedder | None = None,
+    cache: Path | None = None,
+    *,
+    punctuation: bool = True,
 ) -> Embedded:
     """The embedding of every sentence of every text; a sentence that occurs twice is computed once.
 
     `cache` is a safetensors file that is read and extended, so that later figures cost nothing; latent semantic analysis
-    is never kept, since it depends on the other texts. Texts are normalised first (`matching.normalise`). Raises
-    `DataError` for a text without a sentence.
+    is never kept, since it depends on the other texts. Texts are normalised first (`matching.normalise`); without
+    `punctuation` each sentence loses its marks once it is cut, and a vector is kept under the words that were embedded,
+    so that one with marks never stands for one without. Raises `DataError` for a text without a sentence.
     """
     if not texts:
         raise DataError("there is no text to embed.")
-    split = [[part.strip() for part in split_sentences(normalise(text), language) if part.strip()] for text in texts]
+    split = [
+        [plain for part in split_sentences(normalise(text), language) if (plain := normalise(part, punctuation))]
+        for text in texts
+    ]
     if empty := [number for number, sentences in enumerate(split) if not sentences]:
         raise DataError(f"text {empty[0] + 1} has no sentence to embed; leave out empty texts first.")
     unique = list(dict.fromkeys(sentence for sentences in split for sentence in sentences))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storyteller.corpus.language import count_words, identify_language, split_sentences
+from storyteller.corpus.language import HAN, count_words, identify_language, split_sentences
 from storyteller.corpus.story import Language
 from storyteller.errors import DataError
 
@@ -31,6 +31,7 @@ _MARKS = str.maketrans(
 _DASHES = re.compile(r"\s*-{2,}\s*|\s+-\s+")
 _SPACES = re.compile(r"\s+")
 _NOT_WORDS = re.compile(r"[^\w\s]|_")
+_BESIDE_HAN = re.compile(rf"(?<=[{HAN}])\s+|\s+(?=[{HAN}])")
 _OTHER_SHARE = 0.05
 """So many texts may seem to be in another language before something is wrong: a page of names can look like one."""
 
@@ -47,12 +48,13 @@ class Matched:
 def normalise(text: str, punctuation: bool = True) -> str:
     """`text` with one spelling of quotes, dashes, spaces and compatible characters (NFKC), in one line.
 
-    Without `punctuation` only the words are left, so that no judge can use the marks.
+    Without `punctuation` only the words are left, so that no judge can use the marks; nor where they stood, as a space
+    beside a Han character would tell.
     """
     plain = unicodedata.normalize("NFKC", text.translate(_MARKS)).translate(_MARKS)
     plain = _DASHES.sub(" - ", plain)
     if not punctuation:
-        plain = _NOT_WORDS.sub(" ", plain.replace("'", ""))
+        plain = _BESIDE_HAN.sub("", _NOT_WORDS.sub(" ", plain.replace("'", "")))
     return _SPACES.sub(" ", plain).strip()
 
 

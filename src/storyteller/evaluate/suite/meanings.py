@@ -38,14 +38,13 @@ class Meanings:
         """One vector of length 1 a text [texts, dimensions], for each group of texts."""
         return [story_embeddings(embedded) for embedded in self._embed(groups)]
 
-    def judged(self, *groups: Sequence[str]) -> list[NDArray[np.float32]]:
-        """What the embedding judge sees of a text [texts, features], for each group of texts."""
-        return [judge_features(embedded) for embedded in self._embed(groups)]
+    def judged(self, *groups: Sequence[str], punctuation: bool) -> list[NDArray[np.float32]]:
+        """What the embedding judge sees of a text [texts, features], for each group of texts; without marks if so asked."""
+        return [judge_features(embedded) for embedded in self._embed(groups, punctuation)]
 
-    def _embed(self, groups: Sequence[Sequence[str]]) -> list[Embedded]:
-        together = embed_sentences(
-            [text for group in groups for text in group], self._language, self._embedder, self._cache
-        )
+    def _embed(self, groups: Sequence[Sequence[str]], punctuation: bool = True) -> list[Embedded]:
+        texts = [text for group in groups for text in group]
+        together = embed_sentences(texts, self._language, self._embedder, self._cache, punctuation=punctuation)
         self.name = together.embedder
         parts, start = [], 0
         for group in groups:

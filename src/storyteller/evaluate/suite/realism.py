@@ -113,7 +113,7 @@ def _judged(
     """The verdict of one family, or why there is none."""
     human, system = pairs.matched.human, pairs.matched.system
     try:
-        vectors = meanings.judged(human, system) if family == "embedding" else None
+        vectors = meanings.judged(human, system, punctuation=punctuation) if family == "embedding" else None
         return judge(
             human,
             system,
