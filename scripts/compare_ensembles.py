@@ -204,9 +204,9 @@ def measure(bench: Bench, background: Sequence[Any], coherent: Mapping[str, floa
     return values
 
 
-def frontier(texts: Sequence[Text]) -> Values:
+def frontier(texts: Sequence[Text], compared: int) -> Values:
     """The plane of quality and diversity, of one text a prompt at every temperature."""
-    bench = lay_out([text for text in texts if text.seed in (None, 1)], "en")
+    bench = lay_out([text for text in texts if text.seed in (None, 1)], "en", compared=compared)
     unread: Any = Unread()
     parts = (measure_judges(bench, unread, ALLOWED), measure_diversity(bench, unread))
     return {key: value for part in parts for key, value in part.values.items() if key[0] in ("auc_word", "distinct_2")}
@@ -353,9 +353,10 @@ def main() -> None:
     ranked = candidates(texts, members, drafts, scorers, options.temperature)
     everything = [text for text in [*texts, *ranked] if text.temperature in (None, options.temperature)]
     everything = [text for text in everything if text.system.startswith("shown") or (text.seed or 0) <= options.seeds]
-    bench = lay_out(everything, "en")
+    compared = len(plan(members, single, mixtures, drafts, members[0]))  # as many, whichever member is the best
+    bench = lay_out(everything, "en", compared=compared)
     background = [story for folder in options.data for story in itertools.islice(read_split(folder, "train"), 150)]
-    plane = frontier([*texts, *ranked])
+    plane = frontier([*texts, *ranked], compared)
     values = measure(bench, background, coherent, options.out / "embeddings.safetensors")
     # Of one text a prompt: two of them share their subject, and so their words.
     values |= {key: value for key, value in plane.items() if key[0] == "distinct_2" and key in values}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,8 @@ def test_the_report_has_what_a_reader_needs(found):
     assert all(figure.why for figure in found.figures if figure.interval is None)
     assert {curve.system for curve in found.curves} == {system.label for system in found.systems}
     assert all(len(row) == len(found.systems) for heat in found.heat_maps for row in heat.values)
+    # Draws are as many as ten comparisons of a pair in a group take.
+    assert max(Counter(metric.group for metric in found.metrics).values()) <= 10
 
 
 def test_chinese_stories_are_measured_by_themselves():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,11 @@ Value = Resampled | Interval | str
 
 #: A text of fewer words (字) than this is no story; a system with more than one such text in ten is refused.
 LEAST_WORDS = 5
+
+#: Draws for each pair of systems that is compared. The least p value is 2 / draws and Holm's correction multiplies it by
+#: all comparisons of a group, up to ten for each pair, so 2,000 draws could name nothing from six pairs on.
+DRAWS_A_PAIR = 1000
+LEAST_DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ class Bench:
     def first_answers(self, label: str) -> NDArray[np.int64]:
         """The indices of the first text of each prompt: one a prompt, however many seeds there are."""
         return np.unique(self.prompts(label), return_index=True)[1]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The systems that are compared: every two models at one temperature, in their order, and each with people."""
+        return _pairs(self.systems)
 
     @cached_property
     def human_texts(self) -> list[str]:
@@ -138,11 +149,15 @@ def _figure(metric: str, system: str, value: Value) -> Figure:
     return Figure(metric, system, value if isinstance(value, Interval) else value.interval())
 
 
-def lay_out(texts: Sequence[Text], language: Language, faults: Sequence[Text] = ()) -> Bench:
+def lay_out(
+    texts: Sequence[Text], language: Language, faults: Sequence[Text] = (), compared: int | None = None
+) -> Bench:
     """Arrange texts on a bench: only prompts that every system answered in words, each system once a prompt and seed.
 
-    Raises `DataError` when there are no texts, no common prompts, systems with different numbers of texts a prompt,
-    empty or one-word stories in number, or texts in another language than the one that was asked for.
+    `compared` is the number of pairs of systems that will be compared, where they are not `Bench.pairs`: the bootstrap
+    draws as often as Holm's correction over them needs. Raises `DataError` when there are no texts, no common prompts,
+    systems with different numbers of texts a prompt, empty or one-word stories in number, or texts in another language
+    than the one that was asked for.
     """
     groups: dict[str, list[Text]] = defaultdict(list)
     for text in [*texts, *faults]:
@@ -168,11 +183,13 @@ def lay_out(texts: Sequence[Text], language: Language, faults: Sequence[Text] = 
     answers = {label: tuple(t for t in kept if t.prompt_id not in silent) for label, kept in answers.items()}
     by = ", ".join(sorted(set(silent.values())))
     notes.append(f"{len(silent)} of {len(common)} prompts were left out: an answer has no word in it ({by}).")
+    systems = tuple(_system(label, kept, fault=label in faulty) for label, kept in answers.items())
+    draws = DRAWS_A_PAIR * (len(_pairs(systems)) if compared is None else compared)
     return Bench(
         language,
-        tuple(_system(label, kept, fault=label in faulty) for label, kept in answers.items()),
+        systems,
         answers,
-        Bootstrap([text.cluster for kept in answers.values() for text in kept]),
+        Bootstrap([text.cluster for kept in answers.values() for text in kept], max(LEAST_DRAWS, draws)),
         tuple(note for note, of in zip(notes, (asked - common, silent), strict=True) if of),
     )
 
@@ -185,6 +202,18 @@ def _system(label: str, texts: Sequence[Text], fault: bool) -> System:
     lengths = [count_words(text.text, text.language) for text in texts]
     kind: Literal["human", "fault", "model"] = "human" if label == HUMAN else "fault" if fault else "model"
     return System(label, kind, texts[0].system, texts[0].temperature, len(texts), float(np.median(lengths)))
+
+
+def _pairs(systems: Sequence[System]) -> list[tuple[str, str]]:
+    """Texts from elsewhere that name no temperature are compared with every model."""
+    models = [system for system in systems if system.kind == "model"]
+    human = next((system.label for system in systems if system.kind == "human"), None)
+    pairs = [(a.label, b.label) for a, b in itertools.combinations(models, 2) if _comparable(a, b)]
+    return pairs + [(human, model.label) for model in models if human]
+
+
+def _comparable(a: System, b: System) -> bool:
+    return a.temperature == b.temperature or None in (a.temperature, b.temperature)
 
 
 def _check(label: str, texts: Sequence[Text], language: Language, prompts: int) -> None:

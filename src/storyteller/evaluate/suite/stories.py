@@ -138,7 +138,7 @@ def _compare(bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, st
     ):
         differences = {}
         for metric in members:
-            for a, b in _pairs(bench):
+            for a, b in bench.pairs:
                 first, second = values.get((metric.key, a)), values.get((metric.key, b))
                 if isinstance(first, Resampled) and isinstance(second, Resampled):
                     differences[metric.key, a, b] = second - first
@@ -151,20 +151,6 @@ def _compare(bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, st
             for key, difference in differences.items()
         ]
     return found
-
-
-def _pairs(bench: Bench) -> list[tuple[str, str]]:
-    """Which systems are compared: every two models at one temperature, in their order, and each model with people.
-
-    Texts from elsewhere that name no temperature are compared with every model.
-    """
-    models = [system for system in bench.systems if system.kind == "model"]
-    pairs = [(a.label, b.label) for a, b in itertools.combinations(models, 2) if _comparable(a, b)]
-    return pairs + [(bench.human, model.label) for model in models if bench.human]
-
-
-def _comparable(a: System, b: System) -> bool:
-    return a.temperature == b.temperature or None in (a.temperature, b.temperature)
 
 
 def _points(bench: Bench, values: dict[tuple[str, str], Value]) -> dict[str, list[tuple[System, Point]]]:
