@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storyteller.corpus.authors import author_key
 from storyteller.corpus.duplicates import components
-from storyteller.corpus.ledger import ROW, author_key
+from storyteller.corpus.ledger import ROW
 from storyteller.corpus.split import assign, group
 
 STORIES = st.lists(

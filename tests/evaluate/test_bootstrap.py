@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storyteller.evaluate.bootstrap import cluster_weights, ratio_interval
+from storyteller.corpus.story import Story
+from storyteller.evaluate.bootstrap import cluster_weights, ratio_interval, work_of
 
 _ITEMS = st.lists(st.tuples(st.floats(0, 100), st.floats(0.1, 100), st.sampled_from("abcdef")), min_size=1, max_size=30)
 
@@ -57,3 +58,20 @@ def test_every_system_meets_the_same_resamples() -> None:
     assert weights.shape == (50, 7)
     assert (weights.sum(axis=1) == 7).all()
     assert (weights == cluster_weights(7, resamples=50)).all()
+
+
+@pytest.mark.parametrize(
+    ("author", "work", "drawn"),
+    [
+        ("Jane Austen", "Emma", "Jane Austen / Emma"),
+        ("Jane Austen", None, "Jane Austen"),
+        ("鲁迅", "呐喊", "鲁迅 / 呐喊"),
+        ("Storyteller authors", None, "The seal"),
+        ("Traditional", "Fairy tales", "Fairy tales"),
+        ("佚名", None, "The seal"),
+        ("meta-llama/Llama-3.1-8B-Instruct", None, "The seal"),
+        (None, None, "The seal"),
+    ],
+)
+def test_who_is_nobody_ties_no_stories_together(author: str | None, work: str | None, drawn: str) -> None:
+    assert work_of(Story("1", "A seal swam.", "en", "story", 3, "The seal", author, work)) == drawn

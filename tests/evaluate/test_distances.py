@@ -91,3 +91,5 @@ def test_too_few_texts_are_no_number() -> None:
         mauve(cloud(0, 249), cloud(1, 300))
     with pytest.raises(DataError, match="too few for KID"):
         kid(cloud(0, 20), cloud(1, 20), names(20), names(20))
+    with pytest.raises(DataError, match="needs two works"):
+        kid(cloud(0, 60), cloud(1, 60), ["one"] * 60, names(60))

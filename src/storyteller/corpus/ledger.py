@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from storyteller.corpus.authors import author_key
 from storyteller.corpus.duplicates import Sketches, sketch
 from storyteller.corpus.story import FORMS, LANGUAGES, Story
 
-__all__ = ["ROW", "Ledger", "author_key"]
+__all__ = ["ROW", "Ledger"]
 
 ROW = np.dtype(
     [
@@ -29,13 +28,6 @@ ROW = np.dtype(
         ("form", "u1"),
         ("language", "u1"),
     ]
-)
-_NOBODY = re.compile(
-    r"^(?:|anon(?:ymous)?|unknown.*|various.*|traditional|n/?a|none|author|(?:the )?storyteller authors?|folk ?tales?"
-    r"|first-round|佚名|无名氏|匿名|未知|不详|古代作者|民间.*)$"
-)
-_MACHINE = re.compile(
-    r"^[\w.-]+/[\w.-]+$|\b(?:gpt|llama|qwen|claude|gemini|mistral|deepseek|chatglm|falcon|generated)", re.I
 )
 
 
@@ -92,21 +84,6 @@ class Ledger:
         """Remove the files."""
         for path in (self._rows_path, self._sketches_path):
             path.unlink(missing_ok=True)
-
-
-def author_key(author: str | None) -> str:
-    """One key for the spellings of one real author; "" for nobody, a crowd or a generating model.
-
-    `Dickens, Charles` and `Charles Dickens (ed.)` have the same key.
-    """
-    name = re.sub(r"\([^)]*\)|\[[^\]]*\]|（[^）]*）", " ", author or "").casefold().strip(" .,")
-    if _NOBODY.match(name) or _MACHINE.search(author or ""):
-        return ""
-    return " ".join(sorted(_words(name))) or name
-
-
-def _words(name: str) -> Iterable[str]:
-    return re.findall(r"[^\W_]+", name)
 
 
 def _number(key: str) -> int:

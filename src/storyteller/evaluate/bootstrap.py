@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from storyteller.corpus.authors import author_key
 from storyteller.corpus.story import Story
 
 __all__ = ["Interval", "cluster_weights", "ratio_interval", "work_of"]
@@ -31,8 +32,12 @@ class Interval:
 
 
 def work_of(story: Story) -> str:
-    """What is drawn as one in the bootstrap: the work, or the author's share of it where it collects several authors."""
-    return " / ".join(part for part in (story.author, story.work) if part) or story.title or story.id
+    """What is drawn as one in the bootstrap: the work, or the author's share of it where it collects several authors.
+
+    A story without a work is drawn with its author's others; one that nobody signed, or a model, stands for itself.
+    """
+    author = story.author if author_key(story.author) else None
+    return " / ".join(part for part in (author, story.work) if part) or story.title or story.id
 
 
 def cluster_weights(clusters: int, resamples: int = 2000, seed: int = 1) -> NDArray[np.float64]:

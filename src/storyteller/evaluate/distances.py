@@ -80,12 +80,15 @@ def kid(
     prompt) of each text. Resamples draw works; pairs of texts of one work are left out within a class, also in the
     value, so that a work drawn twice is not compared with itself; so are a person's text and a system's on one work, which
     are alike in their subject. Two systems with the same `bootstrap` can be subtracted.
-    Vectors are scaled to length sqrt(d), as embeddings of length 1 would make the kernel nearly linear.
+    Vectors are scaled to length sqrt(d), as embeddings of length 1 would make the kernel nearly linear. Raises
+    `DataError` for fewer than 50 texts a side, and for a side of one work.
     """
     if (n := min(len(human), len(system))) < KID_MINIMUM:
         raise DataError(f"{n} texts a side are too few for KID; {KID_MINIMUM} are the least.")
     bootstrap = bootstrap or Bootstrap([*human_labels, *system_labels])
     ours, theirs = bootstrap.columns(human_labels), bootstrap.columns(system_labels)
+    if min(len(np.unique(ours)), len(np.unique(theirs))) < 2:
+        raise DataError("all texts of a side are of one work, which is not compared with itself: KID needs two works.")
     x, y = _scaled(human), _scaled(system)
     size = len(bootstrap.names)
     labels = bootstrap.names
