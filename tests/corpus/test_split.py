@@ -71,5 +71,18 @@ def test_spellings_of_one_author_and_no_author() -> None:
     assert author_key("Dickens, Charles") == author_key("Charles Dickens (ed.)")
     assert author_key("Aesop (tr. V. S. Vernon Jones)") == author_key("Aesop")
     assert author_key("鲁迅")
+    assert author_key("〔清〕曹雪芹") == author_key("曹雪芹")
     for nobody in (None, "", "Anonymous", "Storyteller authors", "佚名", "meta-llama/Llama-3.1-8B-Instruct", "GPT-4"):
         assert author_key(nobody) == "", nobody
+
+
+def test_people_who_bear_a_models_name_are_people() -> None:
+    people = ("Claude McKay", "McKay, Claude", "Gabriela Mistral", "Frédéric Mistral", "Jean-Claude Izzo", "Falcon, Edmund",
+              "Claude-Adrien Helvétius", "Gemini Jones")  # fmt: skip
+    for person in people:
+        assert author_key(person), person
+    machines = ("Claude", "Claude 3.5 Sonnet", "claude-3-opus-20240229", "Claude (Anthropic)", "Gemini Pro", "gemini-1.5-flash",
+                "Mistral 7B Instruct", "Mixtral-8x7B", "Llama3", "Code Llama 34B", "Falcon-40B", "ChatGPT", "DeepSeek-V3",
+                "Qwen2.5 7B", "AI-generated")  # fmt: skip
+    for machine in machines:
+        assert author_key(machine) == "", machine
