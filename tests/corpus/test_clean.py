@@ -69,6 +69,9 @@ def test_takes_markdown_off() -> None:
     assert unmark("## Two\n\nHe **ran** to _her_ [house](http://x). 2*3*4 snake_case_name") == (
         "Two\n\nHe ran to her house. 2*3*4 snake_case_name"
     )
+    assert unmark("café_au_lait_s") == "café_au_lait_s"
+    assert unmark("他**突然**站起来，这是__重点__，你要*记住*。") == "他突然站起来，这是重点，你要记住。"
+    assert unmark("我叫__，你叫__。2*3*4=24，用snake_case_name。") == "我叫__，你叫__。2*3*4=24，用snake_case_name。"
 
 
 GUTENBERG = """The Project Gutenberg eBook of The Fox, by Jane Roe

@@ -7,6 +7,7 @@ import unicodedata
 from itertools import pairwise
 
 from storyteller.corpus.encoding import repair
+from storyteller.corpus.language import HAN
 from storyteller.corpus.story import Language
 
 __all__ = ["clean", "paragraphs", "unmark"]
@@ -20,7 +21,12 @@ _BLANKS = re.compile(r"\n{2,}")
 _BREAK = re.compile(r"^(?:[*＊] ?){3,}$|^[-–—_=~·•]{3,}$|^[#§]$|^(?:· ?){3,}$", re.M)
 _MEDIA = re.compile(r"\[(?:Illustration|Transcriber|Footnote|Sidenote)[^\]]*\]|!\[[^\]]*\]\([^)\n]*\)", re.I)
 _NOTE_MARK = re.compile(r"(?<=[\w.,;!?”’\"'])\[\d{1,3}\]")
-_EMPHASIS = re.compile(r"(?<![\w*_])(\*{1,3}|_{1,3})(?=\S)([^*_\n]+?)(?<=\S)\1(?![\w*_])")
+# Beside Han characters, which have no spaces between them, marks are emphasis; within a Latin word they are the word's
+# own, and two strokes before a Chinese mark are a blank to be filled in.
+_WITHIN = rf"(?:[^\W{HAN}]|[*_])"
+_EMPHASIS = re.compile(
+    rf"(?<!{_WITHIN})(\*{{1,3}}|_{{1,3}}(?![，。、；：！？]))(?=\S)([^*_\n]+?)(?<=\S)\1(?!{_WITHIN})"
+)
 _LINK = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?)(?: #+)?$", re.M)
 _INDENT = re.compile(r"(?:\u3000|\t| {2,})[ \t\u3000]*\S")
