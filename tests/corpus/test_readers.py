@@ -150,6 +150,31 @@ def test_epub(tmp_path: Path) -> None:
     assert (piece.title, piece.author, piece.work, piece.text) == ("The First Fox", "Jane Roe", "Foxes", TEXT)
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '<body>{}<section epub:type="footnotes"><section><p>1. A note.</p></section><p>2. More.</p></section></body>',
+        '<body epub:type="bodymatter"><section epub:type="chapter"><p epub:type="dedication"/>{}</section></body>',
+        '<body><p>{}<a epub:type="noteref">1</a></p><aside epub:type="footnote"><p>1. A note.</p></aside></body>',
+        '<body><section epub:type="chapter">{}<div epub:type="index endnotes">1. A note.</div></section></body>',
+    ],
+)
+def test_a_chapter_keeps_its_text_and_not_its_notes(tmp_path: Path, inside: str) -> None:
+    path = tmp_path / "a.epub"
+    epub(path, chapter=f"<html>{inside.format(TEXT)}</html>".encode())
+    _, piece = read(path)
+    assert isinstance(piece, Piece)
+    assert piece.text == TEXT
+
+
+@pytest.mark.parametrize("kind", ["dedication", "endnotes", "frontmatter copyright-page"])
+def test_a_page_of_other_matter_is_left_out(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.epub"
+    wrapped = f'<body epub:type="backmatter"><section epub:type="{kind}"><p>{TEXT}</p></section></body>'
+    epub(path, chapter=wrapped.encode())
+    assert reasons(path) == ["front or back matter"] * 2
+
+
 def test_a_zip_bomb_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(books, "MAX_ENTRY", 10_000)
     path = tmp_path / "a.epub"

@@ -29,6 +29,7 @@ _MATTER = re.compile(
     r"\b(?:titlepage|cover|toc|landmarks|colophon|copyright-page|imprint|dedication|halftitlepage|index|bibliography"
     r"|endnotes|footnotes|loi|acknowledgments)\b"
 )
+_CHAPTER = re.compile(r"\b(?:chapter|part|volume|prologue|epilogue)\b")  # what stands inside one is part of it
 _MATTER_FILE = re.compile(
     r"(?:^|[/_-])(?:nav|toc|cover|title-?page|copyright|colophon|imprint|uncopyright|wrap\d*)[^/]*$", re.I
 )
@@ -147,7 +148,7 @@ def _spine(archive: _Archive, path: Path) -> Pieces:
             yield Skipped("binary or unknown encoding", place)
             continue
         page = page_text(text)
-        matter = _MATTER.search(page.types) or _MATTER_FILE.search(posixpath.splitext(name)[0])
+        matter = _MATTER.search(_CHAPTER.split(page.types)[0]) or _MATTER_FILE.search(posixpath.splitext(name)[0])
         if matter or "nav" in item.get("properties", "").split():
             yield Skipped("front or back matter", place, page.text[:80])
         elif not page.text:

@@ -15,11 +15,16 @@ _BLOCK_TAGS = (
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
 _DROPPED_TAGS = "script style noscript svg math nav template iframe object select button"
 _DROPPED = frozenset(_DROPPED_TAGS.split())
+_NOTES = re.compile(r"\b(?:(?:foot|end|rear)notes?|noteref)\b")
 
 
 @dataclass(slots=True)
 class Page:
-    """What a page says: its text, and its title, author and language where it names them."""
+    """What a page says: its text, and its title, author and language where it names them.
+
+    `types` are those of the elements that are open, or were, when the text begins: what the page is as a whole (EPUB's
+    `epub:type`). A chapter may well hold notes or a dedication further on.
+    """
 
     text: str
     title: str | None = None
@@ -55,19 +60,21 @@ class _Reader(HTMLParser):
         self._dropped: list[str] = []
         self._heading_open = self._title_open = self._heading_done = False
         self._pre = 0
+        self._begun = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Open an element: note metadata, begin a paragraph at a block."""
         given = dict(attrs)
         if tag in ("html", "body"):
             self.language = given.get("lang") or given.get("xml:lang") or self.language
-        if kind := given.get("epub:type"):
+        kind = given.get("epub:type") or ""
+        if kind and not self._begun:
             self.types.append(kind)
         if tag == "meta" and (given.get("name") or "").lower() in ("author", "dc.creator"):
             self.author = given.get("content") or self.author
         if tag == "title":
             self._title_open = True
-        elif tag in _DROPPED:
+        elif tag in _DROPPED or tag in self._dropped or _NOTES.search(kind):
             self._dropped.append(tag)
         elif tag in ("h1", "h2") and not self._heading_done:
             self._heading_open = True
@@ -85,7 +92,8 @@ class _Reader(HTMLParser):
         if tag == "title":
             self._title_open = False
         elif tag in self._dropped:
-            del self._dropped[self._dropped.index(tag) :]
+            while self._dropped.pop() != tag:  # what was left open inside
+                pass
         elif tag in ("h1", "h2") and self._heading_open:
             self._heading_open, self._heading_done = False, bool(self.heading.strip())
         if tag == "pre":
@@ -100,6 +108,7 @@ class _Reader(HTMLParser):
             return
         if self._dropped:
             return
+        self._begun = self._begun or bool(data.strip())
         if self._heading_open:
             self.heading += data
         self.parts.append(data if self._pre else re.sub(r"\s+", " ", data))
