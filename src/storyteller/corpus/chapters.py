@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from storyteller.corpus.language import ends_sentence
 from storyteller.corpus.piece import Piece, Pieces, Skipped
 
 __all__ = ["divide"]
 
 LONG = 30_000  # characters; a shorter text stays whole even when it has parts
+WRAPPED = 16  # characters that a line of wrapped prose has at least
 _NUMBER = r"(?:[IVXLCDM]+|\d+|(?:THE )?[A-Z][a-z]+(?:-[a-z]+)?|(?:THE )?[A-Z]+(?:-[A-Z]+)?)"
+_CLAUSE = r"[^\n，,。！？…；]{2,20}"
+_COUPLET = rf"(?P<couplet>(?P<gap>[ \t\u3000：:、·]*){_CLAUSE}[，,]{_CLAUSE})"  # 宴桃园豪杰三结义，斩黄巾英雄首立功
+_CHINESE = rf"第[\d〇零一二三四五六七八九十百千两兩]+[回章节節卷折](?:{_COUPLET}|[^\n，。]{{0,40}})"
 _HEADING = re.compile(
-    rf"^[ \t\u3000_*#]*((?:CHAPTER|Chapter|BOOK|Book|PART|Part|STAVE|Stave|LETTER|Letter|ADVENTURE|CANTO|Canto) {_NUMBER}"
-    r"\b(?:[.:—–-][^\n]{0,70})?|第[\d〇零一二三四五六七八九十百千两]+[回章节卷折][^\n，。]{0,40})[ \t\u3000_*]*$",
+    r"^[ \t\u3000_*#]*((?:CHAPTER|Chapter|BOOK|Book|PART|Part|STAVE|Stave|LETTER|Letter|ADVENTURE|CANTO|Canto) "
+    rf"{_NUMBER}\b(?:[.:—–-][^\n]{{0,70}})?|{_CHINESE})[ \t\u3000_*]*$",
     re.M,
 )
 _CAPITALS = re.compile(r"(?<=\n\n)[ \t\u3000_]*([A-Z][A-Z0-9 ’'\",.!?&:;—-]{3,60})[ \t_]*(?=\n[ \t]*\n)")
@@ -51,4 +56,20 @@ def divide(piece: Piece) -> Pieces:
 
 def _found(rule: re.Pattern[str], text: str) -> list[tuple[int, int, str]]:
     """Start of the heading, end of the heading, and its words."""
-    return [(match.start(), match.end(), " ".join(match.group(1).split())) for match in rule.finditer(text)]
+    found = [match for match in rule.finditer(text) if not _is_prose(match, text)]
+    return [(match.start(), match.end(), " ".join(match.group(1).split())) for match in found]
+
+
+def _is_prose(match: re.Match[str], text: str) -> bool:
+    """Whether what looks like a Chinese couplet of a heading is a line of prose: 第二章我们已经说过，他是一个人走的.
+
+    Prose goes on from the line before, which no mark ends. Without a gap after the number, it may also go on into the
+    next line, which is neither empty nor indented.
+    """
+    if not match.groupdict().get("couplet"):
+        return False
+    before = text[: match.start()].removesuffix("\n").rpartition("\n")[2].strip()
+    if len(before) >= WRAPPED and not ends_sentence(before):
+        return True
+    after = text[match.end() + 1 : match.end() + 2]
+    return not match["gap"] and bool(after.strip())
