@@ -111,6 +111,18 @@ def test_html(tmp_path: Path) -> None:
     assert [line.strip() for line in piece.text.split("\n") if line] == ["One & two three.", "Four.", "Five."]
 
 
+@pytest.mark.parametrize(
+    "broken", ["<![foo]>", "<![foo", "<![", "<![CDATA[x", "<!-", "<!x[", "<!DOCTYPE [<!foo", "</", "<a b='"]
+)
+def test_broken_markup_ends_nothing(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "a.html"
+    path.write_text(f"<html><body><p>{TEXT}</p>{broken}</body></html>")
+    (piece,) = pieces(path)
+    assert piece.text.startswith(TEXT)
+    path.write_text(f"<html><body><p>{TEXT}</p>{broken}")
+    assert pieces(path)[0].text.startswith(TEXT)
+
+
 def test_fountain(tmp_path: Path) -> None:
     path = tmp_path / "a.fountain"
     path.write_text(

@@ -62,6 +62,13 @@ class _Reader(HTMLParser):
         self._pre = 0
         self._begun = False
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """Read past `<![...]>`; one of no known kind, at which the parser gives up, is a comment as in a browser."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Open an element: note metadata, begin a paragraph at a block."""
         given = dict(attrs)
