@@ -115,6 +115,25 @@ def test_the_letter_where_an_answer_was_cut_off_is_none(tmp_path: Path) -> None:
     assert judged(tmp_path, cut)["unparsable_answers"] == 2  # and so it is when read from the file
 
 
+def test_more_tokens_ask_again_what_was_cut_off_and_nothing_else(tmp_path: Path) -> None:
+    questions = []
+
+    def thinking(asked: Asked) -> Any:
+        questions.append(asked.words)
+        whole = asked.body["max_tokens"] > 512 or " 3" in asked.words
+        answer = completion(perfect(asked) if whole else "Let me think")
+        answer["choices"][0]["finish_reason"] = "stop" if whole else "length"
+        return 200, answer
+
+    assert judged(tmp_path, thinking)["unparsable_answers"] == 22
+    assert judged(tmp_path, thinking)["unparsable_answers"] == 22
+    assert len(questions) == 24
+    assert judged(tmp_path, thinking, max_tokens=4096)["verdicts"] == 12
+    assert len(questions) == 24 + 22
+    assert judged(tmp_path, thinking, max_tokens=8192)["verdicts"] == 12
+    assert len(questions) == 24 + 22
+
+
 def test_what_cannot_be_read_is_counted_and_not_guessed(tmp_path: Path) -> None:
     summary = judged(tmp_path, lambda asked: perfect(asked) if " 3" in asked.words else "I like seals.")
     assert summary["verdicts"] == 1
@@ -143,7 +162,7 @@ def test_a_failing_server_ends_the_run_and_the_next_goes_on(tmp_path: Path, faul
             judge_texts([path], [], client, workers=1)
     kept = (tmp_path / "judge.jsonl").read_text().splitlines()
     assert len(kept) == 5
-    assert set(json.loads(kept[0])) == {"model", "question", "answer", "finish", "pair", "order"}
+    assert set(json.loads(kept[0])) == {"model", "question", "answer", "finish", "max_tokens", "pair", "order"}
     with fake_openai(perfect) as fake, RemoteModel(fake.url, "wise") as client:
         summary = judge_texts([path], ["good", "dull"], client)
     assert len(fake.asked) == 24 - 5

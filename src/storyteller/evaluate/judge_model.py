@@ -90,13 +90,15 @@ def ask_judge(
 ) -> dict[tuple[str, str], str]:
     """The raw answers by pair and order (`first`: its first text stands as A), each asked once and kept in `out`.
 
-    A question that `out` has an answer of this model to is not asked again. `GenerationError` ends the run; the answers
-    so far are kept.
+    A question that `out` has an answer of this model to is not asked again, unless the answer was cut off at fewer than
+    `max_tokens`. `GenerationError` ends the run; the answers so far are kept.
     """
     known = {
         record["question"]: _whole(record["answer"], record["finish"])
         for _, record in read_lines(out)
-        if record.get("model") == client.model and record.keys() >= {"question", "answer", "finish"}
+        if record.get("model") == client.model
+        and record.keys() >= {"question", "answer", "finish"}
+        and (record["finish"] != "length" or record.get("max_tokens", 0) >= max_tokens)
     }
     questions = {(pair.id, order): _question(pair, order) for pair in pairs for order in _ORDERS}
     answers = {key: known[_digest(asked)] for key, asked in questions.items() if _digest(asked) in known}
@@ -113,7 +115,8 @@ def ask_judge(
                 reply = future.result()
                 answers[key] = _whole(reply.text, reply.finish)
                 record = {"model": client.model, "question": _digest(questions[key]), "pair": key[0], "order": key[1]}
-                append_line(out, record | {"answer": reply.text, "finish": reply.finish})
+                said = {"answer": reply.text, "finish": reply.finish, "max_tokens": max_tokens}
+                append_line(out, record | said)
                 advance()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
