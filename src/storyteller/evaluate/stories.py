@@ -29,7 +29,7 @@ __all__ = ["FAULTS", "evaluate_stories", "faulty_texts"]
 #: The faults that are put into people's texts, for the floor: each is seen by other metrics.
 FAULTS: tuple[Fault, ...] = ("shuffle", "splice", "names", "loop")
 
-#: Background text that the copy index and the independent language model are made of, in characters.
+#: Background text of a language that the copy index and the independent language model are made of, in characters.
 MOST_BACKGROUND = 6_000_000
 
 
@@ -83,7 +83,7 @@ def evaluate_stories(
     findings = measure_stories(
         texts,
         faults=[text for fault in faults for text in faulty_texts(human, fault)],
-        background=_background(background or data, {text.work for text in texts}),
+        background=_background(background or data, texts),
         settings=asked | _versions(),
         allow=allow,
         cache=out / "embeddings.safetensors",
@@ -111,15 +111,20 @@ def faulty_texts(human: Sequence[Text], fault: Fault) -> list[Text]:
     return broken
 
 
-def _background(folder: Path | None, works: Collection[str]) -> list[Story]:
-    """The train split of a prepared folder up to six million characters, without the works that prompts come from."""
+def _background(folder: Path | None, texts: Sequence[Text]) -> list[Story]:
+    """The train split of a prepared folder in the languages of `texts`, without the works that they answer.
+
+    Of each language up to six million characters: a corpus is read in its order, where one may stand before the other.
+    """
     if folder is None:
         return []
-    chosen, size = [], 0
+    works = {text.work for text in texts}
+    left = dict.fromkeys((text.language for text in texts), MOST_BACKGROUND)
+    chosen = []
     for story in read_split(folder, "train"):
-        if work_of(story) not in works and size < MOST_BACKGROUND:
+        if left.get(story.language, 0) > 0 and work_of(story) not in works:
             chosen.append(story)
-            size += len(story.text)
+            left[story.language] -= len(story.text)
     return chosen
 
 

@@ -73,6 +73,8 @@ def measure_degeneration(bench: Bench, index: CopyIndex | None) -> Part:
         _add_phrases(part, bench, bench.human)
     if index is not None:
         _add_copies(part, bench, index)
+    else:
+        part.notes.append("Copies were not looked for: there is no corpus with other works in this language.")
     return part
 
 

@@ -50,6 +50,8 @@ def measure_independent(bench: Bench, background: Sequence[Story]) -> Part:
         for label in bench.labels:
             costs = text_costs(model, bench.texts(label), tokenizer)
             part.put(PREDICTABLE, label, log_perplexity(bench.bootstrap, costs, bench.clusters(label)))
+    else:
+        part.notes.append("There is no independent loss: there is no corpus with other works in this language.")
     if bench.human is None:
         return part
     systems = [bench.human, *bench.models]
