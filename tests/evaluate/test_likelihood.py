@@ -175,6 +175,15 @@ def test_choices_are_read_in_both_forms(tmp_path: Path, packed: bool) -> None:
     assert plain == Choice("Er kam.", ("Er ging.", "Nein.", "Ja."), 1, "w")
 
 
+def test_the_language_of_a_choice_is_seen_unless_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    chinese = {"context": "海豹游向灯塔。", "endings": ["它跑了。", "它睡了。"], "answer": 0}
+    english = {"context": "The seal swam to the lighthouse.", "endings": ["It ran.", "It slept."], "answer": 0}
+    lines = (chinese, english, english | {"language": "zh"}, chinese | {"language": None})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [choice.language for choice in read_choices(path)] == ["zh", "en", "zh", "zh"]
+
+
 @pytest.mark.parametrize(
     "line", ["[]", "{}", "{", *(json.dumps(PLAIN | wrong) for wrong in (
         {"answer": 3}, {"endings": ["one"]}, {"context": " "}, {"language": "fr"}, {"answer": "x"}))]

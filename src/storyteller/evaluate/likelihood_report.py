@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from storyteller.corpus.language import identify_language
 from storyteller.corpus.story import Language, Story
 from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import ratio_interval
@@ -93,9 +94,9 @@ def stories_of_one_language(data: Path, split: str, limit: int | None, language:
 def read_choices(path: Path) -> list[Choice]:
     """The choices of a JSONL file, also of one packed by xz.
 
-    A line is `{"context", "endings": [...], "answer": index from 0}`, with `language` and `work` if they are known, or a
-    record of the Story Cloze Test (Mostafazadeh et al. 2016), whose answer counts from 1. Raises `DataError` that names
-    the line.
+    A line is `{"context", "endings": [...], "answer": index from 0}`, with `language`, which is otherwise seen, and `work`
+    if it is known, or a record of the Story Cloze Test (Mostafazadeh et al. 2016), whose answer counts from 1. Raises
+    `DataError` that names the line.
     """
     found = []
     for number, line in _lines(path):
@@ -177,7 +178,7 @@ def _choice(line: str, number: int) -> Choice:
         raise ValueError(f"answer {answer} of {len(options)} endings")
     if not all(isinstance(option, str) and option.strip() for option in (context, *options)):
         raise ValueError("an empty context or ending")
-    language = record.get("language", "en")
+    language = record.get("language") or identify_language(f"{context} {' '.join(options)}") or "en"
     if language not in ("en", "zh"):
         raise ValueError(f"the language {language!r} is neither en nor zh")
     return Choice(context, options, answer, work, language)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from storyteller import __version__
 from storyteller.corpus import read_split
@@ -54,9 +54,9 @@ def evaluate_stories(
 
     `systems` are models by name, or `.jsonl` files with texts that were written elsewhere. With models, `data` is a
     prepared folder: `split` gives the prompts and people's answers to them, and the train split of `background`, by
-    default of `data`, the texts in which copies are looked for. Findings come one for each language. Raises `DataError`
-    for texts that cannot be compared, and `ModelError` for a model. Nothing that was written is lost: the same call
-    goes on where it was stopped.
+    default of `data`, the texts in which copies are looked for. Of stories and texts only those in `language` are taken,
+    where it is given. Findings come one for each language. Raises `DataError` for texts that cannot be compared, and
+    `ModelError` for a model. Nothing that was written is lost: the same call goes on where it was stopped.
     """
     if out is None:
         raise DataError("the stories suite keeps every text that it has written: name a folder for them with --out.")
@@ -66,9 +66,13 @@ def evaluate_stories(
         "systems": list(systems), "data": str(data), "split": split, "prompts": prompts, "words": words, "task": task,
         "temperatures": list(temperatures), "seeds": list(seeds), "background": str(background or data),
     }  # fmt: skip
+    if wrong := sorted(set(allow) - set(get_args(Override))):
+        raise DataError(f"{', '.join(wrong)} cannot be allowed; choose of {', '.join(get_args(Override))}.")
     files = [Path(name) for name in systems if name.endswith(".jsonl")]
     models = [name for name in systems if not name.endswith(".jsonl")]
-    texts = [text for file in files for text in read_texts(file)]
+    texts = [text for file in files for text in read_texts(file) if language in (None, text.language)]
+    if files and language and not texts:
+        raise DataError(f"{', '.join(map(str, files))}: no text in {language!r}; a line without `language` is English.")
     if models:
         if data is None:
             raise DataError("models answer prompts from held-out stories: give a prepared folder with --data DIR.")
