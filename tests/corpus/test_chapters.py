@@ -1,17 +1,28 @@
-"""Where a long Chinese book is cut: at headings of any shape, and never within its prose."""
+"""Where a long book is cut: at headings of any shape, and never within its prose."""
 
 from __future__ import annotations
 
 import pytest
 
 from storyteller.corpus.chapters import divide
-from storyteller.corpus.piece import Piece
+from storyteller.corpus.piece import Piece, Skipped
 
 PROSE = "他一个人走下山去，天已经黑了。\n" * 800
 
 
 def kinds(text: str) -> list[str | None]:
     return [piece.kind for piece in divide(Piece(text, "山.txt")) if isinstance(piece, Piece)]
+
+
+def test_a_long_book_is_cut_at_its_chapters() -> None:
+    prose = "The fox came down to the river and looked at the moon in the water for a long time.\n\n" * 150
+    chapters = [f"CHAPTER {number}.\n\n{prose}" for number in ("I", "II", "III")]
+    text = "The Fox\n\nCHAPTER I.\nCHAPTER II.\nCHAPTER III.\n\n" + "\n".join(chapters)
+    found = list(divide(Piece(text, "a.txt", source="a.txt")))
+    pieces = [piece for piece in found if isinstance(piece, Piece)]
+    assert [piece.title for piece in pieces][-3:] == ["CHAPTER I.", "CHAPTER II.", "CHAPTER III."]
+    assert {piece.work for piece in pieces} == {"a.txt"}
+    assert [one.reason for one in found if isinstance(one, Skipped)] == ["headings without text"]
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,7 @@ def kinds(text: str) -> list[str | None]:
         ("\n第{}回宴桃园豪杰三结义，斩黄巾英雄首立功\n\n", ""),
         ("第{}回宴桃园豪杰三结义，斩黄巾英雄首立功\n", "　　"),
         ("第{}節 雪\n", ""),
+        ("　　第{}章　下山\n\n", "　　"),
     ],
 )
 def test_a_heading_may_be_a_couplet_and_traditional(heading: str, indent: str) -> None:

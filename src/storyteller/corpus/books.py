@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from storyteller.corpus.chapters import divide
+from storyteller.corpus.chapters import divide, names_chapter
 from storyteller.corpus.encoding import decode
 from storyteller.corpus.gutenberg import strip_gutenberg
 from storyteller.corpus.markup import page_text
@@ -111,14 +111,15 @@ def read_docx(path: Path) -> Pieces:
         yield Skipped(error.args[0], str(path), error.args[1])
         return
     paragraphs = [(_style(element), _words(element)) for element in document.iter(f"{_W}p")]
-    titled = ("title", "heading 1", "heading1")
-    title = next((text for style, text in paragraphs if names.get(style, style).lower() in titled and text), None)
+    styled = [(names.get(style, style).lower(), text) for style, text in paragraphs if text]
+    title = next((text for style, text in styled if style == "title"), None)
+    title = title or (_named(properties, "title") if properties is not None else None)
+    title = title or _only_heading([text for style, text in styled if style in ("heading 1", "heading1")])
     text = "\n\n".join(text for _, text in paragraphs if text and text != title)
     if not text:
         yield Skipped("no text", str(path))
         return
     author = _named(properties, "creator") if properties is not None else None
-    title = title or (_named(properties, "title") if properties is not None else None)
     yield from divide(Piece(strip_gutenberg(text), str(path), title=title, author=author, source=path.name))
 
 
@@ -177,6 +178,11 @@ def _style_names(styles: Element) -> dict[str, str]:
 def _style(paragraph: Element) -> str:
     style = paragraph.find(f"{_W}pPr/{_W}pStyle")
     return style.get(f"{_W}val", "") if style is not None else ""
+
+
+def _only_heading(headings: list[str]) -> str | None:
+    """The title that a single heading is; several, or that of a chapter, are the book's parts and not its name."""
+    return headings[0] if len(headings) == 1 and not names_chapter(headings[0]) else None
 
 
 def _words(paragraph: Element) -> str:

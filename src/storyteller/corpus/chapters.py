@@ -8,7 +8,7 @@ import re
 from storyteller.corpus.language import ends_sentence
 from storyteller.corpus.piece import Piece, Pieces, Skipped
 
-__all__ = ["divide"]
+__all__ = ["divide", "names_chapter"]
 
 LONG = 30_000  # characters; a shorter text stays whole even when it has parts
 WRAPPED = 16  # characters that a line of wrapped prose has at least
@@ -48,10 +48,15 @@ def divide(piece: Piece) -> Pieces:
             continue
         title = f"{piece.title} — {heading}" if piece.title else heading
         place = f"{piece.place} ({heading})"
-        kind = "chapter" if _HEADING.match(heading) or _NUMERAL.match(f"\n\n{heading}\n\n", 2) else "story"
+        kind = "chapter" if names_chapter(heading) or _NUMERAL.match(f"\n\n{heading}\n\n", 2) else "story"
         yield dataclasses.replace(piece, text=body, title=title, work=work, place=place, kind=kind)
     if empty:
         yield Skipped("headings without text", piece.place, " / ".join(empty)[:80])
+
+
+def names_chapter(line: str) -> bool:
+    """Whether a line is the heading of a numbered chapter, book or part, in either language."""
+    return _HEADING.fullmatch(line) is not None
 
 
 def _found(rule: re.Pattern[str], text: str) -> list[tuple[int, int, str]]:
