@@ -112,6 +112,17 @@ def test_tensorboard_writes_what_its_own_reader_reads(run: Run) -> None:
     assert (event.step, event.value) == (5, 1.25)
 
 
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio"])
+def test_an_alarm_s_words_stay_in_the_file(run: Run, sessions: list[Session], name: str) -> None:
+    """A sink draws curves: tensorboard ends the run over a list, and a resumed one meets the same alarm."""
+    metrics = Metrics(run, [name])
+    metrics.write(3, "alarm", {"alarms": ["kl", "length"], "reason": "kl: too far", "rollback": 1})
+    metrics.close()
+    assert [session.logged for session in sessions] == ([] if name == "tensorboard" else [[({"alarm/rollback": 1}, 3)]])
+    (line,) = run.metrics()
+    assert (line["alarms"], line["reason"], line["rollback"]) == (["kl", "length"], "kl: too far", 1)
+
+
 def test_several_sinks_are_all_closed(run: Run, sessions: list[Session]) -> None:
     metrics = Metrics(run, ["wandb", "trackio"])
     metrics.write(1, "train", {"loss": 1.0})

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -308,8 +307,9 @@ class Refinement:
         self.run.event(f"step {self.state.step}: alarm: {reasons}; back to {best[0].name}")
         say(f"step {self.state.step}/{self.steps}  ALARM  {reasons}; back to the best, step {best[1]['step']}")
         if self.metrics is not None:
-            names: dict[str, Any] = {"alarms": [alarm.monitor for alarm in alarms], "reason": reasons}
-            self.metrics.write(self.state.step, "alarm", {**names, "rollback": self.balance.rollbacks})
+            names = [alarm.monitor for alarm in alarms]
+            told = {"alarms": names, "reason": reasons, "rollback": self.balance.rollbacks}
+            self.metrics.write(self.state.step, "alarm", told)
         self._restore(best[0], whole=False)
         self.sampler = self.policy.weights()  # `coop` and `pairs` draw with it until their round ends
         self.balance.rate *= 0.5

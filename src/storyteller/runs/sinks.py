@@ -33,13 +33,17 @@ class Metrics:
             begin = {"tensorboard": self._tensorboard, "wandb": self._wandb, "trackio": self._trackio}[name]
             self._sinks.append(begin(run, upto_step is not None and upto_step >= 0))
 
-    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """One line: step, split ("train", "dev", ...), seconds since the start, and the values (NaN is written null)."""
+    def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
+        """One line: step, split ("train", "dev", ...), seconds since the start, and the values (NaN is written null).
+
+        The sinks draw curves, so they get the numbers only; the reason of an alarm is for the file.
+        """
         line: dict[str, Any] = {"step": step, "split": split, "seconds": round(time.monotonic() - self._started, 3)}
         line |= {key: _readable(value) for key, value in values.items()}
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
         for sink in self._sinks:
-            sink(step, split, values)
+            sink(step, split, numbers)
 
     def close(self) -> None:
         """Flush and close everything."""
@@ -118,7 +122,7 @@ def require_sinks(names: Sequence[str]) -> None:
             raise TrainingError(f"train.sinks names {name}: pip install 'storyteller[{name}]'.")
 
 
-def _readable(value: float) -> float | None:
+def _readable(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
