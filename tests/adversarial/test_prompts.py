@@ -119,6 +119,19 @@ def test_a_fault_is_put_in(template: Template) -> None:
     assert corrupted(Prompt((1,), (2,), "No.", "", "w", "en", "s"), template, 200, seed=1, other="") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "told"),
+    [(SEAL, "en", "So Mr. Pell asked Mara what to do, and Mara laughed."), (LAMP, "zh", "他去问林小舟，林小舟笑了。")],
+)
+def test_names_are_exchanged(
+    template: Template, monkeypatch: pytest.MonkeyPatch, text: str, language: str, told: str
+) -> None:
+    monkeypatch.setattr("storyteller.adversarial.prompts.FAULTS", ("names",))
+    ids = corrupted(Prompt((1,), (2,), text, "", "w", language, "s"), template, 2000, seed=1, other="")  # type: ignore[arg-type]
+    assert ids is not None
+    assert told in template.tokenizer.decode(ids)
+
+
 def groups(template: Template, count: int, human: str, drawn: str) -> list[Group]:
     """Groups of one drawn story each; the texts repeated once more in every third pair, so that they vary."""
     made = []

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from storyteller.adversarial.marks import sentence_marks
-from storyteller.corpus import Story, read_split, split_sentences
+from storyteller.corpus import Story, count_words, read_split, split_sentences
 from storyteller.corpus.corruption import FAULTS, corrupt
 from storyteller.corpus.story import Language
 from storyteller.errors import DataError, RecipeError
@@ -26,6 +26,7 @@ from storyteller.runs.console import say
 from storyteller.tokens import StoryTokenizer, Template, request_text
 from storyteller.tokens.conditions import Conditions
 from storyteller.tokens.examples import Examples
+from storyteller.tokens.names import character_names
 from storyteller.tokens.vocabulary import Frequencies
 
 __all__ = ["Prompt", "PromptSets", "corrupted", "draw", "make_prompts", "training_texts"]
@@ -129,13 +130,19 @@ def corrupted(prompt: Prompt, template: Template, most: int, seed: int, other: s
     sound = template.tokenizer.encode(prompt.text)[:most]
     faults = [fault for fault in FAULTS if other.strip() or fault not in _BORROWING]
     for fault in chance.sample(faults, len(faults)):
-        faulty = corrupt(prompt.text, fault, prompt.language, seed=chance.randrange(1 << 30), other=other)
+        names = _names(prompt) if fault == "names" else ()
+        faulty = corrupt(prompt.text, fault, prompt.language, seed=chance.randrange(1 << 30), other=other, names=names)
         if faulty is None:
             continue
         ids = template.tokenizer.encode(faulty.text)[:most]
         if ids and ids != sound[: len(ids)]:  # else the fault stands after the cut
             return ids
     return None
+
+
+def _names(prompt: Prompt) -> list[str]:
+    text, language = prompt.text, prompt.language
+    return character_names(Story(prompt.story, text, language, "story", count_words(text, language)))
 
 
 def _answered(
