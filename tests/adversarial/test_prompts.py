@@ -12,7 +12,8 @@ from storyteller.adversarial.critic import Read
 from storyteller.adversarial.marks import Marks, matched, sentence_marks
 from storyteller.adversarial.probes import probe, refuse_shortcuts
 from storyteller.adversarial.prompts import Prompt, corrupted, draw, make_prompts
-from storyteller.adversarial.reading import Group
+from storyteller.adversarial.reading import Group, read_groups
+from storyteller.corpus.story import Language
 from storyteller.errors import DataError
 from storyteller.recipe import DataRecipe
 from storyteller.recipe.models import RolloutRecipe
@@ -130,6 +131,24 @@ def test_names_are_exchanged(
     ids = corrupted(Prompt((1,), (2,), text, "", "w", language, "s"), template, 2000, seed=1, other="")  # type: ignore[arg-type]
     assert ids is not None
     assert told in template.tokenizer.decode(ids)
+
+
+def test_a_fault_borrows_from_a_story_in_the_same_language(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the critic would learn that Latin letters in Chinese are a fault, and of splices in English nothing."""
+    borrowed: list[str] = []
+    monkeypatch.setattr("storyteller.adversarial.reading.corrupted", lambda *given: borrowed.append(given[-1]))
+    monkeypatch.setattr("storyteller.adversarial.reading._read", lambda *_: [])
+    mixed: list[Language] = ["en", "zh", "en", "zh", "zh"]
+    prompts = [Prompt((1,), (2,), f"{i} {each}", "", "w", each, "s") for i, each in enumerate(mixed)]
+
+    def read(some: list[Prompt]) -> list[str]:
+        borrowed.clear()
+        stories = [[[2]] for _ in some]
+        read_groups(None, None, template, some, stories, temperature=1, new_tokens=9, rows=2, seed=1)  # type: ignore[arg-type]
+        return borrowed
+
+    assert read(prompts) == ["2 en", "3 zh", "0 en", "4 zh", "1 zh"]
+    assert read(prompts[:2]) == ["", ""]
 
 
 def groups(template: Template, count: int, human: str, drawn: str) -> list[Group]:

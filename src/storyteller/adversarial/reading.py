@@ -73,7 +73,7 @@ def read_groups(
     groups: list[Group] = []
     for start in range(0, len(prompts), rows):
         part = range(start, min(start + rows, len(prompts)))
-        faulty = [corrupted(prompts[i], template, new_tokens, seed, prompts[(i + 1) % len(prompts)].text) for i in part]
+        faulty = [corrupted(prompts[i], template, new_tokens, seed, _beside(prompts, i)) for i in part]
         groups += _read(
             policy,
             critic,
@@ -84,6 +84,15 @@ def read_groups(
             temperature,
         )
     return groups
+
+
+def _beside(prompts: Sequence[Prompt], index: int) -> str:
+    """The story of the next prompt in the same language, for faults that borrow; "" where there is none.
+
+    A sentence of another language in its midst would teach the critic scripts, and nothing about coherence.
+    """
+    others = (prompts[(index + step) % len(prompts)] for step in range(1, len(prompts)))
+    return next((one.text for one in others if one.language == prompts[index].language), "")
 
 
 def _read(
