@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.tokens.stories import LAMP, SEAL, story, write_corpus
 from storyteller.adversarial.critic import Read
 from storyteller.adversarial.marks import Marks, matched, sentence_marks
 from storyteller.adversarial.probes import probe, refuse_shortcuts
-from storyteller.adversarial.prompts import Prompt, corrupted, draw, make_prompts
+from storyteller.adversarial.prompts import Prompt, PromptSets, corrupted, draw, make_prompts
 from storyteller.adversarial.reading import Group, read_groups
 from storyteller.corpus.story import Language
 from storyteller.errors import DataError
@@ -161,6 +162,19 @@ def groups(template: Template, count: int, human: str, drawn: str) -> list[Group
         prompt = Prompt((1,), tuple(ours), marks[0].text, "", f"w{i}", "en", str(i))
         made.append(Group(prompt, [theirs], [marks[1]], [], 0.0, [reads[1]], reads[0], None))
     return made
+
+
+def test_of_several_languages_the_one_that_dev_and_gate_share_is_judged() -> None:
+    def prompts(*languages: Language) -> list[Prompt]:
+        return [Prompt((1,), (2,), "x", "", "w", each, "s") for each in languages]
+
+    sets = PromptSets(prompts("en", "zh"), [], prompts("en", "en", "en", "zh", "zh"), prompts("en", "zh", "zh", "zh"))
+    assert sets.judged == "zh"
+    assert "zh only, 2 of 5 prompts of dev and 3 of 4 prompts of gate" in sets.unjudged
+    assert "what becomes of en is not judged" in sets.unjudged
+    whole = PromptSets(prompts("zh"), [], prompts("zh"), prompts("zh"))
+    assert (whole.judged, whole.unjudged) == ("zh", "")
+    assert "en is not judged" in replace(whole, train=prompts("en")).unjudged
 
 
 def test_length_alone_is_refused(template: Template) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.adversarial.conftest import MakeRecipe, alarmed, lines, stand_in
+from tests.adversarial.conftest import SMALL, MakeRecipe, alarmed, lines, stand_in
+from tests.tokens.stories import LAMP, SEAL, story, write_corpus
 
 from storyteller.adversarial import refine
 from storyteller.adversarial.final import Spot, matched_gain
@@ -18,7 +19,7 @@ from storyteller.adversarial.marks import sentence_marks
 from storyteller.adversarial.refinement import Refinement
 from storyteller.errors import DataError, RecipeError, TrainingError
 from storyteller.models import load_model, locate
-from storyteller.recipe import Recipe
+from storyteller.recipe import Recipe, load_recipe
 from storyteller.runs import Run
 
 
@@ -164,6 +165,35 @@ def test_what_a_refinement_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama:
     assert (refined(input_ids=ids).logits - base(input_ids=ids).logits).abs().max() > 1e-3
 
 
+def test_a_mixed_corpus_says_which_language_was_judged(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The policy learns both; report and card must not speak for the one that no judge has seen."""
+    texts = [f"On day {i} of that year the keeper woke and counted {i + 3} gulls. {SEAL}" for i in range(16)]
+    stories = [story(text, f"s{i}", work=f"book {i}") for i, text in enumerate(texts)]
+    chinese = [story(f"第{i}天，守塔人醒得很早。{LAMP}", f"z{i}", "zh", work=f"书 {i}") for i in range(4)]
+    corpus = write_corpus(tmp_path / "c", [*stories[:8], *chinese[:2]], [*stories[8:], *chinese[2:]])
+    recipe = load_recipe(
+        None, [f"model.base={tiny_llama}", f"data.path={corpus}", *SMALL, "data.context=1024", "train.steps=1",
+               "refine.rollout.prompt_tokens=512", "refine.rollout.dev_prompts=8"],
+    )  # fmt: skip
+    judged = set()
+
+    def score(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], language: str) -> dict[str, float]:
+        judged.add((language, any("灯" in text for text in human)))
+        return stand_in(human, drawn, works, language)
+
+    run = refine(recipe, tmp_path / "run", score)
+    assert judged == {("en", False)}
+    said = "Judges and diversity see en only"
+    assert said in capsys.readouterr().err
+    assert said in (run.folder / "events.log").read_text("utf-8")
+    assert said in (run.folder / "report.md").read_text("utf-8")
+    card = (run.final / "README.md").read_text("utf-8")
+    assert "language:\n- en\ntags" in card
+    assert said in card
+
+
 def test_a_gain_that_does_not_last_is_not_shipped(small: MakeRecipe, tmp_path: Path) -> None:
     """Better on the dev prompts, worse on those of the gate: the model stays as it is, and the report says so."""
 
@@ -185,7 +215,6 @@ def test_a_refined_adapter_lies_over_the_one_it_came_from(
     small: MakeRecipe, tmp_path: Path, tiny_llama: Path, corpus: Path
 ) -> None:
     """The shipped adapter is fine-tuning's and refinement's side by side, over the base that both name."""
-    from storyteller.recipe import load_recipe
     from storyteller.train import finetune
 
     tuned = finetune(

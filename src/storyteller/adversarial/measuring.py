@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +49,7 @@ def measure(
     rules: Rules,
     score: Score,
     recipe: RolloutRecipe,
+    language: Language,
     *,
     rows: int,
     seed: int,
@@ -57,9 +57,9 @@ def measure(
 ) -> Measured:
     """The figures of the policy with adapter `weights` (None: as it is) on `prompts`, one story each, or more of few.
 
-    The same seed gives two models the same random numbers. Where prompts are of several languages, the score function
-    gets those of the most common one. A critic that has not `learned` is not asked. Raises `UnjudgedError` when the score
-    function cannot tell, and `FloatingPointError` when the policy's logits are no numbers.
+    The same seed gives two models the same random numbers. The score function gets the stories in `language` only. A critic
+    that has not `learned` is not asked. Raises `UnjudgedError` when the score function cannot tell, and
+    `FloatingPointError` when the policy's logits are no numbers.
     """
     each = max(1, math.ceil(recipe.dev_prompts / len(prompts)))
     with policy.wearing(weights):
@@ -79,13 +79,12 @@ def measure(
         for prompt, group in zip(prompts, groups, strict=True)
         for mark in group.marks
     ]
-    figures |= _scored(groups, score)
+    figures |= _scored(groups, score, language)
     return Measured(figures, texts)
 
 
-def _scored(groups: Sequence[Group], score: Score) -> dict[str, float]:
-    """What the score function says of the stories that have a word."""
-    language: Language = Counter(group.prompt.language for group in groups).most_common(1)[0][0]
+def _scored(groups: Sequence[Group], score: Score, language: Language) -> dict[str, float]:
+    """What the score function says of the stories in `language` that have a word."""
     told = [
         (group.prompt.text, mark.text, group.prompt.work)
         for group in groups
@@ -94,7 +93,7 @@ def _scored(groups: Sequence[Group], score: Score) -> dict[str, float]:
     ]
     if not told:
         raise UnjudgedError(
-            "every drawn story is empty, so there is nothing to judge. Check the model with `storyteller write`."
+            f"every drawn story in {language} is empty, so there is nothing to judge. Check the model with `storyteller write`."
         )
     human, drawn, works = zip(*told, strict=True)
     try:

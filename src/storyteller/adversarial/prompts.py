@@ -11,7 +11,7 @@ import functools
 import itertools
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -64,6 +64,25 @@ class PromptSets:
     held: list[Prompt]
     dev: list[Prompt]
     gate: list[Prompt]
+
+    @property
+    def judged(self) -> Language:
+        """The language whose stories are judged, that of which both dev and gate have most: a judge compares in one."""
+        dev, gate = (Counter(prompt.language for prompt in prompts) for prompts in (self.dev, self.gate))
+        return max(sorted(dev), key=lambda language: min(dev[language], gate[language]))
+
+    @property
+    def unjudged(self) -> str:
+        """What the judges do not see of prompts in several languages, as a sentence; "" where there is one language."""
+        judged = self.judged
+        others = sorted({prompt.language for prompt in [*self.train, *self.dev, *self.gate]} - {judged})
+        if not others:
+            return ""
+        seen = " and ".join(
+            f"{sum(prompt.language == judged for prompt in prompts)} of {len(prompts)} prompts of {name}"
+            for name, prompts in (("dev", self.dev), ("gate", self.gate))
+        )
+        return f"Judges and diversity see {judged} only, {seen}: what becomes of {', '.join(others)} is not judged."
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Prompts and works of each set, for the data report."""

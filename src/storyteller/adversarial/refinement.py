@@ -284,7 +284,7 @@ class Refinement:
             rollout = rollout.model_copy(update={"temperature": temperature})
         return measure(
             self.policy, weights, self.adversary, self.template, prompts, self.rules, self.score, rollout,
-            rows=self.recipe.train.rows, seed=seed, learned=self.trainer != "iq",
+            self.prompts.judged, rows=self.recipe.train.rows, seed=seed, learned=self.trainer != "iq",
         )  # fmt: skip
 
     def sample(self) -> None:

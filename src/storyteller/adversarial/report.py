@@ -143,6 +143,7 @@ def _measured_on(stage: Refinement) -> list[str]:
     return [
         "## Measured on", "", "| set | prompts | works |", "|---|---|---|", *rows, "",
         "No work stands in two sets, and the corpus's test split was not opened. Stories over time are in `samples/`.", "",
+        *([stage.prompts.unjudged, ""] if stage.prompts.unjudged else []),
     ]  # fmt: skip
 
 

@@ -9,7 +9,6 @@ import contextlib
 import math
 import random
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +142,8 @@ def _prepare(recipe: Recipe, check: Check | None) -> _Prepared:
     tokenizer = StoryTokenizer.load(located.folder)
     template = Template.load(located.adapter or located.folder, tokenizer)
     prompts = make_prompts(recipe.data, template, refine.rollout, train.seed)
+    if prompts.unjudged:
+        say(prompts.unjudged)
     if check is not None:
         _check_judge(prompts, check, recipe.data.path, refine.rollout.dev_prompts)
     # The adapter of fine-tuning becomes part of the reference; the one that is trained starts as nothing.
@@ -170,11 +171,10 @@ def _check_judge(prompts: PromptSets, check: Check, path: Path, count: int) -> N
     The first evaluation would tell it, but only after the pool was drawn and the critic has learned.
     """
     for name, own in (("dev", prompts.dev), ("gate", prompts.gate)):
-        ((language, _),) = Counter(prompt.language for prompt in own).most_common(1)
-        told = [(prompt.text, prompt.work) for prompt in own if prompt.language == language]
-        texts, works = zip(*(told * math.ceil(count / len(own))), strict=True)
+        told = [prompt for prompt in own if prompt.language == prompts.judged] * math.ceil(count / len(own))
+        works = [prompt.work for prompt in told]
         try:
-            check(texts, works, language)
+            check([prompt.text for prompt in told], works, prompts.judged)
         except DataError as error:
             if len(own) < count:
                 advice = (
@@ -228,6 +228,8 @@ def _begin(stage: Refinement) -> None:
     from safetensors.torch import save_file
 
     refine, seed = stage.refine, stage.recipe.train.seed
+    if stage.prompts.unjudged:
+        stage.run.event(stage.prompts.unjudged)
     if refine.trainer == "iq":
         return  # nothing learns from drawn stories
     chance = random.Random(seed)
@@ -292,12 +294,13 @@ def _finish(prepared: _Prepared, stage: Refinement) -> None:
         stage.go_back(best[0])
     decision, weights = decide(stage, stage.policy.weights(), stage.averaged)
     stage.policy.load(weights)
+    notes = [] if decision.passed else ["**The refinement was not shipped: this is the model unchanged.**"]
+    notes += [prepared.prompts.unjudged] if prepared.prompts.unjudged else []
     with replacing_folder(run.final) as part:
         _save_final(prepared, part, decision)
         write_card(
-            part, prepared.recipe, languages=sorted({prompt.language for prompt in stage.prompts.train}), licences={},
-            figures=_figures(stage, decision), data=prepared.prompts.counts(),
-            notes=() if decision.passed else ("**The refinement was not shipped: this is the model unchanged.**",),
+            part, prepared.recipe, languages=[prepared.prompts.judged], licences={}, figures=_figures(stage, decision),
+            data=prepared.prompts.counts(), notes=notes,
         )  # fmt: skip
     write_report(run, stage, decision)
     run.event(f"finished: scale {decision.scale:g}: {decision.why}")
