@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -337,6 +339,21 @@ def test_a_run_that_was_ended_before_its_first_step_measures_it_once(
     assert "auto" not in (recipe.train.precision, recipe.refine.rollout.precision)  # another load would choose anew
     run = refine(Recipe(), tmp_path / "run", stand_in, resume=True)
     assert [line["step"] for line in lines(run, "dev")] == [0, 2, 4]
+
+
+def test_another_corpus_is_told_when_a_run_resumes(small: MakeRecipe, tmp_path: Path, corpus: Path) -> None:
+    """Its prompts would be others, and their figures compared with those that the first ones gave."""
+    own = tmp_path / "own"
+    shutil.copytree(corpus, own)
+    run = refine(small("train.steps=1", f"data.path={own}"), tmp_path / "run", stand_in)
+    train = own / "train.jsonl"
+    train.write_text(train.read_text("utf-8").replace("the", "that"), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="has changed since the run began"):
+        refine(Recipe(), tmp_path / "run", stand_in, resume=True)
+    data = json.loads((run.folder / "data.json").read_text("utf-8"))
+    data.pop("hash")  # runs from before it was kept
+    (run.folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    refine(Recipe(), tmp_path / "run", stand_in, resume=True)
 
 
 def test_a_damaged_pool_is_told(small: MakeRecipe, tmp_path: Path) -> None:

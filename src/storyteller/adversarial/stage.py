@@ -6,6 +6,7 @@ locate -> prompts by work -> pool of the model's own stories -> probes, critic's
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import random
 import shutil
@@ -35,7 +36,7 @@ from storyteller.models.ensemble_file import tokenizer_hash
 from storyteller.recipe import Recipe
 from storyteller.recipe.load import as_refinement
 from storyteller.recipe.models import RefineRecipe
-from storyteller.runs import Metrics, Run, replacing_folder
+from storyteller.runs import Metrics, Run, file_sha256, read_json, replacing_folder
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.sinks import require_sinks
@@ -79,8 +80,13 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = 
     raise, and `Interrupted` after Ctrl-C.
     """
     run = Run.open(folder) if resume else None
-    prepared = _prepare(same_recipe(run, recipe) if run else as_refinement(recipe), None if resume else check)
-    run = run or Run.create(folder, prepared.recipe, asked=recipe, data=prepared.prompts.counts())
+    whole = same_recipe(run, recipe) if run else as_refinement(recipe)
+    corpus = _corpus_hash(whole.data.path)
+    if run:
+        _same_corpus(run, corpus)
+    prepared = _prepare(whole, None if resume else check)
+    data = {**prepared.prompts.counts(), "hash": corpus}
+    run = run or Run.create(folder, prepared.recipe, asked=recipe, data=data)
     stage = _stage(prepared, run, score)
     newest = _newest(stage) if resume else None
     stage.metrics = Metrics(run, prepared.recipe.train.sinks, stage.at if newest else -1)
@@ -186,6 +192,25 @@ def _check_judge(prompts: PromptSets, check: Check, path: Path, count: int) -> N
                 f"{path}: stories to the prompts of {name} ({len(own)}, from works: {len({*works})}) could not be judged: "
                 f"{error} {advice}"
             ) from error
+
+
+def _corpus_hash(path: Path) -> str:
+    """Of what prompts, rules and known copies are made from: the splits train and dev. `DataError` where they are not."""
+    read_split(path, "train")
+    sums = [file_sha256(path / f"{split}.jsonl") for split in ("train", "dev")]
+    return hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _same_corpus(run: Run, now: str) -> None:
+    """`CheckpointError` when the corpus is another than the run began with: works would change sides between training and
+    gate, and new figures would be compared with those of other prompts. Runs from before this was kept are not asked.
+    """
+    begun = read_json(run.folder / "data.json").get("hash", now)
+    if begun != now:
+        raise CheckpointError(
+            f"the corpus of {run.folder} has changed since the run began (its hash was {begun[:12]}, and is {now[:12]}). "
+            "Prepare it again as it was, or begin a new run."
+        )
 
 
 def _reads(prepared: _Prepared) -> str:
@@ -300,7 +325,7 @@ def _finish(prepared: _Prepared, stage: Refinement) -> None:
         _save_final(prepared, part, decision)
         write_card(
             part, prepared.recipe, languages=[prepared.prompts.judged], licences={}, figures=_figures(stage, decision),
-            data=prepared.prompts.counts(), notes=notes,
+            data=read_json(run.folder / "data.json"), notes=notes,
         )  # fmt: skip
     write_report(run, stage, decision)
     run.event(f"finished: scale {decision.scale:g}: {decision.why}")
