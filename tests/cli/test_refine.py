@@ -73,6 +73,8 @@ def test_a_corpus_with_too_few_works_for_the_judge_is_refused_before_anything_is
         (["refine", "refine.critic.leaning_rate=1"], "unknown key refine.critic.leaning_rate"),
         (["refine", "refine.trainer=wgan"], "refine.trainer"),
         (["--resume", "nowhere"], "holds no run"),
+        (["--members", "3", "--resume", "three"], "name the recipe again"),  # else member 3 has all defaults
+        (["train.steps=9", "--slice", "fable", "--slice", "play", "--resume", "two"], "name the recipe again"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

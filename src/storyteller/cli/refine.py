@@ -33,6 +33,10 @@ def refine(
     """Refine a fine-tuned storyteller against a critic; it stays as it is unless it passes its gate."""
     from storyteller.cli.output import print_dry_run
 
+    if (members or slices) and resume is not None and (recipe is None or "=" in recipe):
+        raise RecipeError(
+            "name the recipe again, as it was: members that are not begun are made from it, and those that are go on."
+        )
     loaded = asked_recipe(recipe, overrides, resume)
     # The heavy imports come after the recipe was read: a typo in a key is told at once.
     from storyteller.adversarial.stage import dry_run as plan
