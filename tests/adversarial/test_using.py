@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,15 @@ def test_the_filter_keeps_what_is_real_coherent_and_new() -> None:
     assert synthetic_filter([], [], 0.5) == ([], [])
     with pytest.raises(DataError, match="all its values"):
         synthetic_filter(stories, [1.0], 0.5)
+
+
+def test_a_critic_that_judges_no_coherence_chooses_by_realism() -> None:
+    """That of the package is one: its coherence is nan, and so was all that was made of it."""
+    drafts = [judged(float(i), coherence=math.nan) for i in (-3, 5, 1)]
+    assert best_of(drafts) == best_of(drafts, coherence=0) == 1
+    assert {resample(drafts, seed, tau=0.01, coherence=0.5) for seed in range(20)} == {1}
+    stories = [judged(float(i), coherence=math.nan) for i in range(20)]
+    assert synthetic_filter(stories, [1.0] * 20, 0.5)[0] == [19, 18, 17, 16]
 
 
 def test_likeness_is_a_percentile_within_the_length() -> None:

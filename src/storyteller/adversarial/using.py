@@ -45,9 +45,10 @@ class Judgement:
     """What the critic thinks of a text: `realism` and `coherence` as logits, and for each sentence what it changed.
 
     A long text is judged in parts of the length that the critic knows; the logits are the parts' means, the realism
-    weighted by their tokens. `sentences` are (sentence, change of realism), the first of a part against 0. `tokens` were
-    read. `place` is where the text lies in the critic's features, which tells whether the critic knows texts of its kind.
-    `without` is for each sentence the realism of the text without it.
+    weighted by their tokens. The coherence is nan where a critic has no head for it. `sentences` are (sentence, change of
+    realism), the first of a part against 0. `tokens` were read. `place` is where the text lies in the critic's features,
+    which tells whether the critic knows texts of its kind. `without` is for each sentence the realism of the text
+    without it.
     """
 
     realism: float
@@ -254,8 +255,8 @@ def _mean(one: tuple[float, int, list[int]]) -> float:
 
 
 def best_of(judgements: Sequence[Judgement], coherence: float = 0.5) -> int:
-    """The index of the text with the highest realism, plus `coherence` times its coherence."""
-    values = [one.realism + coherence * one.coherence for one in judgements]
+    """The index of the text with the highest realism, plus `coherence` times its coherence if the critic judges that."""
+    values = [_value(one, coherence) for one in judgements]
     return values.index(max(values))
 
 
@@ -265,9 +266,14 @@ def resample(judgements: Sequence[Judgement], seed: int, tau: float = 0.5, coher
     At `tau` 1 and for the best critic the draw has the data's distribution (Deng et al. 2020, arXiv 2004.11714); it keeps
     the diversity that the best of n loses.
     """
-    values = [(one.realism + coherence * one.coherence) / tau for one in judgements]
+    values = [_value(one, coherence) / tau for one in judgements]
     top = max(values)
     return random.Random(seed).choices(range(len(values)), [math.exp(value - top) for value in values])[0]
+
+
+def _value(one: Judgement, coherence: float) -> float:
+    # The critic that comes with the package has no head for coherence; even 0 times its nan would be nan.
+    return one.realism + (0.0 if math.isnan(one.coherence) else coherence * one.coherence)
 
 
 def synthetic_filter(
@@ -281,18 +287,20 @@ def synthetic_filter(
     """Which synthetic stories may be trained on, and which are good negatives: (kept, rejected) indices.
 
     Kept is the top `share` by realism that a `second` critic of another kind agrees on (its top half), of at least median
-    coherence and `least_novelty` (what a tenth of the human stories fall short of). Rejected is the bottom `share`.
+    coherence (where the critic judges that) and `least_novelty` (what a tenth of the human stories fall short of).
+    Rejected is the bottom `share`.
     """
     if not len(judgements) == len(novelty) or (second is not None and len(second) != len(judgements)):
         raise DataError(f"{len(judgements)} judgements, {len(novelty)} novelties: every story needs all its values.")
     order = sorted(range(len(judgements)), key=lambda i: -judgements[i].realism)
     count = max(1, round(share * len(order))) if order else 0
-    middle = sorted(one.coherence for one in judgements)[(len(judgements) - 1) // 2] if judgements else 0.0
+    known = sorted(one.coherence for one in judgements if not math.isnan(one.coherence))
+    middle = known[(len(known) - 1) // 2] if known else -math.inf
     agreed = set(order)
     if second is not None:
         agreed = set(sorted(order, key=lambda i: -second[i])[: math.ceil(len(order) / 2)])
     kept = [
-        i for i in order[:count] if i in agreed and judgements[i].coherence >= middle and novelty[i] >= least_novelty
+        i for i in order[:count] if i in agreed and not judgements[i].coherence < middle and novelty[i] >= least_novelty
     ]
     return kept, order[len(order) - count :]
 
