@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.adversarial.conftest import SMALL, stand_in
 from tests.tokens.stories import LAMP, SEAL
 
 from storyteller.adversarial import refine
+from storyteller.adversarial.policy import Policy
 from storyteller.adversarial.using import Judgement, Likeness, StoryCritic, best_of, resample, synthetic_filter
 from storyteller.errors import CheckpointError, DataError
 from storyteller.models import load_model, locate
@@ -95,6 +97,42 @@ def test_a_beam_tells_a_story(critic: StoryCritic) -> None:
     told = critic.beam(request, tokens=40, seed=1)
     assert told
     assert told == critic.beam(request, tokens=40, seed=1) != critic.beam(request, tokens=40, seed=2)
+
+
+def beam(
+    critic: StoryCritic, monkeypatch: pytest.MonkeyPatch, drafts: list[list[str]], tokens: int
+) -> tuple[str, list[int]]:
+    """What a beam tells when these are the drafts of each step (the last ones for good), and how long it asked them to be."""
+    tokenizer, stop = critic.template.tokenizer, critic.template.stop_id
+    lengths: list[int] = []
+
+    def drawn(policy: Policy, prompts: Sequence[Sequence[int]], group: int, **options: int) -> list[list[list[int]]]:
+        texts = drafts[min(len(lengths), len(drafts) - 1)]
+        lengths.append(options["new_tokens"])
+        return [[[*tokenizer.encode(text), stop] for text in texts] for _ in prompts]
+
+    monkeypatch.setattr("storyteller.adversarial.using.sample", drawn)
+    return critic.beam(Request(about="A seal."), tokens=tokens, seed=1), lengths
+
+
+def test_a_draft_without_a_word_ends_the_story(critic: StoryCritic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first draft ends after its third sentence and is cut after two; then the model has nothing to add."""
+    told, _ = beam(critic, monkeypatch, [["She ran. He slept. It rained."] * 4, [""] * 4], 200)
+    assert told == "She ran. He slept."
+    with pytest.raises(DataError, match="no draft had a word"):
+        beam(critic, monkeypatch, [[""] * 4], 200)
+
+
+def test_a_beam_keeps_to_its_tokens(critic: StoryCritic, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = len(critic.template.tokenizer.encode("She ran."))
+    for tokens in range(sentence, 5 * sentence + 10):
+        told, lengths = beam(
+            critic, monkeypatch, [["She ran. He slept. It rained."], [" She ran. He ran. It was."]], tokens
+        )
+        assert told.startswith("She ran.")
+        assert told.endswith(".")
+        assert len(critic.template.tokenizer.encode(told)) <= tokens
+        assert max(lengths) <= tokens
 
 
 def test_a_folder_without_a_refinement_is_told(tmp_path: Path) -> None:

@@ -181,7 +181,8 @@ class StoryCritic:
         """A story of at most `tokens`: again and again `drafts` of the next `sentences` are drawn after each of the `keep`
         best stories so far, and the `keep` best of all are kept (Krishna et al. 2022, "RankGen", arXiv 2205.09726).
 
-        A story is as good as the mean realism of its steps. Raises `DataError` when nothing could be drawn.
+        A story is as good as the mean realism of its steps; it ends where a draft has no word, or no sentence that fits.
+        Raises `DataError` when nothing could be drawn.
         """
         prompt, tokenizer = self.template.prompt(request), self.template.tokenizer
         alive: list[tuple[float, int, list[int]]] = [(0.0, 0, [])]
@@ -192,12 +193,16 @@ class StoryCritic:
             with self.policy.merged(drawing_dtype(self.recipe.rollout)):
                 told = sample(
                     self.policy, [[*prompt, *story] for _, _, story in alive], drafts,
-                    new_tokens=self.recipe.rollout.new_tokens, temperature=self.recipe.rollout.temperature,
-                    ends=end_ids(self.template, self.policy), seed=seed + step,
+                    new_tokens=min(self.recipe.rollout.new_tokens, tokens),
+                    temperature=self.recipe.rollout.temperature, ends=end_ids(self.template, self.policy), seed=seed + step,
                 )  # fmt: skip
             for (total, steps, story), group in zip(alive, told, strict=True):
                 marks = [sentence_marks(ids, tokenizer, request.language) for ids in group]
-                cut = [(ids, mark.ends[:sentences], mark) for ids, mark in zip(group, marks, strict=True) if mark.ends]
+                room = tokens - len(story)
+                fitting = [[end for end in mark.ends[:sentences] if end <= room] for mark in marks]
+                cut = [one for one in zip(group, fitting, marks, strict=True) if one[1]]
+                if story and len(cut) < len(group):
+                    done.append((total, steps, story))
                 if not cut:
                     continue
                 opinions = self.opinions(
