@@ -285,6 +285,23 @@ def test_a_roll_back_doubles_the_divergence_that_coop_learns_with(
     assert weights == [0.5, 0.5, 1.0, 1.0]
 
 
+def test_lower_layers_learn_with_their_share_of_the_rate(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[tuple[float, float]] = []
+    step = Refinement.step
+
+    def watched(stage: Refinement) -> None:
+        step(stage)
+        rates.extend((group["share"], group["lr"]) for group in stage.optimizer.param_groups)
+
+    monkeypatch.setattr(Refinement, "step", watched)
+    refine(small("train.layer_decay=0.5", "train.steps=1", "refine.trainer=iq"), tmp_path / "run", stand_in)
+    assert len({share for share, _ in rates}) > 1
+    top = max(rates)[1]
+    assert all(rate == pytest.approx(share * top) for share, rate in rates)
+
+
 def test_the_control_asks_no_critic(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Heads that never learned would say by chance that the policy learns to please them."""
 

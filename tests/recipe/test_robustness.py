@@ -28,13 +28,36 @@ def test_a_key_that_would_do_nothing_is_refused(stage: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["train.compile=true", "train.gradient_checkpointing=true", "train.parallel=sharded", "data.augment={copies: 1}"],
-)
+    ["train.compile=true", "train.gradient_checkpointing=true", "train.parallel=sharded", "data.augment={copies: 1}",
+     "data.tasks={write: 1}", "data.views=2", "data.max_parts=4", "data.max_stories=9", "data.max_share_form={chapter: 0.2}",
+     "samples={words: 9}"],
+)  # fmt: skip
 def test_what_a_refinement_does_not_do_is_refused(key: str) -> None:
     for section in (["refine={}"], []):  # the command `refine` adds the section where there is none
         with pytest.raises(RecipeError, match=f"{key.partition('=')[0]}.* would do nothing in refine"):
             as_refinement(load_recipe(None, [*section, key]))
     load_recipe(None, ["refine={}", key])  # what an earlier run has kept is still read
+
+
+@pytest.mark.parametrize(
+    ("key", "way"),
+    [
+        ("refine.reward.variety=0.3", "refine.trainer=gail"),
+        ("refine.critic.encoder=folder", "refine.critic.reads=encoder"),
+        ("refine.critic.rank=4", "refine.critic.reads=adapter"),
+    ],
+)
+def test_what_another_choice_would_read_is_refused_with_that_choice(key: str, way: str) -> None:
+    name = "refine.reward" if "reward" in key else key.partition("=")[0]
+    with pytest.raises(RecipeError, match=f"{name} would do nothing in refine.*\n.*{way}"):
+        as_refinement(load_recipe(None, ["refine.trainer=coop", key]))
+    as_refinement(load_recipe(None, ["refine.trainer=coop", key, way]))
+    load_recipe(None, ["refine.trainer=coop", key])  # what an earlier run has kept is still read
+
+
+def test_the_bundled_refinement_is_read_whole_by_every_trainer() -> None:
+    for trainer in ("gail", "coop", "pairs", "iq"):
+        as_refinement(load_recipe("refine", [f"refine.trainer={trainer}"]))
 
 
 def test_a_refinement_without_its_section_is_checked_as_one_with_it() -> None:

@@ -189,7 +189,8 @@ def test_the_command(quick_children: list[Sequence[str]], values: dict[str, Any]
 
 
 def test_each_stage_has_the_blocks_that_are_its_own(values: dict[str, Any], tmp_path: Path) -> None:
-    values |= {"refine": {"trainer": "coop"}, "pipeline": [
+    shown = {"path": "data/own", "views": 2, "tasks": {"write": 1.0}}
+    values |= {"refine": {"trainer": "coop"}, "samples": {"words": 9}, "data": shown, "pipeline": [
         {"stage": "finetune", "change": {"train.dropout": 0.1}},
         {"stage": "refine"},
         {"stage": "evaluate", "options": {"suite": "masked"}},
@@ -199,4 +200,7 @@ def test_each_stage_has_the_blocks_that_are_its_own(values: dict[str, Any], tmp_
     assert "refine" not in first.values
     assert second.values is not None
     assert second.values["refine"] == {"trainer": "coop"}
+    assert (first.values["samples"], first.values["data"]) == ({"words": 9}, shown)
+    assert "samples" not in second.values
+    assert second.values["data"] == {"path": "data/own"}  # how fine-tuning shows stories is for it alone
     assert third.product.name == "masked.json"

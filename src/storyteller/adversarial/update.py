@@ -109,7 +109,7 @@ def take_step(
     figures["grad_norm"] = float(torch.nn.utils.clip_grad_norm_(parameters, clip or math.inf))
     if math.isfinite(figures["grad_norm"]) and math.isfinite(figures["loss"]):
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)  # of a layer, see `train.layer_decay`
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return figures

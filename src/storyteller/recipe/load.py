@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from storyteller.errors import RecipeError
 from storyteller.recipe.aliases import meant_key
-from storyteller.recipe.models import TASKS, Recipe, RefineRecipe
+from storyteller.recipe.models import TASKS, CriticRecipe, Recipe, RefineRecipe, RewardRecipe, SamplesRecipe
 
 __all__ = [
     "bundled_recipes",
@@ -27,6 +27,7 @@ __all__ = [
     "read_values",
     "recipe_of",
     "recipe_schema",
+    "without_lessons",
 ]
 
 _LENGTHS = ("steps", "epochs", "minutes")
@@ -66,14 +67,46 @@ def as_refinement(recipe: Recipe) -> Recipe:
     """
     values = recipe.model_dump(mode="json")
     whole = recipe_of({**values, "refine": values["refine"] or RefineRecipe().model_dump(mode="json")})
-    train = recipe.train
-    idle = {
-        "train.compile": train.compile, "train.gradient_checkpointing": train.gradient_checkpointing,
-        "train.parallel=sharded": train.parallel == "sharded", "data.augment": recipe.data.augment is not None,
-    }  # fmt: skip
-    if named := [name for name, asked in idle.items() if asked]:
-        raise RecipeError(f"{', '.join(named)} would do nothing in refine; leave it out.")
+    if idle := _idle(recipe, recipe.refine or RefineRecipe()):
+        ways = [f"\n  {name}: {way}." for name, way in idle.items() if way]
+        raise RecipeError(f"{', '.join(idle)} would do nothing in refine; leave it out." + "".join(ways))
     return whole
+
+
+def _idle(recipe: Recipe, refine: RefineRecipe) -> dict[str, str]:
+    """The keys that were changed and that a refinement does not read, each with what to do instead, if there is something."""
+    data, train, critic = recipe.data, recipe.train, refine.critic
+    one = "a story gives one prompt; cut long ones into excerpts first (see docs/refinement.md)"
+    known = {
+        "train.compile": (train.compile, ""),
+        "train.gradient_checkpointing": (train.gradient_checkpointing, ""),
+        "train.parallel=sharded": (train.parallel == "sharded", ""),
+        "data.augment": (data.augment is not None, ""),
+        "data.tasks": (data.tasks != TASKS, "refine.rollout.prefix_share says how many prompts show a beginning"),
+        "data.views": (data.views > 1, one),
+        "data.max_parts": (data.max_parts is not None, one),
+        "data.max_stories": (data.max_stories is not None, "refine.rollout.prompts says how many are learned from"),
+        "data.max_share_form": (bool(data.max_share_form), "refine.rollout.only chooses stories by form"),
+        "samples": (recipe.samples != SamplesRecipe(), "its samples are answers to the first dev prompts"),
+        "refine.reward": (
+            refine.trainer != "gail" and refine.reward != RewardRecipe(), "only refine.trainer=gail learns from a reward",
+        ),
+        "refine.critic.rank": (
+            critic.reads != "adapter" and critic.rank != CriticRecipe().rank, "it belongs to refine.critic.reads=adapter",
+        ),
+        "refine.critic.encoder": (
+            critic.reads != "encoder" and critic.encoder is not None, "it belongs to refine.critic.reads=encoder",
+        ),
+    }  # fmt: skip
+    return {name: way for name, (changed, way) in known.items() if changed}
+
+
+def without_lessons(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without what a pipeline's refinement leaves to the other trainings: how they show stories, and samples."""
+    kept = {key: value for key, value in values.items() if key != "samples"}
+    if isinstance(data := kept.get("data"), Mapping):
+        kept["data"] = {key: value for key, value in data.items() if key not in ("tasks", "views", "max_parts")}
+    return kept
 
 
 def change_values(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from storyteller.errors import CheckpointError, RecipeError, TrainingError
 from storyteller.recipe import Recipe
-from storyteller.recipe.load import as_refinement, change_values, differences, recipe_of
+from storyteller.recipe.load import as_refinement, change_values, differences, recipe_of, without_lessons
 from storyteller.recipe.several import StageRecipe
 from storyteller.runs.children import Child, find_child, read_ending, start_child
 from storyteller.runs.console import say
@@ -143,6 +143,7 @@ def _training(
         made["model.base"] = str(model.folder)
     others = {"pretrain", "refine"} - {asked.stage}  # what the other stages are told
     own = {key: value for key, value in without_several(values).items() if key not in others}
+    own = without_lessons(own) if asked.stage == "refine" else own
     own = change_values(change_values(own, made), asked.change)
     try:
         whole = recipe_of(own)
