@@ -18,6 +18,7 @@ from storyteller.adversarial.critic import Pair, Read
 from storyteller.adversarial.critics import AdapterCritic, EncoderCritic, load_encoder, make_critic
 from storyteller.adversarial.gail import gail_lessons
 from storyteller.adversarial.marks import Marks
+from storyteller.adversarial.several import members
 from storyteller.adversarial.using import StoryCritic
 from storyteller.errors import ModelError, RecipeError
 from storyteller.models import locate
@@ -31,12 +32,15 @@ MARKS = Marks("", (5, 8), True)
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
     """A masked model that looks both ways, with the tokenizer of our own models."""
+    return bert(tmp_path_factory.mktemp("bert"), tiny_llama, layers=2)
+
+
+def bert(folder: Path, tiny_llama: Path, layers: int) -> Path:
     from transformers import BertConfig, BertModel
 
-    folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(3)
     config = BertConfig(
-        vocab_size=StoryTokenizer.load(tiny_llama).vocabulary_size, hidden_size=16, num_hidden_layers=2,
+        vocab_size=StoryTokenizer.load(tiny_llama).vocabulary_size, hidden_size=16, num_hidden_layers=layers,
         num_attention_heads=2, intermediate_size=32, max_position_embeddings=64,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
@@ -140,6 +144,14 @@ def test_the_trainer_runs_with_it_and_it_judges_afterwards(
     first, second = critic.judge(Request(about="A seal."), ["The seal sang. It was late."] * 2)
     assert first == second
     assert json.loads((run.folder / "refinement.json").read_text())["tried"]
+
+
+def test_members_read_other_depths_of_the_encoder_not_of_the_base(
+    small: MakeRecipe, tmp_path: Path, tiny_llama: Path
+) -> None:
+    folder = bert(tmp_path, tiny_llama, layers=4)
+    recipe = small("refine.critic.reads=encoder", f"refine.critic.encoder={folder}")
+    assert [one.refine.critic.layers for one in members(recipe, 2, "critic") if one.refine] == [[2], [4]]
 
 
 def test_mistakes_are_told(tiny_llama: Path, tmp_path: Path) -> None:

@@ -50,6 +50,19 @@ def test_a_slice_trains_on_its_stories_and_is_watched_on_all(small: MakeRecipe, 
         make_prompts(recipe.data, template, rollout.model_copy(update={"only": "("}), 1)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "error", "message"),
+    [("(", RecipeError, "no regular expression"), ("zzzz", DataError, "no story of train")],
+)
+def test_a_later_member_s_mistake_is_told_before_the_first_begins(
+    small: MakeRecipe, tmp_path: Path, pattern: str, error: type[Exception], message: str
+) -> None:
+    """Else it would come to light after hours."""
+    with pytest.raises(error, match=message):
+        refine_several(members(small(), 0, slices=["story", pattern]), tmp_path / "two", stand_in)
+    assert not (tmp_path / "two").exists()
+
+
 def test_every_member_is_refined_once(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
     recipes = members(small("train.steps=1"), 2)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from storyteller.adversarial.critic import depths_of
+from storyteller.adversarial.critics import load_encoder
 from storyteller.adversarial.measuring import Score
-from storyteller.adversarial.stage import Check, refine
+from storyteller.adversarial.stage import Check, dry_run, refine
 from storyteller.errors import RecipeError
 from storyteller.models import locate
 from storyteller.recipe import Recipe
@@ -52,7 +53,14 @@ def members(recipe: Recipe, count: int, apart: Apart = "seed", slices: Sequence[
 
 
 def refine_several(recipes: Sequence[Recipe], folder: Path, score: Score, *, check: Check | None = None) -> list[Run]:
-    """Refine every member into `folder`/1, 2, ...; members that are done stay, one that was stopped goes on exactly."""
+    """Refine every member into `folder`/1, 2, ...; members that are done stay, one that was stopped goes on exactly.
+
+    What would stop a later member before its first step is raised before the first one takes its hours.
+    """
+    for number, recipe in enumerate(recipes, 1):
+        if not (folder / str(number) / "recipe.yaml").is_file():
+            say(f"checking member {number} of {len(recipes)}")
+            dry_run(recipe, check=check)
     runs = []
     for number, recipe in enumerate(recipes, 1):
         own = folder / str(number)
@@ -66,10 +74,13 @@ def refine_several(recipes: Sequence[Recipe], folder: Path, score: Score, *, che
 
 
 def _depths(recipe: Recipe, refined: RefineRecipe, count: int) -> list[int]:
-    """`count` depths for critics of one depth each: the recipe's, or spread over the model's layers."""
-    layers = refined.critic.layers
+    """`count` depths for critics of one depth each: the recipe's, or spread over the layers of the model that they read."""
+    critic, layers = refined.critic, refined.critic.layers
     if layers is None:
-        depth = int(read_json(locate(recipe.model.base).folder / "config.json")["num_hidden_layers"])
+        if critic.reads == "encoder" and critic.encoder is not None:
+            depth = load_encoder(critic.encoder).depth
+        else:
+            depth = int(read_json(locate(recipe.model.base).folder / "config.json")["num_hidden_layers"])
         spread = {max(1, round(depth * (number + 1) / count)) for number in range(count)}
         layers = sorted({*spread} | ({*depths_of(depth)} if len(spread) < count else set()))
     if len(layers) < count:
