@@ -35,6 +35,11 @@ def test_the_recipe_in_miniature(
     told = json.loads(done.stdout)
     assert Path(told["final"], "adapter_model.safetensors").is_file()
     assert told["passed"] in (True, False)
+    monkeypatch.chdir(tmp_path)  # where no recipe's default corpus is
+    planned = run("refine", "--resume", str(tmp_path / "run"), "--dry-run", "--json")
+    assert planned.exit_code == 0, planned.output
+    plan = json.loads(planned.stdout)
+    assert (plan["steps"], plan["recipe"]["data"]["path"]) == (2, str(stories))
     again = run("refine", "--resume", str(tmp_path / "run"))
     assert again.exit_code == 0, again.output
     assert "resumed at step 2 of 2" in again.stderr
@@ -47,6 +52,8 @@ def test_dry_run(tiny_llama: Path, stories: Path, tmp_path: Path, monkeypatch: p
     shown = run("refine", "refine", *small, "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert "gail: 4 steps of 6 stories" in shown.stdout
+    members = run("refine", "refine", *small, "--members", "2", "--dry-run", "--json")
+    assert [plan["recipe"]["train"]["seed"] for plan in json.loads(members.stdout)] == [1, 2]
     assert list(tmp_path.iterdir()) == []
 
 

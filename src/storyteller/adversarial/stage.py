@@ -80,10 +80,7 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = 
     raise, and `Interrupted` after Ctrl-C.
     """
     run = Run.open(folder) if resume else None
-    whole = same_recipe(run, recipe) if run else as_refinement(recipe)
-    corpus = _corpus_hash(whole.data.path)
-    if run:
-        _same_corpus(run, corpus)
+    whole, corpus = _to_do(recipe, run)
     prepared = _prepare(whole, None if resume else check)
     data = {**prepared.prompts.counts(), "hash": corpus}
     run = run or Run.create(folder, prepared.recipe, asked=recipe, data=data)
@@ -106,12 +103,14 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = 
     return run
 
 
-def dry_run(recipe: Recipe, *, check: Check | None = None) -> dict[str, Any]:
-    """The resolved recipe, the prompts of each set and the size of a step, without writing anything.
+def dry_run(recipe: Recipe, *, check: Check | None = None, resume: Path | None = None) -> dict[str, Any]:
+    """The resolved recipe, the prompts of each set and the size of a step, without writing anything; with `resume`, those
+    of the run in that folder.
 
     Raises what `refine` would raise before it begins.
     """
-    prepared = _prepare(as_refinement(recipe), check)
+    whole, _ = _to_do(recipe, Run.open(resume) if resume else None)
+    prepared = _prepare(whole, None if resume else check)
     refine, train = prepared.recipe.refine or RefineRecipe(), prepared.recipe.train
     stories = train.rows * train.accumulate * refine.rollout.group
     heads = sum(parameter.numel() for parameter in trainable(prepared.adversary.critic).values())
@@ -126,6 +125,15 @@ def dry_run(recipe: Recipe, *, check: Check | None = None) -> dict[str, Any]:
             f"a critic of {heads / 1e6:.2f} M parameters {_reads(prepared)}"
         ),
     }
+
+
+def _to_do(recipe: Recipe, run: Run | None) -> tuple[Recipe, str]:
+    """The recipe that a new run is to follow, or that of the `run` that goes on, and the hash of its corpus."""
+    whole = same_recipe(run, recipe) if run else as_refinement(recipe)
+    corpus = _corpus_hash(whole.data.path)
+    if run:
+        _same_corpus(run, corpus)
+    return whole, corpus
 
 
 def _prepare(recipe: Recipe, check: Check | None) -> _Prepared:

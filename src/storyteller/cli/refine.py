@@ -55,7 +55,7 @@ def refine(
         )
         return
     if dry_run:
-        print_dry_run(plan(loaded, check=check_refinement), as_json=as_json)
+        print_dry_run(plan(loaded, check=check_refinement, resume=resume), as_json=as_json)
         return
     folder = resume or out or Path("runs") / loaded.name
     done = run(loaded, folder, score_refinement, check=check_refinement, resume=resume is not None)
@@ -75,8 +75,12 @@ def several(
 
     recipes = members(recipe, count, apart, slices)  # type: ignore[arg-type]  # the command has checked the word
     if dry_run:
-        for one in recipes:
-            print_dry_run(plan(one, check=check_refinement), as_json=as_json)
+        plans = [plan(one, check=check_refinement) for one in recipes]
+        if as_json:
+            print(json.dumps(plans, ensure_ascii=False))
+            return
+        for one in plans:
+            print_dry_run(one, as_json=False)
         return
     runs = refine_several(recipes, folder, score_refinement, check=check_refinement)
     told = [json.loads((run.folder / "refinement.json").read_text(encoding="utf-8")) for run in runs]
