@@ -14,8 +14,8 @@ from storyteller.recipe.models import MonitorsRecipe
 
 RECIPE = MonitorsRecipe()
 HEALTHY = {
-    "loss": 1.0, "grad_norm": 0.5, "kl": 0.05, "critic_accuracy": 0.75, "reward_std": 0.5, "dead_groups": 0.0,
-    "entropy_share": 1.0,
+    "loss": 1.0, "grad_norm": 0.5, "kl": 0.05, "critic_accuracy": 0.75, "critic_updates": 1.0, "reward_std": 0.5,
+    "dead_groups": 0.0, "entropy_share": 1.0,
 }  # fmt: skip
 REFERENCE = {
     "judge_auc": 0.8, "critic_auc": 0.8, "kl": 0.0, "entropy": 3.0, "human_nll": 3.0, "distinct_2": 0.6,
@@ -56,6 +56,13 @@ def test_a_few_bad_steps_are_no_alarm(changes: dict[str, float]) -> None:
     assert tripped(changes, steps=9) == []
 
 
+@pytest.mark.parametrize(("accuracy", "alarms"), [(0.99, 0), (0.50, 1)])
+def test_a_critic_that_rests_between_rounds_may_win_and_not_be_beaten(accuracy: float, alarms: int) -> None:
+    watch = Watch(RECIPE)
+    figures = {"loss": 1.0, "grad_norm": 0.5, "critic_accuracy": accuracy}
+    assert sum(len(watch.step(figures)) for _ in range(RECIPE.patience_steps)) == alarms
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -67,6 +74,12 @@ def test_an_evaluation_out_of_bounds_is_told(name: str, value: float) -> None:
     (alarm,) = violations(REFERENCE | {name: value}, REFERENCE, RECIPE)
     assert alarm.monitor == name
     assert "is allowed" in str(alarm)
+
+
+def test_a_judge_that_guesses_is_no_gain() -> None:
+    watch = Watch(MonitorsRecipe(), reference={"judge_auc": 0.55})
+    assert watch.objective({"judge_auc": 0.5}) == watch.objective({"judge_auc": 0.41}) == pytest.approx(0.05)
+    assert Watch(MonitorsRecipe(), reference={"judge_auc": 0.45}).objective({"judge_auc": 0.5}) == 0
 
 
 def test_the_reference_breaks_no_guardrail_and_has_no_gain() -> None:

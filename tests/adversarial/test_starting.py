@@ -13,12 +13,12 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from tests.adapters import tiny_adapter
-from tests.adversarial.conftest import SMALL
+from tests.adversarial.conftest import SMALL, MakeRecipe
 from tests.tokens.stories import SEAL, story, write_corpus
 
 from storyteller.adversarial import dry_run
 from storyteller.adversarial.policy import Policy
-from storyteller.errors import DataError, ModelError, TrainingError
+from storyteller.errors import DataError, ModelError, RecipeError, TrainingError
 from storyteller.recipe import load_recipe
 
 
@@ -116,3 +116,20 @@ def test_the_judge_is_asked_for_as_many_stories_as_an_evaluation_draws(tiny_llam
         plan(3, least=4)
     with pytest.raises(DataError, match=r"dev \(4, .* too few. Its split dev has no more: prepare"):
         plan(8, least=5)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "refine.frontier=[0]",
+        "refine.scales=[]",
+        "refine.scales=[-1]",
+        "refine.critic.betas=[0.5, 1.5]",
+        "refine.monitors.kl=[0.15, 0.08]",
+        "refine.monitors.distinct_2=[0.9, 0.95]",
+        "refine.replay=[-1, 0]",
+    ],
+)
+def test_values_that_would_lose_a_run_in_the_end_are_refused(small: MakeRecipe, override: str) -> None:
+    with pytest.raises(RecipeError, match=override.partition("=")[0].rpartition(".")[2]):
+        small(override)

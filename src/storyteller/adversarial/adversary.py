@@ -133,21 +133,28 @@ class Adversary:
 
         The running accuracy takes in the fresh pairs before they are learned from.
         """
-        if not fresh:
-            return {"critic_updates": 0.0, **self._standing()}
-        standing = self.measure(fresh)
-        won = standing.accuracy
-        self.accuracy = won if self.accuracy is None else 0.9 * self.accuracy + 0.1 * won
+        figures = self.keep_score(fresh)
+        if not fresh or self.accuracy is None:
+            return {"critic_updates": 0.0, **figures}
         times = 0 if self.accuracy > self.recipe.skip_above else 2 if self.accuracy < self.recipe.twice_below else 1
         losses = []
         for number in range(times):
             chance = random.Random(mix(self.seed, step, number))
             losses.append(self.learn(self.memory.mixed(fresh, self.recipe.pairs, chance)))
         self.memory.remember(fresh, random.Random(mix(self.seed, step, 5)))
-        figures = {"critic_updates": float(times), "critic_step_accuracy": won, **self._standing()}
-        if standing.coherence is not None:
-            figures["coherence_step_accuracy"] = standing.coherence
-        return figures | ({"critic_loss": losses[-1]} if losses else {})
+        return figures | {"critic_updates": float(times)} | ({"critic_loss": losses[-1]} if losses else {})
+
+    def keep_score(self, fresh: Sequence[Pair]) -> dict[str, float]:
+        """How the critic stands on a step's fresh pairs, from which it has not learned yet; they move its running accuracy."""
+        figures: dict[str, float] = {}
+        if fresh:
+            standing = self.measure(fresh)
+            won = standing.accuracy
+            self.accuracy = won if self.accuracy is None else 0.9 * self.accuracy + 0.1 * won
+            figures["critic_step_accuracy"] = won
+            if standing.coherence is not None:
+                figures["coherence_step_accuracy"] = standing.coherence
+        return figures if self.accuracy is None else {**figures, "critic_accuracy": self.accuracy}
 
     def warm_up(self, held: Sequence[Pair], steps: int, accuracy: float = 2.0) -> tuple[int, Standing]:
         """Learn from the pool until `accuracy` on the `held` pairs or for `steps`.
@@ -195,9 +202,6 @@ class Adversary:
     def values(self) -> dict[str, float | None]:
         """The numbers that go with `tensors`."""
         return {"accuracy": self.accuracy, "steps": float(self.steps)}
-
-    def _standing(self) -> dict[str, float]:
-        return {} if self.accuracy is None else {"critic_accuracy": self.accuracy}
 
 
 def _told_apart(margins: Sequence[Tensor]) -> tuple[float, float]:

@@ -168,7 +168,10 @@ class Watch:
         accuracy, recipe = figures.get("critic_accuracy"), self.recipe
         if accuracy is None:
             return []
-        self.high = self.high + 1 if accuracy > recipe.accuracy_high else 0
+        # Only `gail` learns from the logits as they are. The weights of `coop` are softened and `pairs` ranks, which says as
+        # much when the critic wins; and between their rounds nothing holds it back, so the alarm would end run after run.
+        wins = "critic_updates" in figures and accuracy > recipe.accuracy_high
+        self.high = self.high + 1 if wins else 0
         self.low = self.low + 1 if accuracy < recipe.accuracy_low else 0
         if max(self.high, self.low) < recipe.patience_steps:
             return []

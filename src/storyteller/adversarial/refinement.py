@@ -190,8 +190,11 @@ class Refinement:
         figures["replay_share"] = human / max(1, drawn + human)
         self.state.targets += drawn
         now = time.monotonic()
+        pairs = flat(group.pairs() for group in groups)
+        if self.trainer in ROUND_BASED:  # the critic learns when a round begins
+            figures |= self.adversary.keep_score(pairs)
         if self.trainer == "gail":
-            figures |= self.adversary.keep_up(flat(group.pairs() for group in groups), step)
+            figures |= self.adversary.keep_up(pairs, step)
             self.balance.steer(figures["kl"], self.refine.kl_target)
         figures["seconds_critic"] = time.monotonic() - now
         if self.balance.entropy and "entropy" in figures:

@@ -237,7 +237,7 @@ class MonitorsRecipe(_Section):
     """When to worry; a pair is (healthy, roll back). Differences are to the reference model on the same prompts."""
 
     patience_steps: int = Field(10, ge=1, description="steps that a step monitor must be out of bounds")
-    accuracy_high: float = Field(0.97, description="the critic wins too easily: its reward says nothing")
+    accuracy_high: float = Field(0.97, description="gail: the critic wins too easily: its reward says nothing")
     accuracy_low: float = Field(0.52, description="the critic is beaten: its reward is noise")
     kl: tuple[float, float] = Field((0.08, 0.15), description="drift from the reference, nats per token")
     reward_std: float = Field(0.05, ge=0, description="least spread of rewards within a group")
