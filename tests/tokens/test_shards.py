@@ -114,6 +114,17 @@ def test_one_pass_over_dev(shards: Shards) -> None:
     assert sum(batch.targets for batch in halves) == told["targets"]
 
 
+def test_the_first_rows_of_a_pass_speak_for_all_of_them(shards: Shards) -> None:
+    def longest(opened: Shards) -> list[int]:
+        return [int((batch.segment_ids == 1).sum()) for batch in opened.rows(256, 1, split="train")]
+
+    lengths = longest(shards)
+    assert lengths == longest(Shards.open(shards.folder))
+    half = len(lengths) // 2
+    apart = [abs(np.mean(part[:half]) - np.mean(lengths)) for part in (lengths, sorted(lengths, reverse=True))]
+    assert apart[0] < apart[1] / 2
+
+
 def test_every_stop_in_a_completion_is_a_label(shards: Shards, tokenizer: StoryTokenizer) -> None:
     split = shards.splits["train"]
     ended = 0

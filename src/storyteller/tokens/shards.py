@@ -20,6 +20,9 @@ __all__ = ["INDEX", "META_FILE", "Shards", "Split", "token_type"]
 
 META_FILE = "meta.json"
 
+#: Puts the rows of a pass in order; another one would make the dev figures of earlier runs other figures.
+_ORDER_SEED = 1
+
 #: One record for each example. Its labels are its last `targets` tokens, so no mask needs to be stored beside them;
 #: `bytes` counts the UTF-8 bytes of the completion; the rest are positions in TASKS, FORMS and LANGUAGES.
 INDEX = np.dtype(
@@ -118,9 +121,13 @@ class Shards:
         return max(1, -(-self._epochs(seed, context, split).rows_in(0) // rows_per_step))
 
     def rows(self, context: int, rows: int, *, split: str = "dev", rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """One pass over a split in a fixed order; the last batch may have fewer rows, and an empty split gives none."""
+        """One pass over a split in a fixed random order, the same for every run, so that the first rows speak for all.
+
+        The last batch may have fewer rows, and an empty split gives none.
+        """
         packing = self._packing(split, context)
-        mine = range(rank, len(packing), world)
+        # As packed, the longest come first, and of these the first sources': 64 of 1,068 rows were one work of 38.
+        mine = np.random.default_rng(_ORDER_SEED).permutation(len(packing))[rank::world].tolist()
         for start in range(0, len(mine), rows):
             numbers = mine[start : start + rows]
             yield self._stack(split, [packing.row(n) for n in numbers], context, [(2, 0, n) for n in numbers])
