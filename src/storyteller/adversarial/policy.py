@@ -12,6 +12,7 @@ from torch import Tensor
 
 from storyteller.adversarial.groups import Rows
 from storyteller.errors import ModelError
+from storyteller.generate.torch_batch import layer_masks
 from storyteller.train.attention import segment_bounds, use_packed_attention
 from storyteller.train.optim import trainable
 
@@ -177,7 +178,8 @@ class Policy:
             unread = torch.ones(1, 1, 1, 1, dtype=torch.bool)
             seen = {"attention_mask": unread, "segments": segment_bounds(rows.segments), "shared": True}
         else:
-            seen = {"attention_mask": rows.mask}
+            apart = (rows.position_ids.unsqueeze(2) - rows.position_ids.unsqueeze(1)).unsqueeze(1)
+            seen = {"attention_mask": layer_masks(self.model.config, rows.mask, apart)}
         with self._computing():
             output = self.body(
                 input_ids=rows.input_ids,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from storyteller.corpus.story import Story
 from storyteller.ensemble.likelihood import MixtureModel
@@ -17,6 +18,7 @@ from storyteller.evaluate.bootstrap import Interval, ratio_interval, work_of
 from storyteller.runs.console import progress
 from storyteller.tokens import Request, StoryTokenizer, Template
 from storyteller.train.objectives import linear_cross_entropy
+from storyteller.train.own_logits import has_plain_head
 
 __all__ = ["LossTable", "StoryLoss", "measure_losses", "same_beginnings", "summarise"]
 
@@ -73,6 +75,7 @@ def measure_losses(
         raise DataError(f"a window of {context} tokens is too long: the model reads {longest} tokens at most.")
     device = next(model.parameters()).device
     model.eval()
+    plain = not isinstance(model, MixtureModel) and has_plain_head(model)
     results = []
     with torch.inference_mode(), progress(len(stories), "measuring") as advance:
         for story in stories:
@@ -81,7 +84,8 @@ def measure_losses(
             prefix = _prefix(tokenizer, template, story)
             sequence = torch.tensor(prefix + ids, device=device)
             nats = sum(
-                _window_nats(model, sequence, *window) for window in _windows(len(prefix), len(sequence), context)
+                _window_nats(model, plain, sequence, *window)
+                for window in _windows(len(prefix), len(sequence), context)
             )
             results.append(StoryLoss(story.id, work_of(story), story.form, story.language, nats, len(ids), text_bytes))
             advance()
@@ -147,13 +151,17 @@ def _windows(first: int, length: int, context: int) -> Iterator[tuple[int, int, 
         target = end
 
 
-def _window_nats(model: Any, sequence: torch.Tensor, start: int, end: int, target: int) -> float:
+def _window_nats(model: Any, plain: bool, sequence: torch.Tensor, start: int, end: int, target: int) -> float:
     if isinstance(model, MixtureModel):
         return -sum(model.log_probabilities(sequence[start:end], target - start))
+    # The last token of the window is only predicted, so it need not be read.
+    read = {"input_ids": sequence[None, start : end - 1], "use_cache": False}
+    if not plain:
+        logits = model(**read, logits_to_keep=end - target).logits[0].float()
+        return float(cross_entropy(logits, sequence[target:end], reduction="sum"))
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     body = getattr(causal, causal.base_model_prefix)
-    # The last token of the window is only predicted, so it need not be read.
-    hidden = body(input_ids=sequence[None, start : end - 1], use_cache=False).last_hidden_state[0]
+    hidden = body(**read).last_hidden_state[0]
     wanted = hidden[target - 1 - start :]
     return float(linear_cross_entropy(wanted, causal.get_output_embeddings().weight, sequence[target:end]))
 

@@ -32,6 +32,8 @@ def use_packed_attention(model: Any) -> bool:
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
+    if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
+        return False  # Gemma 2 caps what these products keep to themselves
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     try:
@@ -59,6 +61,7 @@ def _attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
     segments: SegmentBounds | None = None,
     shared: bool = False,
     **options: Any,
@@ -86,8 +89,10 @@ def _attention(
             if shared and start:
                 first = slice(0, bounds[0][1])
                 keys, values = torch.cat([k[:, :, first], keys], dim=2), torch.cat([v[:, :, first], values], dim=2)
-            # Every segment has the virtual tokens, if there are any, and its own past.
-            keys, values, mask = with_virtual_tokens(module, q[:, :, own], keys, values, None)
+            windowed = sliding_window is not None and not both_ways and keys.shape[2] > sliding_window
+            mask = _visible(q[:, :, own], keys, sliding_window)[None, None] if windowed else None
+            # Every segment has the virtual tokens, if there are any, and its own past, as far as the layer's window goes.
+            keys, values, mask = with_virtual_tokens(module, q[:, :, own], keys, values, mask)
             if mask is None and not both_ways:
                 parts.append(_causal(q[:, :, own], keys, values, scaling, dropout))
             else:
@@ -120,9 +125,11 @@ def _product(query: Tensor, key: Tensor, value: Tensor, scale: float | None, dro
     )  # fmt: skip
 
 
-def _visible(query: Tensor, key: Tensor) -> Tensor:
+def _visible(query: Tensor, key: Tensor, window: int | None = None) -> Tensor:
+    """Which keys each query sees, [queries, keys]: itself and those before it, `window` in all."""
     new, total = query.shape[2], key.shape[2]
-    return torch.ones(new, total, dtype=torch.bool, device=query.device).tril(total - new)
+    seen = torch.ones(new, total, dtype=torch.bool, device=query.device).tril(total - new)
+    return seen if window is None else seen.triu(total - new - window + 1)
 
 
 class _ShortAttention(torch.autograd.Function):

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from storyteller.errors import ModelError
 from storyteller.recipe.robustness import ContrastiveRecipe
 from storyteller.train.attention import segment_bounds, use_packed_attention
 from storyteller.train.contrastive import contrastive_loss
+from storyteller.train.own_logits import as_own_logits, probe_ids
 
 __all__ = ["CausalObjective", "MaskedObjective", "linear_cross_entropy", "linear_loss", "packed_attention_mask"]
 
@@ -42,6 +44,8 @@ class CausalObjective(nn.Module):
     padding). It returns the summed loss in nats, a float32 scalar. In training mode, and only there, targets are smoothed by
     `smoothing` and the `contrastive` loss is added, so that what is measured stays the likelihood. Without `packed`,
     attention is one masked call on every device: segments of other lengths in each batch could not be compiled once.
+
+    Raises `ModelError` for a model whose own logits are others than those that the loss is made of.
     """
 
     def __init__(
@@ -56,6 +60,32 @@ class CausalObjective(nn.Module):
         self.model = model
         self.smoothing, self.contrastive = smoothing, contrastive
         self._packed = packed and use_packed_attention(model)
+        self._check_logits()
+
+    @torch.no_grad()
+    def _check_logits(self) -> None:
+        ids = probe_ids(self._causal)
+        places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
+        # Behind another text, so that neither path may take the row for one text.
+        row = torch.cat([ids[:, :1], ids], 1), torch.cat([places[:, :1], places], 1)
+        segments = torch.cat([torch.ones_like(ids[:, :1]), torch.full_like(ids, 2)], 1)
+        packed, training = self._packed, self.training
+        self.eval()
+        try:
+            # Compiled layers would be compiled for this length, too.
+            with torch.compiler.set_stance("force_eager"):
+                for self._packed in {packed, False}:  # on the processor, and on a GPU
+                    last = self.states(*row, segments)[0, -1]
+                    if not as_own_logits(self.model, ids, last.to(self.head.dtype) @ self.head.T):
+                        raise ModelError(
+                            f"a model of the type {self._causal.config.model_type} cannot be trained: its logits are not the "
+                            "product of its last states and its output layer (they are scaled, capped or shifted), or its "
+                            "layers do not take the mask of packed rows, so the loss would be another model's. Name another "
+                            "one as model.base, such as smollm2-135m-instruct."
+                        )
+        finally:
+            self._packed = packed
+            self.train(training)
 
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""
@@ -85,6 +115,8 @@ class CausalObjective(nn.Module):
 
     def states(self, input_ids: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The last hidden state of each position, [rows, context, width]."""
+        from storyteller.generate.torch_batch import layer_masks
+
         causal = self._causal
         body = getattr(causal, causal.base_model_prefix)
         if self._packed and segment_ids.device.type == "cpu":
@@ -97,9 +129,10 @@ class CausalObjective(nn.Module):
             # Positions that are the usual ones need not be told; told, they would be searched for several texts in a row.
             hidden = body(input_ids=input_ids, use_cache=False).last_hidden_state
         else:
-            mask = packed_attention_mask(segment_ids)
+            apart = (position_ids.unsqueeze(2) - position_ids.unsqueeze(1)).unsqueeze(1)
+            masks = layer_masks(causal.config, packed_attention_mask(segment_ids), apart)
             hidden = body(
-                input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False
+                input_ids=input_ids, position_ids=position_ids, attention_mask=masks, use_cache=False
             ).last_hidden_state
         return hidden
 
