@@ -96,8 +96,14 @@ class Allocation:
     def allocate(self, step: int) -> None:
         """Score every direction and, when it is time, mask the least; after optimizer step `step` (from 1).
 
-        The gradients of the step have to be there still.
+        The gradients of the step have to be there still. Where they are no numbers, as in a step that float16 leaves out,
+        they count nothing: one such would stay in the smoothed scores for good, and no rank would move any more.
         """
+        import torch
+
+        for parameter in self._tuner.parameters():
+            if parameter.grad is not None:
+                torch.nan_to_num_(parameter.grad, nan=0.0, posinf=0.0, neginf=0.0)
         self._tuner.update_and_allocate(step)
 
     def tensors(self) -> dict[str, Tensor]:
