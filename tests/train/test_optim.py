@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from storyteller.errors import TrainingError
-from storyteller.models import load_model, locate
+from storyteller.models import adapt, load_model, locate
 from storyteller.models.adapters.bottleneck import apply_bottleneck
-from storyteller.recipe import TrainRecipe
+from storyteller.recipe import LoraRecipe, ModelRecipe, TrainRecipe
 from storyteller.recipe.methods import BottleneckRecipe
 from storyteller.train.optim import build_optimizer, layer_shares, trainable
 
@@ -28,6 +28,13 @@ def test_only_matrices_decay() -> None:
     optimizer.step()
     assert torch.allclose(model[0].weight, torch.tensor(0.97))
     assert torch.equal(model[1].weight, torch.ones(4))
+
+
+@pytest.mark.parametrize(("method", "decays"), [("ia3", False), ("lora", True)])
+def test_a_factor_of_one_is_not_pulled_to_zero(tiny_llama: Path, method: Literal["ia3", "lora"], decays: bool) -> None:
+    model = adapt(load_model(locate(tiny_llama)), ModelRecipe(method=method, lora=LoraRecipe(rank=1)), 1)
+    optimizer = build_optimizer(model, TrainRecipe(weight_decay=0.3, lr=0.1))
+    assert {group["weight_decay"] == 0.3 for group in optimizer.param_groups} == {decays}
 
 
 def test_frozen_weights_are_left_out() -> None:

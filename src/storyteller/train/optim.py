@@ -25,7 +25,8 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 def build_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) over the trainable parameters.
 
-    Biases and norms (one dimension) are not decayed: pulling a norm's gain to zero only weakens its layer.
+    Biases and norms (one dimension) are not decayed: pulling a norm's gain to zero only weakens its layer. Nor are the
+    factors of IA3, which are such gains, though PEFT gives them a second dimension.
     """
     parameters = trainable(model)
     if not parameters:
@@ -33,7 +34,7 @@ def build_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.AdamW:
     shares = _shares(model, list(parameters), recipe.layer_decay)
     groups = [
         {
-            "params": [p for n, p in parameters.items() if (p.dim() >= 2) == matrix and shares[n] == share],
+            "params": [p for n, p in parameters.items() if _is_matrix(n, p) == matrix and shares[n] == share],
             "weight_decay": recipe.weight_decay if matrix else 0.0,
             "share": share,  # of the rate that the schedule gives
         }
@@ -45,6 +46,11 @@ def build_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         [g for g in groups if g["params"]], lr=recipe.lr, betas=recipe.betas, eps=1e-8, foreach=together
     )
+
+
+def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
+    # By the name: a LoRA of rank 1 has the shapes of IA3, and is to be decayed.
+    return parameter.dim() >= 2 and ".ia3_l." not in name
 
 
 def _shares(model: nn.Module, names: Sequence[str], decay: float) -> dict[str, float]:
