@@ -6,7 +6,8 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from storyteller.models import load_model, locate
 from storyteller.recipe import Recipe
 from storyteller.runs import Run
 from storyteller.train import Interrupted, dry_run, finetune
+from storyteller.train.stage import _same_rows
 
 DROPOUT = "model.lora.dropout=0.2"
 
@@ -137,6 +139,33 @@ def test_a_changed_recipe_is_refused_with_the_difference(small: MakeRecipe, tmp_
     assert "data.tasks.infill: 0.1  ->  None" in message
     assert "train.rows" not in message
     assert "--out" in message
+
+
+def test_a_step_keeps_its_rows_when_fewer_processes_go_on(
+    small: MakeRecipe, tmp_path: Path, interrupt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What one process did of a run is written as if two had: one alone then ends where an undisturbed run ends."""
+    recipe = small("train.accumulate=4", "train.save_every=1")
+    whole = finetune(recipe, tmp_path / "whole")
+    interrupt(3)
+    with pytest.raises(StopError):
+        finetune(recipe, tmp_path / "parts")
+    interrupt(None)
+    for name, old, new in (
+        ("recipe.yaml", "accumulate: 4", "accumulate: 2"),
+        ("environment.json", '"processes": 1', '"processes": 2'),
+    ):
+        path = tmp_path / "parts" / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+    assert same(whole, finetune(Recipe(), tmp_path / "parts", resume=True))
+    assert "train.accumulate is 4 now" in capsys.readouterr().err
+
+
+def test_processes_that_cannot_share_a_step_are_refused(small: MakeRecipe, tmp_path: Path) -> None:
+    run = finetune(small("train.steps=1", "train.accumulate=3"), tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"takes 6 rows .* 2 processes of 2 rows .* with 1, 3 of them"):
+        _same_rows(run, run.recipe(), cast(Any, SimpleNamespace(num_processes=2, is_main_process=True)))
 
 
 def test_a_run_is_not_started_over(small: MakeRecipe, tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ class Run:
         self.folder = folder
 
     @classmethod
-    def create(cls, folder: Path, recipe: Recipe, *, asked: Recipe, data: Mapping[str, Any]) -> Run:
+    def create(cls, folder: Path, recipe: Recipe, *, asked: Recipe, data: Mapping[str, Any], processes: int = 1) -> Run:
         """Make the folder; `CheckpointError` if a run stands there already.
 
         `recipe` is the resolved one, ready to be run again; what was `asked` for is kept beside it, so that a resume can
-        tell a changed recipe. `data` is the data report.
+        tell a changed recipe. `data` is the data report; of `processes` a step takes its rows.
         """
         run = cls(folder)
         if run.recipe_path.exists():
@@ -53,7 +53,7 @@ class Run:
         if folder.exists() and not (folder.is_dir() and all(_begun(path) for path in folder.iterdir())):
             raise CheckpointError(f"{folder} is not an empty folder and not a run; name another folder with --out.")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "environment.json", environment())
+        write_json(folder / "environment.json", {**environment(), "processes": processes})
         write_json(folder / "data.json", data)
         write_atomic(run.asked_path, dump_recipe(asked))
         # The last one: with it, the folder is a run.

@@ -23,6 +23,7 @@ from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
 from storyteller.train.precision import Precision
+from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding
 
 __all__ = ["Prepared", "corpus_licences", "needs_dev", "resolved", "same_recipe", "take_best", "train"]
@@ -78,12 +79,13 @@ def train(
     """
     if resume:
         run = Run.open(folder)
-        prepared = prepare(same_recipe(run, recipe))
+        prepared = prepare(_same_rows(run, same_recipe(run, recipe), open_accelerator("float32")))
         _same_data(run, prepared.shards)
     else:
         prepared = prepare(recipe)
         if prepared.accelerator.is_main_process:
-            Run.create(folder, prepared.recipe, asked=recipe, data=prepared.shards.meta)
+            processes = prepared.accelerator.num_processes
+            Run.create(folder, prepared.recipe, asked=recipe, data=prepared.shards.meta, processes=processes)
         prepared.accelerator.wait_for_everyone()
         run = Run.open(folder)
     if prepared.accelerator.is_main_process:
@@ -100,6 +102,31 @@ def train(
         finish(prepared, run, state)
     prepared.accelerator.wait_for_everyone()
     return run
+
+
+def _same_rows(run: Run, recipe: Recipe, accelerator: Accelerator) -> Recipe:
+    """The recipe with as many passes in a step as make the rows it began with, by however many processes.
+
+    Which stories a step reads follows from the number of its rows: with another one, the rest would be another run.
+    `CheckpointError` when these processes cannot make it.
+    """
+    train, processes = recipe.train, accelerator.num_processes
+    begun = read_json(run.folder / "environment.json").get("processes", processes)
+    passes, rest = divmod(train.accumulate * begun, processes)
+    if rest:
+        fitting = [str(n) for n in range(1, train.accumulate * begun + 1) if train.accumulate * begun % n == 0]
+        raise CheckpointError(
+            f"a step of {run.folder} takes {train.rows * train.accumulate * begun} rows (train.rows {train.rows} x "
+            f"train.accumulate {train.accumulate} x {begun} processes), which {processes} processes of {train.rows} rows "
+            f"cannot share evenly. Resume it with {', '.join(fitting)} of them."
+        )
+    if passes == train.accumulate:
+        return recipe
+    if accelerator.is_main_process:
+        say(
+            f"begun with {begun} processes, going on with {processes}: train.accumulate is {passes} now, for as many rows"
+        )
+    return recipe.model_copy(update={"train": train.model_copy(update={"accumulate": passes})})
 
 
 def _same_data(run: Run, shards: Shards) -> None:
