@@ -66,6 +66,15 @@ def test_no_merge_reaches_over_a_chinese_word(tmp_path: Path) -> None:
     assert shown == ["海豹", "说", "，", "老人", "说", "，"]
 
 
+def test_what_lies_late_in_a_large_corpus_is_learned_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    english = [story(SEAL * 8, f"e{number}") for number in range(6)]
+    corpus = write_corpus(tmp_path, [*english, *(story(LAMP * 8, f"z{number}", "zh") for number in range(6))])
+    monkeypatch.setattr("storyteller.tokens.fresh._CHARACTERS", sum(len(told.text) for told in english))
+    tokenizer = StoryTokenizer.load(train_tokenizer(corpus, TokenizerRecipe(vocabulary=400)))
+    assert len(tokenizer.encode(LAMP)) < 2 * len(LAMP)
+    assert len(tokenizer.encode(SEAL)) < len(SEAL) / 1.5
+
+
 def test_a_tokenizer_is_trained_once(corpus: Path) -> None:
     first = train_tokenizer(corpus, TokenizerRecipe(vocabulary=400))
     before = (first / "tokenizer.json").stat().st_mtime_ns
