@@ -18,8 +18,10 @@ import yaml
 from typer.testing import CliRunner
 
 from storyteller.cli import app
-from storyteller.errors import CheckpointError, RecipeError, TrainingError
+from storyteller.errors import CheckpointError, ModelError, RecipeError, TrainingError
+from storyteller.models import locate
 from storyteller.recipe.load import change_values
+from storyteller.runs.reading import find_runs
 from storyteller.stages.pipeline import plan_pipeline, run_pipeline
 
 
@@ -61,6 +63,16 @@ def test_each_stage_reads_what_the_ones_before_it_left(values: dict[str, Any], t
         "--out", str(evaluate.folder), "--split", "dev",
     )  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+def test_its_runs_are_found_and_it_is_none(
+    quick_children: list[Sequence[str]], values: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run_pipeline(values, out)
+    assert list(find_runs(tmp_path)) == [out / "2-finetune", out / "3-finetune"]
+    with pytest.raises(ModelError, match=r"is a pipeline; its models are .*2-finetune, .*3-finetune\."):
+        locate(out)
 
 
 def test_what_is_complete_is_skipped(

@@ -140,6 +140,11 @@ def _locate_folder(folder: Path, name: str) -> Located:
         return Located(name, folder, str(folder))
     if (folder / "recipe.yaml").is_file() or (folder / "final").is_dir():
         return _locate_run(folder, name)
+    if (folder / "pipeline.yaml").is_file():
+        runs = sorted(str(path.parent) for path in folder.glob("*/recipe.yaml"))
+        raise ModelError(
+            f"{folder} is a pipeline; its models are its trainings: {', '.join(runs) or 'none began yet'}."
+        )
     raise ModelError(
         f"{folder} holds no model: neither config.json (a transformers model), nor adapter_config.json (an adapter), "
         "nor ensemble.yaml (an ensemble), nor recipe.yaml (a run)."

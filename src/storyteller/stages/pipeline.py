@@ -1,6 +1,7 @@
 """A recipe's stages one after the other, each a command of its own that leaves a folder of its own.
 
     OUT/pipeline.json        each stage with its settings, written when the stage is complete
+    OUT/pipeline.yaml        the recipe: under another name than a run's, for this folder is none
     OUT/1-prepare/           OUT/2-finetune/        OUT/3-evaluate/       OUT/2-finetune.log ...
 
 A stage that is complete is skipped, one that was stopped goes on from its own checkpoint: the same command, given again,
@@ -109,7 +110,7 @@ def run_pipeline(values: Mapping[str, Any], folder: Path) -> list[Stage]:
         done = _done(folder)
         for stage in stages:
             _same_settings(stage, done.get(stage.folder.name), folder)
-        write_atomic(folder / "recipe.yaml", yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+        write_atomic(folder / "pipeline.yaml", yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
         for stage in stages:
             noted = done.get(stage.folder.name)
             if noted is not None and noted.get("complete") and stage.ready():
