@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from storyteller.cli import app
 from storyteller.errors import CheckpointError, ModelError, RecipeError, TrainingError
 from storyteller.models import locate
-from storyteller.recipe.load import change_values
+from storyteller.recipe.load import change_values, recipe_of
 from storyteller.runs.reading import find_runs
 from storyteller.stages.pipeline import plan_pipeline, run_pipeline
 
@@ -63,6 +63,23 @@ def test_each_stage_reads_what_the_ones_before_it_left(values: dict[str, Any], t
         "--out", str(evaluate.folder), "--split", "dev",
     )  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("new", [{"size": "1m"}, {"shape": {"layers": 2, "width": 32, "heads": 2}}])
+def test_what_follows_a_pretraining_goes_on_with_its_model(
+    values: dict[str, Any], tmp_path: Path, new: dict[str, Any]
+) -> None:
+    values["model"] = new
+    values["pipeline"][2] = {"stage": "refine"}
+    with pytest.raises(RecipeError, match=r"pipeline, finetune: the recipe makes a new model.*stage: pretrain"):
+        plan_pipeline(values, tmp_path / "out")
+    values["pipeline"].insert(1, {"stage": "pretrain", "change": {"data.context": 96}})
+    _, pretrain, *others, _ = plan_pipeline(values, tmp_path / "out")
+    for stage, before in zip(others, (pretrain, others[0]), strict=True):
+        recipe = recipe_of(stage.values or {})
+        assert (recipe.pretrain, recipe.model.method) == (None, "lora")
+        assert recipe.model.base == str(before.folder)
+        assert recipe.data.context == 96
 
 
 def test_its_runs_are_found_and_it_is_none(

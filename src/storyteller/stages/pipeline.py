@@ -145,9 +145,16 @@ def _training(
     others = {"pretrain", "refine"} - {asked.stage}  # what the other stages are told
     own = {key: value for key, value in without_several(values).items() if key not in others}
     own = without_lessons(own) if asked.stage == "refine" else own
+    if new := _last(before, lambda stage: stage.name == "pretrain"):
+        # What comes after goes on with the new model: it makes none, and reads no more than it.
+        made |= {"model.size": None, "model.shape": None, "data.context": recipe_of(new.values or {}).data.context}
     own = change_values(change_values(own, made), asked.change)
     try:
         whole = recipe_of(own)
+        if whole.pretrain is not None and asked.stage != "pretrain":
+            raise RecipeError(
+                "the recipe makes a new model (model.size, model.shape): put `stage: pretrain` before it."
+            )
         if asked.stage == "refine":
             as_refinement(whole)
     except RecipeError as error:
