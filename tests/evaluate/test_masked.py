@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from tests.tokens.stories import LAMP, SEAL, story, write_corpus
 from torch import Tensor
 
 from storyteller.evaluate.masked import pseudo_costs
-from storyteller.models.masked import Filler
+from storyteller.models.masked import Filler, logits_at
 from storyteller.recipe.pretraining import TokenizerRecipe
 from storyteller.tokens import StoryTokenizer
 from storyteller.tokens.fresh import train_tokenizer
@@ -45,6 +46,25 @@ class Copying:
 
     def decoder(self, hidden: Tensor) -> Tensor:
         return hidden * 0
+
+
+@pytest.mark.parametrize("kind", ["Bert", "Roberta", "ModernBert"])
+def test_any_kind_of_masked_model_fills_blanks(tokenizer: StoryTokenizer, kind: str) -> None:
+    """Their parts have other names; what they say at a place is the same as with all logits made."""
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=tokenizer.vocabulary_size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=64, pad_token_id=0, bos_token_id=0, eos_token_id=0,
+        cls_token_id=0, sep_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        model = getattr(transformers, f"{kind}ForMaskedLM")(config).eval()
+    rows = torch.tensor([tokenizer.encode("Mara saw")[:5], tokenizer.encode("海豹")[:5]])
+    with torch.inference_mode():
+        assert torch.allclose(
+            logits_at(model, rows, torch.tensor([1, 3])), model(input_ids=rows).logits[[0, 1], [1, 3]], atol=1e-5
+        )
+    filler = Filler(model, tokenizer)
+    assert [len(filler.fill(text)) for text in ("Mara saw a ___.", "海豹想要[空]。")] == [1, 1]
 
 
 @pytest.mark.parametrize("positions", [12, 512])

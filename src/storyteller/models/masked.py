@@ -73,10 +73,13 @@ def load_masked(located: Located, *, dtype: Precision = "float32") -> Any:
 
 def logits_at(model: Any, rows: Tensor, places: Tensor) -> Tensor:
     """The logits [rows, vocabulary] at one place of each row, float32 on the CPU, without making the others."""
-    hidden = model.model(input_ids=rows.to(model.device)).last_hidden_state
-    hidden = hidden[torch.arange(len(rows), device=model.device), places.to(model.device)]
-    logits: Tensor = model.decoder(model.head(hidden)).float().cpu()
-    return logits
+    ids, chosen = rows.to(model.device), (torch.arange(len(rows), device=model.device), places.to(model.device))
+    logits: Tensor
+    if all(hasattr(model, part) for part in ("model", "head", "decoder")):
+        logits = model.decoder(model.head(model.model(input_ids=ids).last_hidden_state[chosen]))
+    else:  # BERT and RoBERTa call their parts otherwise, each in its own way
+        logits = model(input_ids=ids).logits[chosen]
+    return logits.float().cpu()
 
 
 class _Tree:
