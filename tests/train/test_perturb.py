@@ -16,6 +16,7 @@ from storyteller.models import apply_lora, load_model, locate
 from storyteller.recipe import LoraRecipe
 from storyteller.recipe.robustness import PerturbRecipe
 from storyteller.train import finetune
+from storyteller.train.adapting import adapted_model
 from storyteller.train.dropout import apply_dropout
 from storyteller.train.objectives import CausalObjective
 from storyteller.train.perturb import Perturbation, _norms, passes_in_step
@@ -134,6 +135,15 @@ def test_dropout_is_on_in_training_only(model: Any) -> None:
         torch.manual_seed(0)
         assert first == float(objective(**tensors)) != calm
         assert first != float(objective(**tensors))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_model_with_dropout_of_its_own_has_what_the_recipe_says(
+    small: MakeRecipe, tiny_gpt2: Path, share: float
+) -> None:
+    recipe = small(f"model.base={tiny_gpt2}", f"train.dropout={share}")
+    adapted = adapted_model(recipe, locate(tiny_gpt2))
+    assert {module.p for module in adapted.modules() if isinstance(module, torch.nn.Dropout)} == {share}
 
 
 def test_dropout_is_no_part_of_what_is_saved(small: MakeRecipe, tmp_path: Path) -> None:

@@ -70,8 +70,7 @@ def adapted_model(recipe: Recipe, located: Located) -> nn.Module:
         model.gradient_checkpointing_enable(  # type: ignore[operator]
             gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-    if recipe.train.dropout:
-        apply_dropout(model, recipe.train.dropout)
+    apply_dropout(model, recipe.train.dropout)
     adapted: nn.Module = adapt(model, recipe.model, recipe.train.seed, _first_ids(recipe, located))
     if before is not None:
         _go_on_from(adapted, before, recipe.model)

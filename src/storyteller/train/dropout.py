@@ -1,4 +1,4 @@
-"""Dropout for models that were pretrained without it."""
+"""Dropout as a recipe asks for it, for models that were pretrained with it or without."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def apply_dropout(model: Any, share: float) -> None:
     """Drop `share` of the attention weights, and of what each layer adds to the residual stream (Vaswani et al. 2017).
 
     A model with dropout modules of its own (GPT-2) gets them set; in the others (Llama) each layer's attention and
-    feed-forward part are followed by dropout. Active in training mode only; nothing of it is saved with the model.
+    feed-forward part are followed by dropout. Active in training mode only; nothing of it is saved with the model. 0 is
+    none at all, also where the model brought some.
     Raises `TrainingError` for a model in whose layers no such parts are found.
     """
     found = False
@@ -28,7 +29,7 @@ def apply_dropout(model: Any, share: float) -> None:
             found = True
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = share
-    if found:
+    if found or not share:
         return
     layers = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     parts = [part for layer in layers for one in layer for name, part in one.named_children() if name in _PARTS]
