@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import psutil
 import pytest
@@ -17,12 +18,15 @@ from safetensors.torch import load_file
 from tests.train.conftest import MakeRecipe
 
 from storyteller.errors import TrainingError
+from storyteller.models import load_model, locate
+from storyteller.models.adapters.bottleneck import apply_bottleneck
 from storyteller.recipe import Recipe
 from storyteller.recipe.load import dump_recipe, load_recipe
+from storyteller.recipe.methods import BottleneckRecipe
 from storyteller.runs import Run
 from storyteller.train import finetune
 from storyteller.train.processes import telling_lost_processes
-from storyteller.train.sharding import check_sharding
+from storyteller.train.sharding import check_sharding, layers
 
 
 def launcher(folder: Path, *arguments: str, processes: int = 2) -> list[str]:
@@ -170,6 +174,17 @@ def test_what_cannot_be_sharded_is_refused(small: MakeRecipe) -> None:
     for overrides, message in [(["model.method=adalora"], "not adalora"), (["train.compile=true"], "train.compile")]:
         with pytest.raises(TrainingError, match=message):
             asked(2, "train.parallel=sharded", *overrides)
+
+
+@pytest.mark.parametrize("architecture", ["tiny_llama", "tiny_gpt2"])
+@pytest.mark.parametrize("kind", ["pfeiffer", "houlsby"])
+def test_adapters_are_not_taken_for_layers(
+    request: pytest.FixtureRequest, architecture: str, kind: Literal["pfeiffer", "houlsby"]
+) -> None:
+    model = load_model(locate(request.getfixturevalue(architecture)))
+    expected = layers(model)
+    assert len(expected) == 2
+    assert layers(apply_bottleneck(model, BottleneckRecipe(kind=kind))) == expected
 
 
 def test_only_a_lost_process_is_told_as_one() -> None:

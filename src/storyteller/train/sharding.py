@@ -20,6 +20,8 @@ from storyteller.train.optim import build_optimizer, trainable
 
 __all__ = ["Sharding", "check_sharding", "layers", "whole"]
 
+_NAMES = ("layers", "layer", "h", "blocks")
+
 _METHODS = ("full", "lora", "dora")
 
 
@@ -111,6 +113,10 @@ def _share(tensor: Tensor, like: Any) -> Any:
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
-    """The layers of a transformer: the longest list of modules in it."""
-    lists: list[list[nn.Module]] = [list(one) for one in model.modules() if isinstance(one, nn.ModuleList)]
-    return max(lists, key=len, default=[])
+    """The layers of a transformer: the longest list of modules in it, of those by a name that layers go by if there are any.
+
+    By the name, because Houlsby's adapters are two for each layer, and experts may be more than there are layers.
+    """
+    lists = {name: list(one) for name, one in model.named_modules() if isinstance(one, nn.ModuleList)}
+    named = [one for name, one in lists.items() if name.rpartition(".")[2] in _NAMES]
+    return max(named or lists.values(), key=len, default=[])
