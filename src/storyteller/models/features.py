@@ -185,7 +185,7 @@ def fastest_precision() -> Precision:
     With AVX-512-BF16 or AMX they are about twice as fast, without them eight times slower; so it is measured.
     """
     if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     if torch.backends.mps.is_available():
         return "float32"
     ratio = _product_seconds(torch.float32) / _product_seconds(torch.bfloat16)

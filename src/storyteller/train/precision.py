@@ -30,8 +30,11 @@ def resolve_precision(asked: str) -> tuple[Precision, str]:
     if asked != "auto":
         return asked, "as the recipe says"  # type: ignore[return-value]
     if torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU"):
+        # Older GPUs (T4, V100, RTX 20) compute it too, by slow emulation.
         return (
-            ("bfloat16", "the GPU has it") if torch.cuda.is_bf16_supported() else ("float16", "the GPU has no bfloat16")
+            ("bfloat16", "the GPU has it")
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else ("float16", "the GPU has no bfloat16")
         )
     if torch.backends.mps.is_available():
         return "float32", "the safe choice on Apple GPUs"
