@@ -135,6 +135,8 @@ def test_another_recipe_is_refused_and_the_difference_shown(
         ({"sweep.space": {"train.lrr": [1]}}, "train.lrr.*\n.*did you mean train.lr"),
         ({"sweep.space": {"train.lr": {"uniform": [0.1, 2.0]}}}, "may draw 2.0"),
         ({"sweep.space": {"model.method": ["lora", "dor"]}}, "may draw 'dor'"),
+        ({"sweep.space": {"model.dora.rank": [4, 8]}}, r"model\.dora\.rank would do nothing.*model\.lora"),
+        ({"sweep.space": {"model.method": ["lora", "ia3"], "model.dora.rank": [4, 8]}}, "would do nothing"),
         ({"sweep.space": {"train.lr": {"log_uniform": [0.0, 0.1]}}}, "must be over 0"),
         ({"sweep.space": {"train.lr": {"uniform": [0.2, 0.1]}}}, "must be under"),
         ({"sweep.space": {"train.lr": {"low": 0.1}}}, "space"),
@@ -155,6 +157,7 @@ def test_spaces_that_cannot_be_searched(changes: dict[str, Any], message: str, t
 def test_a_plan_says_what_would_be_searched() -> None:
     plan = plan_sweep({"sweep": {"space": {"train.rows": {"log_integer": [1, 8]}, "data.views": [1, 2]}}})
     assert plan["space"] == {"train.rows": {"log_integer": [1, 8]}, "data.views": [1, 2]}
+    plan_sweep({"sweep": {"space": {"model.method": ["lora", "dora"], "model.dora.rank": [4, 8]}}})
     assert plan["first"] == {"train.rows": 4, "data.views": 1}
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from storyteller.errors import RecipeError
 from storyteller.recipe.load import change_values, recipe_of
+from storyteller.recipe.methods import Method
 from storyteller.recipe.several import RangeRecipe, SweepRecipe
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def without_several(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_space(values: Mapping[str, Any], sweep: SweepRecipe) -> None:
-    """Raise `RecipeError` when a value that could be drawn makes no recipe: better now than in the tenth trial."""
+    """Raise `RecipeError` when a value that could be drawn makes no recipe, or is of a method that no trial trains by.
+
+    Better now than in the tenth trial, or in none.
+    """
     for key, allowed in sweep.space.items():
         for value in allowed if isinstance(allowed, list) else allowed.ends:
             whole = isinstance(allowed, RangeRecipe) and allowed.whole
@@ -32,6 +36,15 @@ def check_space(values: Mapping[str, Any], sweep: SweepRecipe) -> None:
                 recipe_of(change_values(without_several(values), {key: int(value) if whole else value}), "of a trial")
             except RecipeError as error:
                 raise RecipeError(f"sweep.space.{key} may draw {value!r}, and that makes no recipe:\n{error}") from None
+    method = recipe_of(without_several(values)).model.method
+    methods = sweep.space.get("model.method", [method])
+    for key in sweep.space:
+        section, _, rest = key.removeprefix("model.").partition(".")
+        if key.startswith("model.") and rest and section in get_args(Method) and section not in methods:
+            raise RecipeError(
+                f"sweep.space.{key} would do nothing, for model.method is {method}. Take it out of the space, or draw from "
+                f"model.{method} instead, in a recipe of your own: storyteller recipes search > mine.yaml"
+            )
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
