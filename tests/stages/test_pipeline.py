@@ -69,12 +69,14 @@ def test_each_stage_reads_what_the_ones_before_it_left(values: dict[str, Any], t
 def test_what_follows_a_pretraining_goes_on_with_its_model(
     values: dict[str, Any], tmp_path: Path, new: dict[str, Any]
 ) -> None:
-    values["model"] = new
+    values["model"] = {**new, "method": "lora"}
     values["pipeline"][2] = {"stage": "refine"}
     with pytest.raises(RecipeError, match=r"pipeline, finetune: the recipe makes a new model.*stage: pretrain"):
         plan_pipeline(values, tmp_path / "out")
     values["pipeline"].insert(1, {"stage": "pretrain", "change": {"data.context": 96}})
     _, pretrain, *others, _ = plan_pipeline(values, tmp_path / "out")
+    assert pretrain.values is not None
+    assert pretrain.values["model"]["method"] == "full"
     for stage, before in zip(others, (pretrain, others[0]), strict=True):
         recipe = recipe_of(stage.values or {})
         assert (recipe.pretrain, recipe.model.method) == (None, "lora")

@@ -293,6 +293,7 @@ def test_the_weights_are_those_of_the_seed(new: Make, tmp_path: Path) -> None:
     [
         ("train.rows=512", DataError, r"train split has [\d,]+ tokens, and one step reads 131,072"),
         ("pretrain.tokenizer.vocabulary=9000", DataError, "vocabulary asks for 9,000"),
+        ("model.method=lora", RecipeError, r"model\.method=lora would do nothing"),
         ("model.shape=null", RecipeError, r"set model\.size \(1m, 5m"),
         ("data.path=nothing", DataError, "storyteller prepare"),
         ("pretrain.tokenizer.model=nosuchmodel", ModelError, "nosuchmodel"),

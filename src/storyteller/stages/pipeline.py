@@ -145,6 +145,8 @@ def _training(
     others = {"pretrain", "refine"} - {asked.stage}  # what the other stages are told
     own = {key: value for key, value in without_several(values).items() if key not in others}
     own = without_lessons(own) if asked.stage == "refine" else own
+    if asked.stage == "pretrain":
+        made["model.method"] = "full"  # a method is for the stages after it
     if new := _last(before, lambda stage: stage.name == "pretrain"):
         # What comes after goes on with the new model: it makes none, and reads no more than it.
         made |= {"model.size": None, "model.shape": None, "data.context": recipe_of(new.values or {}).data.context}

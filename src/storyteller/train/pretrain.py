@@ -120,6 +120,11 @@ def _checked(recipe: Recipe) -> PretrainRecipe:
             "the recipe says nothing of the new model: set model.size (1m, 5m, 15m, 42m, 110m) or model.shape. To go on "
             "from a model that is there: storyteller finetune"
         )
+    if recipe.model.method != "full":
+        raise RecipeError(
+            f"model.method={recipe.model.method} would do nothing: a new model is trained in every weight. Leave it out, or "
+            "set it to full."
+        )
     return recipe.pretrain or PretrainRecipe()
 
 
