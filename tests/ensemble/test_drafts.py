@@ -170,21 +170,22 @@ def test_a_relay_by_paragraphs_and_of_a_mixture(mixture: Storyteller, tmp_path: 
 
 
 class Stopping(Reciting):
-    """Is stopped as with Ctrl-C when it has been asked so many times."""
+    """Is stopped, as with Ctrl-C, or fails when it has been asked so many times."""
 
     left = 0
+    error: BaseException
 
     def feed(self, ids: Sequence[int]) -> np.ndarray:
         if not self.left:
-            raise KeyboardInterrupt
+            raise self.error
         self.left -= 1
         return super().feed(ids)
 
 
-def stopped(folder: Path, left: int) -> Storyteller:
+def stopped(folder: Path, left: int, error: BaseException | None = None) -> Storyteller:
     told = teller(folder, SEAL, "seal")
     told.engine.__class__ = Stopping
-    told.engine.left = left  # type: ignore[attr-defined]
+    told.engine.left, told.engine.error = left, error or KeyboardInterrupt()  # type: ignore[attr-defined]
     return told
 
 
@@ -276,3 +277,27 @@ def test_a_sentence_that_the_wished_length_cuts_is_left_out(tmp_path: Path) -> N
     assert relayed.over
     assert relayed.text == "Mara met a seal."
     assert relayed.told().finish_reason == "length"
+
+
+def test_a_relay_outgrows_the_window_and_goes_on_from_its_end(tmp_path: Path) -> None:
+    told = teller(tiny_model(tmp_path / "m"), "Mara met a seal. It sang to her. " * 9, "seal")
+    told.engine.context = 320
+    relayed = relay(told, Request(about="x", words=160), {}, drafts=1, keep=1, temperature=0)
+    assert len(relayed.told().text.split()) >= 144
+    assert len(told.tokenizer.encode(relayed.text)) > 320
+    assert relayed.told().finish_reason == "stop"
+
+
+@pytest.mark.parametrize("error", [GenerationError("llama.cpp cannot go on"), RuntimeError("out of memory")])
+def test_a_relay_keeps_the_story_so_far_when_its_members_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    folder, request = tiny_model(tmp_path / "m"), Request(about="x")
+    tokens = len(StoryTokenizer.load(folder).encode(SEAL))
+    failing = stopped(folder, tokens - 2, error)
+    relayed = relay(failing, request, {}, drafts=1, keep=1, temperature=0)
+    assert 0 < len(relayed.parts) < 3
+    assert SEAL.startswith(relayed.text)
+    assert f"stopped after {len(relayed.parts)} sentences: {error}" in capsys.readouterr().err
+    with pytest.raises(type(error)):
+        relay(stopped(folder, 3, error), request, {}, temperature=0)

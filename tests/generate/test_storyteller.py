@@ -103,6 +103,9 @@ def test_a_long_story_so_far_is_read_from_its_last_part(tiny_llama: Path) -> Non
     teller = scripted(tiny_llama, "She left.", context=256)
     story = teller.tell(Request(task="continue", before="The seal swam. " * 300 + "She slept."), temperature=0)
     assert story.text == " She left."  # joined to what stands before it
+    opened = Request(about="A seal.", opening="The seal swam. " * 300 + "She slept.")
+    story = scripted(tiny_llama, "She left.", context=256).tell(opened, temperature=0)
+    assert story.text == f"{opened.opening} She left."
 
 
 def test_a_prompt_longer_than_the_context_is_an_error_with_numbers(teller: Storyteller) -> None:

@@ -23,17 +23,20 @@ from storyteller.ensemble.ranking import (
     overlap,
     resample,
 )
-from storyteller.errors import GenerationError
+from storyteller.errors import GenerationError, StorytellerError
 from storyteller.generate import Storyteller, Told
 from storyteller.generate.mixture import MixtureEngine
 from storyteller.generate.storyteller import ROWS
 from storyteller.runs.console import say
 from storyteller.tokens import Request
 
-__all__ = ["RULES", "Draft", "Writer", "draft_many", "rank", "show", "writers"]
+__all__ = ["FAILURES", "RULES", "Draft", "Writer", "draft_many", "rank", "show", "writers"]
 
 RULES: Mapping[str, Scorer] = {"people": asked_people, "keywords": asked_keywords, "length": asked_length}
 """What a request asks for and a text can be checked against; a critic, coherence and repetition are passed in."""
+
+FAILURES = (StorytellerError, OSError, MemoryError, RuntimeError)
+"""What a model raises that cannot write: refused, not to be read, or too large (torch's own is a `RuntimeError`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from storyteller.corpus.language import count_words, ends_sentence, split_sentences
-from storyteller.ensemble.drafts import RULES, Writer, writers
+from storyteller.ensemble.drafts import FAILURES, RULES, Writer, writers
 from storyteller.ensemble.ranking import Scorer, calibrate
 from storyteller.errors import GenerationError
 from storyteller.generate import Storyteller, Told
@@ -85,8 +85,8 @@ def relay(
 
     A beam over units: each of the kept stories is carried on by the next members, `drafts` in all, scored as a whole,
     and the `keep` best go on (RankGen's beam: Krishna et al. 2022, arXiv 2205.09726). It ends when the best one is over:
-    at a member's own end, or at the wished length, or with Ctrl-C, which keeps the units that are written. `most` bounds
-    the units, `options` are those of `Storyteller.write`.
+    at a member's own end, or at the wished length, or with Ctrl-C or an error, which keep the units that are written.
+    `most` bounds the units, `options` are those of `Storyteller.write`.
     """
     members = writers(tellers)
     if not 1 <= keep <= drafts:
@@ -106,10 +106,10 @@ def relay(
             beams = _best(list({beam.text: beam for beam in grown}.values()), request, scorers, keep)
             if beams[0].over:
                 break
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, *FAILURES) as error:
         if not beams[0].parts:
             raise
-        say(f"stopped after {len(beams[0].parts)} {unit}s")
+        say(f"stopped after {len(beams[0].parts)} {unit}s" + (f": {error}" if str(error) else ""))
     return beams[0]
 
 

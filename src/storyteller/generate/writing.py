@@ -273,12 +273,13 @@ class Writing:
                 return
 
     def _first_prompt(self) -> list[int]:
-        """The ids of the request; a story so far that is too long for the window is read from its last part on."""
+        """The ids of the request; a story so far, or an opening, too long for the window is read from its last part on."""
         request, context = self.request, self._engine.context
         ids = self._template.prompt(request)
         if len(ids) + LEAST_ROOM <= context:
             return ids
-        window = self._window(request.before) if request.task == "continue" and request.before else None
+        story = {"write": request.opening, "continue": request.before}.get(request.task)
+        window = self._window(story) if story else None
         if window is None:
             raise GenerationError(
                 f"the request is {len(ids)} tokens long and the model reads {context} at once, of which {LEAST_ROOM} "
