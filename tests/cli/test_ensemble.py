@@ -216,6 +216,34 @@ def test_a_relay_names_who_wrote_each_part(adapters: list[Path], tmp_path: Path)
 
 
 @pytest.mark.usefixtures("one_thread")
+def test_a_relay_is_ranked_by_its_end_and_a_draft_by_its_beginning(
+    adapters: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from storyteller.evaluate import drafting
+
+    asked, scorers = list[bool](), drafting.draft_scorers
+
+    def heard(*arguments: Any, last: bool = False, **options: Any) -> Any:
+        asked.append(last)
+        return scorers(*arguments, last=last, **options)
+
+    monkeypatch.setattr(drafting, "draft_scorers", heard)
+    for command in ("draft", "relay"):
+        run(
+            command,
+            "A seal.",
+            "--model",
+            adapters[0],
+            "--drafts",
+            1,
+            "--words",
+            5,
+            *(["--keep", 1] * (command == "relay")),
+        )
+    assert asked == [False, True]
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("threshold", "asked"), [(-1e9, False), (1e9, True)])
 def test_a_cascade_asks_the_larger_model_when_the_critic_is_unhappy(
     adapters: list[Path], monkeypatch: pytest.MonkeyPatch, threshold: float, asked: bool

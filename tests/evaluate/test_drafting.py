@@ -61,6 +61,32 @@ def test_drafts_of_a_mixed_corpus_are_scored_in_their_own_language(
     assert np.isnan(scorers["coherence"]([GOOD["zh"]], Request(language="zh"))).all()
 
 
+class Counting:
+    """In the place of the coherence scorer: the fewer bananas in what it reads, the better."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def score(self, texts: list[str], language: Language, words: int | None = None) -> list[SimpleNamespace]:
+        self.read = [" ".join(text.split()[:words]) for text in texts]
+        return [SimpleNamespace(logit=-float(text.count("banana")), in_domain=True) for text in self.read]
+
+
+def test_of_a_story_that_grows_the_end_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = Counting()
+    monkeypatch.setattr("storyteller.evaluate.drafting.entry_named", lambda name: SimpleNamespace(installed=True))
+    monkeypatch.setattr("storyteller.evaluate.scorer.CoherenceScorer.load", lambda: scorer)
+    story = "They ate a banana. " + "The keeper lit the lamp and the seal came up the stairs. " * 12
+    drafts = [story + "A banana purple the of engine.", story + "Then they slept."]
+    first, last = draft_scorers("en")["coherence"], draft_scorers("en", last=True)["coherence"]
+    assert first(drafts, Request()) == [-1, -1]  # the drafts' beginning, which is the same
+    assert last(drafts, Request()) == [-1, 0]
+    assert all(text.startswith("The keeper") and 100 <= len(text.split()) < 120 for text in scorer.read)
+    last(["A short one.", "and " * 1000], Request())
+    assert scorer.read[0] == "A short one."
+    assert 100 <= len(scorer.read[1].split()) < 300
+
+
 def test_a_critic_says_how_real_a_text_is_and_nothing_of_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
     class Critic:
         def judge(self, request: Request, texts: list[str]) -> list[SimpleNamespace]:

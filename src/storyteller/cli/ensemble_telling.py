@@ -104,7 +104,7 @@ def relay(
     from storyteller.evaluate.drafting import draft_scorers
     from storyteller.generate import Storyteller
 
-    scorers = draft_scorers(request.language, coherence=coherence, critic=critic, corpus=data)
+    scorers = draft_scorers(request.language, coherence=coherence, critic=critic, corpus=data, last=True)
     scorers.pop("ending")  # every sentence ends
     relayed = relay(
         [Storyteller.load(name, engine) for name in model],

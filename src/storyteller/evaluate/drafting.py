@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storyteller.corpus import read_split
+from storyteller.corpus.language import count_words, split_sentences
 from storyteller.corpus.story import Language
 from storyteller.ensemble.ranking import Scorer, overlap
 from storyteller.errors import DataError
@@ -29,18 +30,24 @@ WORDS = 100
 
 
 def draft_scorers(
-    language: Language | None, *, coherence: bool = True, critic: Path | None = None, corpus: Path | None = None
+    language: Language | None,
+    *,
+    coherence: bool = True,
+    critic: Path | None = None,
+    corpus: Path | None = None,
+    last: bool = False,
 ) -> dict[str, Scorer]:
     """Scorers for drafts in a language (None: each in that of its request), by name; higher is better, NaN: cannot tell.
 
     `repetition` and `ending` are always there. `coherence` is the learned scorer, where it knows the language and its
-    base model is in the cache; `critic` the folder of a refinement, whose critic tells people's texts from a model's;
-    `corpus` a prepared folder in whose train split copied passages are looked for. Raises `DataError` and `ModelError`
-    for a folder that is none of these.
+    base model is in the cache; it reads a text's first hundred words, or with `last` its last, for texts that grow.
+    `critic` is the folder of a refinement, whose critic tells people's texts from a model's; `corpus` a prepared folder
+    in whose train split copied passages are looked for. Raises `DataError` and `ModelError` for a folder that is none
+    of these.
     """
     found: dict[str, Scorer] = {"repetition": _repetition, "ending": _ending}
     if coherence and language in ("en", None) and entry_named(DEFAULT_BASE).installed:
-        found["coherence"] = _coherence()
+        found["coherence"] = _coherence(last)
     if critic is not None:
         found["critic"] = _critic(critic)
     if corpus is not None:
@@ -71,7 +78,7 @@ def _ending(texts: Sequence[str], request: Request) -> list[float]:
     return [float(one.finished) for one in degeneration(texts, request.language)]
 
 
-def _coherence() -> Scorer:
+def _coherence(last: bool) -> Scorer:
     from storyteller.evaluate.scorer import CoherenceScorer
 
     scorer = CoherenceScorer.load()
@@ -80,10 +87,23 @@ def _coherence() -> Scorer:
         if request.language != "en":
             return [float("nan")] * len(texts)
         # Outside its domain the number is there and means nothing.
-        read = scorer.score(texts, request.language, words=WORDS)
+        if last:
+            read = scorer.score([_end(text) for text in texts], request.language)
+        else:
+            read = scorer.score(texts, request.language, words=WORDS)
         return [one.logit if one.in_domain else float("nan") for one in read]
 
     return score
+
+
+def _end(text: str) -> str:
+    """The last sentences of an English text that hold `WORDS` words, or all of it where it has fewer."""
+    sentences, words = split_sentences(text[-10 * WORDS :], "en"), 0  # the bound is for a sentence without an end
+    for place in reversed(range(len(sentences))):
+        words += count_words(sentences[place], "en")
+        if words >= WORDS:
+            return "".join(sentences[place:])
+    return text[-10 * WORDS :]
 
 
 def _critic(folder: Path) -> Scorer:
