@@ -12,7 +12,7 @@ from tests.adapters import tiny_ensemble
 from tests.tiny import tiny_model
 
 from storyteller.errors import GenerationError, ModelError
-from storyteller.generate.engine import open_batch
+from storyteller.generate.engine import open_batch, open_engine
 from storyteller.generate.llama_engine import LlamaEngine
 from storyteller.generate.llama_file import llama_config, llama_file
 from storyteller.generate.llama_members import LlamaMember, open_members, write_llama_adapter
@@ -109,6 +109,19 @@ def test_llama_members_side_by_side_say_nearly_the_same(ensemble: Path) -> None:
         quick, slow = fast.feed(ids), exact.feed(ids)
         assert np.corrcoef(quick, slow)[0, 1] > 0.995
     fast.close()
+
+
+@pytest.mark.parametrize("members", [2, 4])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("llama", marks=needs_llama)])
+def test_members_have_the_context_of_a_single_model(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, members: int
+) -> None:
+    for module in ("engine", "mixture", "torch_rows"):  # far below what the tiny model was made for
+        monkeypatch.setattr(f"storyteller.generate.{module}.DEFAULT_CONTEXT", 128, raising=False)
+    located = locate(tiny_ensemble(tiny_llama, tmp_path, weights=(1 / members,) * members))
+    mixed = open_mixture(located, engine)
+    assert {group.context for group in mixed._groups} == {open_engine(located.members[0], engine).context} == {128}
+    assert open_mixture(located, engine, 64).context == 64
 
 
 @needs_llama

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storyteller.errors import ModelError
-from storyteller.generate.engine import BatchEngine, Batching, Copying, Engine, OneByOne, open_batch, open_engine
+from storyteller.generate.engine import (
+    DEFAULT_CONTEXT,
+    BatchEngine,
+    Batching,
+    Copying,
+    Engine,
+    OneByOne,
+    open_batch,
+    open_engine,
+)
 from storyteller.generate.mixer import Mixer, Spent
 from storyteller.generate.mixing import Mixed
 
@@ -234,8 +243,9 @@ class MixtureBatch:
 def open_mixture(located: Located, engine: str = "auto", context: int | None = None) -> MixtureEngine:
     """Open the members of a located ensemble: side by side, or with torch as rows of one batch over their one base.
 
-    `engine` is as in `open_engine`. Raises `ModelError` when a member cannot be opened.
+    `engine` and `context` are as in `open_engine`. Raises `ModelError` when a member cannot be opened.
     """
+    context = context or DEFAULT_CONTEXT  # llama.cpp would take all that a model was trained for, for every member
     ensemble = located.ensemble
     assert ensemble is not None, "an ensemble is what is opened here"
     groups = _open_groups(located, engine, context, apart=ensemble.gate.sure is not None)
@@ -250,7 +260,7 @@ def open_mixture(located: Located, engine: str = "auto", context: int | None = N
     return MixtureEngine(groups, mixer)
 
 
-def _open_groups(located: Located, engine: str, context: int | None, *, apart: bool) -> list[Group]:
+def _open_groups(located: Located, engine: str, context: int, *, apart: bool) -> list[Group]:
     members = located.members
     from storyteller.models.adapters.factors import is_plain_lora
 
@@ -268,7 +278,7 @@ def _open_groups(located: Located, engine: str, context: int | None, *, apart: b
     return list(open_rows(members, context, apart=apart))
 
 
-def _open_llamas(members: Sequence[Located], context: int | None) -> Sequence[Engine]:
+def _open_llamas(members: Sequence[Located], context: int) -> Sequence[Engine]:
     """A merged model for each of few members; for many, adapters over one base, at a third less speed and no copies."""
     from storyteller.generate.llama_engine import LlamaEngine
     from storyteller.generate.llama_members import open_members
