@@ -206,6 +206,26 @@ def test_what_is_written_when_a_relay_or_drafts_are_stopped_is_kept(tmp_path: Pa
             write()
 
 
+@pytest.mark.parametrize("error", [GenerationError("no finite logits"), RuntimeError("out of memory")])
+def test_a_member_that_fails_leaves_the_others_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    folder, request = tiny_model(tmp_path / "m"), Request(about="x")
+    tokens = len(StoryTokenizer.load(folder).encode(SEAL))
+
+    def tellers(left: int) -> list[Storyteller]:
+        return [teller(folder, CLOCK, "clock"), stopped(folder, left, error)]
+
+    relayed = relay(tellers(3), request, {}, drafts=2, keep=1, temperature=0)
+    assert (relayed.text, relayed.over) == (CLOCK, True)
+    assert capsys.readouterr().err.count(f"seal is left out from here on: {error}") == 1
+    drafts = draft_many(tellers(tokens + 2), request, 4, seed=1, temperature=0)
+    assert [(draft.member, draft.told.seed) for draft in drafts] == [("clock", 1), ("seal", 2), ("clock", 3)]
+    assert f"drafts by seal are left out: {error}" in capsys.readouterr().err
+    with pytest.raises(type(error), match=str(error)):
+        draft_many(stopped(folder, 3, error), request, 2)
+
+
 @pytest.mark.parametrize("error", [ModelError("it is damaged"), KeyboardInterrupt()])
 def test_a_cascade_keeps_the_small_models_story_when_the_larger_one_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException

@@ -104,39 +104,46 @@ def draft_many(
     """`count` candidates in equal parts by each member; options as in `tell_many`.
 
     Adapters that the torch engine reads as rows of one batch write all theirs at once, other members one after another.
-    The same seed gives the same candidates; each has one of its own. Ctrl-C keeps those that are whole. Raises
-    `GenerationError` when none can be told.
+    The same seed gives the same candidates; each has one of its own. Ctrl-C keeps those that are whole, and a message
+    names the members whose drafts failed. Raises the first error when none can be told.
     """
     members = writers(tellers)
     if count < 1:
         raise GenerationError(f"{count} drafts cannot be written; ask for 1 or more.")
     first = secrets.randbelow(1 << 30) if seed is None else seed
     drafts: dict[int, Draft] = {}
-    failed: list[GenerationError] = []
+    failed: dict[str, Exception] = {}
     try:
         for place, told in _told(members, request, count, first, options):
-            if isinstance(told, GenerationError):
-                failed.append(told)
+            name = members[place % len(members)].name
+            if isinstance(told, Told):
+                drafts[place] = Draft(told, name)
             else:
-                drafts[place] = Draft(told, members[place % len(members)].name)
+                failed.setdefault(name, told)
     except KeyboardInterrupt:
         if not drafts:
             raise
         say(f"stopped after {len(drafts)} of {count} drafts")
     if not drafts:
-        raise failed[0]
+        raise next(iter(failed.values()))
+    for name, error in failed.items():
+        say(f"drafts by {name} are left out: {error}")
     return [drafts[place] for place in sorted(drafts)]
 
 
 def _told(
     members: Sequence[Writer], request: Request, count: int, first: int, options: Mapping[str, Any]
-) -> Iterator[tuple[int, Told | GenerationError]]:
+) -> Iterator[tuple[int, Told | Exception]]:
     """The drafts with their places as they come; the one at place p is by member p, going round, with seed `first` + p."""
 
-    def tell(places: Sequence[int], teller: Storyteller, **more: Any) -> Iterator[tuple[int, Told | GenerationError]]:
-        seeds = [first + place for place in places]
-        for index, told in teller.tell_many([request] * len(places), seeds=seeds, **options, **more):
-            yield places[index], told
+    def tell(places: Sequence[int], teller: Storyteller, **more: Any) -> Iterator[tuple[int, Told | Exception]]:
+        seeds, left = [first + place for place in places], set(places)
+        try:
+            for index, told in teller.tell_many([request] * len(places), seeds=seeds, **options, **more):
+                left.discard(places[index])
+                yield places[index], told
+        except FAILURES as error:  # of all that are being written; those by others are still to be had
+            yield from ((place, error) for place in sorted(left))
 
     for teller in dict.fromkeys(writer.teller for writer in members):
         own = [number for number, writer in enumerate(members) if writer.teller is teller]

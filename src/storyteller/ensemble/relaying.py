@@ -85,8 +85,9 @@ def relay(
 
     A beam over units: each of the kept stories is carried on by the next members, `drafts` in all, scored as a whole,
     and the `keep` best go on (RankGen's beam: Krishna et al. 2022, arXiv 2205.09726). It ends when the best one is over:
-    at a member's own end, or at the wished length, or with Ctrl-C or an error, which keep the units that are written.
-    `most` bounds the units, `options` are those of `Storyteller.write`.
+    at a member's own end, or at the wished length, or with Ctrl-C, which keeps the units that are written. A member that
+    fails is left out with a message, and the last one that does ends the story where it is. `most` bounds the units,
+    `options` are those of `Storyteller.write`.
     """
     members = writers(tellers)
     if not 1 <= keep <= drafts:
@@ -99,9 +100,8 @@ def relay(
             grown = [beam for beam in beams if beam.over]
             going = [beam for beam in beams if not beam.over]
             for number in range(drafts if going else 0):
-                beam = going[number % len(going)]
-                writer = members[(turn + number) % len(members)]
-                grown.append(_carry_on(beam, writer, request, unit, seed + turn * drafts + number, options))
+                beam, place = going[number % len(going)], turn + number
+                grown.append(_draft(beam, members, place, request, unit, seed + turn * drafts + number, options))
             # Two drafts may be the same sentence: one of them is enough.
             beams = _best(list({beam.text: beam for beam in grown}.values()), request, scorers, keep)
             if beams[0].over:
@@ -111,6 +111,27 @@ def relay(
             raise
         say(f"stopped after {len(beams[0].parts)} {unit}s" + (f": {error}" if str(error) else ""))
     return beams[0]
+
+
+def _draft(
+    beam: Relayed,
+    members: list[Writer],
+    place: int,
+    request: Request,
+    unit: Unit,
+    seed: int,
+    options: Mapping[str, Any],
+) -> Relayed:
+    """The story with one unit more, by the member whose turn it is; one that fails leaves `members`, and the next writes."""
+    while True:
+        writer = members[place % len(members)]
+        try:
+            return _carry_on(beam, writer, request, unit, seed, options)
+        except FAILURES as error:
+            if len(members) == 1:
+                raise
+            members.remove(writer)
+            say(f"{writer.name} is left out from here on: {error}")
 
 
 def _carry_on(
