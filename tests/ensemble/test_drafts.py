@@ -226,7 +226,10 @@ def test_a_member_that_fails_leaves_the_others_text(
         draft_many(stopped(folder, 3, error), request, 2)
 
 
-@pytest.mark.parametrize("error", [ModelError("it is damaged"), KeyboardInterrupt()])
+FAILING = [ModelError("it is damaged"), RuntimeError("out of memory"), OSError("disk full"), KeyboardInterrupt()]
+
+
+@pytest.mark.parametrize("error", FAILING)
 def test_a_cascade_keeps_the_small_models_story_when_the_larger_one_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
@@ -237,6 +240,28 @@ def test_a_cascade_keeps_the_small_models_story_when_the_larger_one_fails(
     done = cascade(small, large, Request(about="x"), lambda texts, request: [0.1], 0.5, temperature=0)
     assert (done.told.text, done.score, done.escalated) == (SEAL, 0.1, True)
     assert f"told nothing ({error if str(error) else 'stopped'})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", FAILING)
+@pytest.mark.parametrize("scored", [0, 1])
+def test_a_cascade_keeps_the_small_models_story_when_it_cannot_be_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException, scored: int
+) -> None:
+    small, large = (
+        teller(tiny_model(tmp_path / "m"), text, name) for text, name in ((SEAL, "small"), (CLOCK, "large"))
+    )
+    scores = iter([0.1] * scored)
+
+    def score(texts: Sequence[str], request: Request) -> list[float]:
+        for value in scores:
+            return [value]
+        raise error
+
+    done = cascade(small, lambda: large, Request(about="x"), score, 0.5, temperature=0)
+    assert (done.told.text, done.escalated) == (SEAL, bool(scored))
+    assert done.score == pytest.approx(0.1 if scored else nan, nan_ok=True)
+    asked = "larger" if scored else "smaller"
+    assert f"the {asked} model's story has no score ({str(error) or 'stopped'})" in capsys.readouterr().err
 
 
 def test_a_cascade_asks_the_larger_model_only_when_the_score_is_low(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
+from storyteller.ensemble.drafts import FAILURES
 from storyteller.ensemble.ranking import Scorer
-from storyteller.errors import StorytellerError
 from storyteller.generate import Storyteller, Told
 from storyteller.runs.console import say
 from storyteller.tokens import Request
@@ -37,19 +37,23 @@ def cascade(
 
     `large` opens the larger model when it is first needed, so that nobody waits for one that is not. A score that is
     NaN cannot vouch for a story, and a story that is hardly one is worse than any that is. The larger model's story is
-    taken only if it is better; where it fails, or is stopped with Ctrl-C, a message says so and the small model's story
-    stands. Options as in `tell`.
+    taken only if it is better. Whatever fails, or is stopped with Ctrl-C, once the small model's story is finished, a
+    message says so and that story stands; its score is NaN where it has none. Options as in `tell`.
     """
     told = small.tell(request, **options)
-    (score,) = scorer([told.text], request)
-    if score >= threshold and told.doubt is None:
-        return Cascaded(told, score, escalated=False)
+    score, escalated, failing = nan, False, "the smaller model's story has no score"
     try:
+        (score,) = scorer([told.text], request)
+        if score >= threshold and told.doubt is None:
+            return Cascaded(told, score, escalated)
+        escalated, failing = True, "the larger model told nothing"
         other = large().tell(request, **options)
-    except (StorytellerError, KeyboardInterrupt) as error:
-        say(f"the larger model told nothing ({str(error) or 'stopped'}); this is the smaller one's story")
-        return Cascaded(told, score, escalated=True)
-    (better,) = scorer([other.text], request)
+        failing = "the larger model's story has no score"
+        (better,) = scorer([other.text], request)
+    except (KeyboardInterrupt, *FAILURES) as error:
+        reason = "stopped" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        say(f"{failing} ({reason}); this is the smaller one's story")
+        return Cascaded(told, score, escalated)
     if _worth(other, better) > _worth(told, score):
         return Cascaded(other, better, escalated=True)
     return Cascaded(told, score, escalated=True)
