@@ -15,6 +15,7 @@ from storyteller.ensemble.drafts import Draft, draft_many, rank, show, writers
 from storyteller.ensemble.relaying import relay
 from storyteller.errors import GenerationError, ModelError
 from storyteller.generate import Storyteller
+from storyteller.generate.mixture import Mixer, MixtureEngine, Single
 from storyteller.generate.torch_batch import TorchBatch
 from storyteller.tokens import Character, Request, StoryTokenizer, Template
 
@@ -224,6 +225,36 @@ def test_a_member_that_fails_leaves_the_others_text(
     assert f"drafts by seal are left out: {error}" in capsys.readouterr().err
     with pytest.raises(type(error), match=str(error)):
         draft_many(stopped(folder, 3, error), request, 2)
+
+
+class Damaged(Reciting):
+    """Gives no numbers."""
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        return np.full(self.vocabulary_size, nan, dtype=np.float32)
+
+
+def test_what_the_others_write_for_a_damaged_member_of_a_mixture_does_not_bear_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, request = tiny_model(tmp_path / "m"), Request(about="x")
+
+    def mixed() -> Storyteller:
+        told, *others = (teller(folder, text, name) for text, name in ((SEAL, "a"), (SEAL, "b"), (CLOCK, "c")))
+        others[0].engine.__class__ = Damaged
+        groups = [Single(one.engine) for one in (told, *others)]
+        told.engine = MixtureEngine(groups, Mixer("abc", [1, 1, 1], [0.5, 0.3, 0.2]))
+        return told
+
+    told = mixed()
+    for _ in range(2):  # dropped while it writes, and before
+        drafts = draft_many(told, request, 6, seed=1, temperature=0)
+        assert [draft.member for draft in drafts] == ["a", "c", "a", "c"]
+        assert {draft.text for draft in drafts} == {SEAL, CLOCK}
+        assert "drafts by b are left out: it gives no finite logits" in capsys.readouterr().err
+    relayed = relay(mixed(), request, {}, drafts=3, keep=1, temperature=0)
+    assert {part.member for part in relayed.parts} <= {"a", "c"}
+    assert capsys.readouterr().err.count("b is left out from here on") == 1
 
 
 FAILING = [ModelError("it is damaged"), RuntimeError("out of memory"), OSError("disk full"), KeyboardInterrupt()]

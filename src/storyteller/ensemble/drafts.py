@@ -62,6 +62,14 @@ class Writer:
     teller: Storyteller
     member: int | None = None
 
+    @property
+    def failure(self) -> GenerationError | None:
+        """Why its mixture has left it out, if it has: what is written in its turn is the others' then, not its own."""
+        engine = self.teller.engine
+        if self.member is None or not isinstance(engine, MixtureEngine) or self.name not in engine.dropped:
+            return None
+        return GenerationError("it gives no finite logits; its weights are damaged.")
+
     @contextmanager
     def alone(self) -> Iterator[Storyteller]:
         """The storyteller, in which within the block nobody but this member has a say."""
@@ -155,8 +163,12 @@ def _told(
             yield from tell([place for mine in places.values() for place in mine], teller, opened=opened)
             continue
         for number, mine in places.items():
-            with members[number].alone():
-                yield from tell(mine, teller)
+            writer = members[number]
+            if writer.failure is not None:
+                yield from ((place, writer.failure) for place in mine)
+                continue
+            with writer.alone():
+                yield from ((place, writer.failure or told) for place, told in tell(mine, teller))
 
 
 def rank(

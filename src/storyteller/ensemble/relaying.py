@@ -126,7 +126,10 @@ def _draft(
     while True:
         writer = members[place % len(members)]
         try:
-            return _carry_on(beam, writer, request, unit, seed, options)
+            grown = _carry_on(beam, writer, request, unit, seed, options)
+            if writer.failure is not None:
+                raise writer.failure
+            return grown
         except FAILURES as error:
             if len(members) == 1:
                 raise
