@@ -180,6 +180,31 @@ def test_drafts_are_ranked_by_who_and_what_was_asked_for(
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("out of memory")])
+@pytest.mark.parametrize("place", ["_repetition", "draft_similarity"])
+def test_drafts_that_are_not_ranked_are_shown_and_saved(
+    adapters: list[Path], monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"storyteller.evaluate.drafting.{place}", stop)
+    options = ("--model", adapters[0], "--drafts", 2, "--show", 2, "--words", 3, "--no-coherence")
+    rows = json.loads(run("draft", "A seal.", *options, "--json"))
+    assert rows[0]["scores"].keys() == {"people", "keywords", "length"}
+    assert [read_story(Path(row["file"])) for row in rows] == [row["text"].strip() for row in rows]
+
+
+def test_a_wrong_temperature_is_told_before_anything_is_written(
+    adapters: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyteller.ensemble.drafts.draft_many", lambda *arguments, **options: pytest.fail("written"))
+    wrong = CliRunner().invoke(app, ["draft", "A seal.", "--model", str(adapters[0]), "--temperature", "-0.1"])
+    assert wrong.exit_code == 2
+    assert isinstance(wrong.exception, SystemExit)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_relay_and_a_cascade_know_who_was_asked_for(adapters: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     asked, heard = ("--character", "Mara:a keeper", "--keyword", "lamp", "--words", 6), list[Request]()
 

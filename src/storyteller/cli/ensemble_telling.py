@@ -45,7 +45,7 @@ def draft(
     lang: Lang = None,
     character: People = None,
     keyword: Keywords = None,
-    temperature: Annotated[float, typer.Option(help="Of the choice of the first; 0 takes the best.")] = 0.5,
+    temperature: Annotated[float, typer.Option(min=0, help="Of the choice of the first; 0 takes the best.")] = 0.5,
     coherence: Coherent = True,
     critic: Critic = None,
     data: Copies = None,
@@ -55,16 +55,21 @@ def draft(
 ) -> None:
     """Write several drafts by all members, rank them, show and save a varied few; Ctrl-C ranks those that are whole."""
     request = _request(prompt, form, lang, words, character, keyword)
-    from storyteller.ensemble.drafts import draft_many, rank
+    from storyteller.ensemble.drafts import FAILURES, draft_many, rank
     from storyteller.ensemble.drafts import show as choose
     from storyteller.evaluate.drafting import draft_scorers, draft_similarity
     from storyteller.generate import Storyteller
+    from storyteller.runs.console import say
 
     scorers = draft_scorers(request.language, coherence=coherence, critic=critic, corpus=data)
     tellers = [Storyteller.load(name, engine) for name in model]
-    ranked = rank(draft_many(tellers, request, drafts, seed=seed), request, scorers)
-    alike = draft_similarity(request.language)
-    shown = choose(ranked, show, temperature=temperature, seed=seed, similarity=alike)
+    written = draft_many(tellers, request, drafts, seed=seed)
+    try:
+        ranked, alike = rank(written, request, scorers), draft_similarity(request.language)
+        shown = choose(ranked, show, temperature=temperature, seed=seed, similarity=alike)
+    except (KeyboardInterrupt, *FAILURES) as error:  # what is written is not lost for that
+        say(f"ranked by what was asked for alone ({str(error) or 'stopped'})")
+        shown = choose(rank(written, request), show, temperature=temperature, seed=seed)
     if not json:
         for number, one in enumerate(shown, 1):
             typer.echo(f"--- {number} of {len(shown)}, by {one.member}, {one.total:+.2f}\n\n{one.text}\n")
