@@ -305,8 +305,11 @@ def test_an_ensemble_is_distilled_into_examples(
         run("distil", tmp_path / "e", "--out", tmp_path / "told.jsonl", *options)
 
 
-def test_a_contrast_has_no_loss_to_measure(adapters: list[Path], tmp_path: Path) -> None:
+def test_a_contrast_has_no_loss_to_measure_and_is_refused_before_other_models_are_read(
+    adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyteller.evaluate.loss_report.measure_losses", lambda *a, **b: pytest.fail("measured"))
     prepare([STORIES], tmp_path / "corpus")
     run("new", *adapters, "--out", tmp_path / "c", "--rule", "contrastive", "--weights", "1.5,-0.5")
     with pytest.raises(ModelError, match="contrastive"):
-        evaluate_models([str(tmp_path / "c")], tmp_path / "corpus", split="dev", limit=1)
+        evaluate_models([str(adapters[0]), str(tmp_path / "c")], tmp_path / "corpus", split="dev", limit=1)

@@ -45,17 +45,14 @@ def evaluate_models(
     that cannot be read, `ModelError` for a model.
     """
     stories = choose_stories(data, split, limit, language)
-    context = context or widest_window([locate(name) for name in names])
-    tokenizers = [StoryTokenizer.load(locate(name).folder) for name in names]
+    models = [locate(name) for name in names]
+    for located in models:  # before hours are spent on the others
+        _refuse_contrast(located)
+    context = context or widest_window(models)
+    tokenizers = [StoryTokenizer.load(located.folder) for located in models]
     read, most = (stories, None) if max_tokens is None else same_beginnings(stories, tokenizers, max_tokens)
     losses: dict[str, list[StoryLoss]] = {}
-    for name, tokenizer in zip(names, tokenizers, strict=True):
-        located = locate(name)
-        if located.ensemble is not None and located.ensemble.rule == "contrastive":
-            raise ModelError(
-                f"{name} is contrastive: it gives no chance to tokens that its expert finds implausible, so it cannot say how "
-                "well it predicts people's text. Compare what it writes: storyteller evaluate --suite stories"
-            )
+    for name, located, tokenizer in zip(names, models, tokenizers, strict=True):
         say(f"measuring {name} on {len(stories)} stories")
         template = Template.load(located.template_folder, tokenizer) if prompted else None
         whole = located.ensemble is None
@@ -136,3 +133,11 @@ def render_report(report: dict[str, Any]) -> str:
         first = next(iter(report["models"]))
         lines.append(f"{name} against {first}: {Interval(**values)} bits per byte (negative is better).")
     return "\n".join(lines) + "\n"
+
+
+def _refuse_contrast(located: Located) -> None:
+    if located.ensemble is not None and located.ensemble.rule == "contrastive":
+        raise ModelError(
+            f"{located.name} is contrastive: it gives no chance to tokens that its expert finds implausible, so it cannot "
+            "say how well it predicts people's text. Compare what it writes: storyteller evaluate --suite stories"
+        )
