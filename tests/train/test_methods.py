@@ -16,6 +16,7 @@ from storyteller.generate import Storyteller
 from storyteller.models import adapt, load_model, locate
 from storyteller.models.adapters.adalora import Allocation, ranks
 from storyteller.recipe import ModelRecipe, Recipe, load_recipe
+from storyteller.recipe.models import SamplesRecipe
 from storyteller.recipe.rates import RATES
 from storyteller.train import dry_run, finetune
 from storyteller.train.objectives import CausalObjective, packed_attention_mask
@@ -217,8 +218,10 @@ def test_refinement_refuses_at_once_what_it_could_not_join(small: MakeRecipe, tm
     from storyteller.adversarial import refine
 
     run = finetune(small("model.method=prompt", "train.steps=1"), tmp_path / "run")
+    # A refinement tells samples of its own, and refuses words about those of fine-tuning.
+    recipe = small(f"model.base={run.folder}").model_copy(update={"samples": SamplesRecipe()})
     with pytest.raises(ModelError, match=r"not plain LoRA.*cannot be merged"):
-        refine(small(f"model.base={run.folder}"), tmp_path / "refined", lambda *_: {})
+        refine(recipe, tmp_path / "refined", lambda *_: {})
 
 
 def test_qlora_without_a_gpu(small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
