@@ -78,11 +78,10 @@ def test_it_is_measured_by_its_own_logits(kind: str, tiny_llama: Path) -> None:
         assert measured.nats == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_check_leaves_the_model_as_it_was(tiny_llama: Path) -> None:
-    model = make("Gemma3", **_WINDOWED["Gemma3"]).train()
+@pytest.mark.parametrize("training", [True, False])
+def test_the_check_leaves_the_model_as_it_was(training: bool) -> None:
+    model = make("Gemma3", **_WINDOWED["Gemma3"]).train(training)
     state = torch.random.get_rng_state()
-    objective = CausalObjective(model)
-    assert objective.training
-    assert model.training
-    assert objective._packed
+    assert CausalObjective(model)._packed
+    assert model.training == training
     assert torch.equal(state, torch.random.get_rng_state())

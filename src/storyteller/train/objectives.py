@@ -69,8 +69,8 @@ class CausalObjective(nn.Module):
         # Behind another text, so that neither path may take the row for one text.
         row = torch.cat([ids[:, :1], ids], 1), torch.cat([places[:, :1], places], 1)
         segments = torch.cat([torch.ones_like(ids[:, :1]), torch.full_like(ids, 2)], 1)
-        packed, training = self._packed, self.training
-        self.eval()
+        packed, training = self._packed, self.model.training
+        self.model.eval()
         try:
             # Compiled layers would be compiled for this length, too.
             with torch.compiler.set_stance("force_eager"):
@@ -85,7 +85,7 @@ class CausalObjective(nn.Module):
                         )
         finally:
             self._packed = packed
-            self.train(training)
+            self.model.train(training)
 
     def forward(self, input_ids: Tensor, labels: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The summed loss of the batch."""
