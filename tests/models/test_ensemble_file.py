@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from tests.adapters import tiny_adapter, tiny_ensemble
 from tests.tiny import tiny_model
 
 from storyteller.errors import ModelError
-from storyteller.models import load_model, locate
+from storyteller.models import Located, load_model, locate
 from storyteller.models.ensemble_file import ENSEMBLE_FILE, Ensemble, Gate, Member, read_ensemble, write_ensemble
 
 
@@ -81,6 +82,37 @@ def test_different_tokenizers_are_refused_and_equal_ones_in_other_files_are_not(
     write_ensemble(tmp_path, Ensemble(members=(Member(model="a"), Member(model="c"))))
     with pytest.raises(ModelError, match="different tokenizers"):
         locate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stated", "common"),
+    [
+        ((("en",), ()), ("en",)),
+        (((), ("zh",)), ("zh",)),
+        ((("en", "zh"), (), ("zh",)), ("zh",)),
+        (((), ()), ()),
+        ((("en",), (), ("zh",)), None),
+    ],
+)
+def test_an_ensemble_writes_what_all_members_write_of_which_something_is_said(
+    tiny_llama: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stated: tuple[tuple[str, ...], ...],
+    common: object,
+) -> None:
+    tiny_ensemble(tiny_llama, tmp_path, weights=(1 / len(stated),) * len(stated))
+
+    def located(name: str | Path) -> Located:
+        whose = Path(name).name.removeprefix("member-")  # of its base nothing is said
+        return replace(locate(name), languages=stated[int(whose)]) if whose.isdecimal() else locate(name)
+
+    monkeypatch.setattr("storyteller.models.location.locate", located)  # as the members' places are looked up
+    if common is None:
+        with pytest.raises(ModelError, match=r"no language in common \(member-0: en; member-2: zh\)"):
+            locate(tmp_path)
+    else:
+        assert locate(tmp_path).languages == common
 
 
 def test_an_ensemble_of_ensembles_is_refused(tiny_llama: Path, tmp_path: Path) -> None:

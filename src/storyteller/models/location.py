@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -202,8 +203,23 @@ def _locate_ensemble(folder: Path, name: str) -> Located:
                 f"{folder}: {first.name!r} and {other.name!r} have different tokenizers, so their tokens cannot be "
                 "mixed. Let them write drafts, or sentences in turn: storyteller.ensemble.relay."
             )
-    languages = tuple(language for language in first.languages if all(language in m.languages for m in members))
+    languages = _common_languages(members, folder)
     return Located(name, first.folder, first.base, languages=languages, ensemble=ensemble, members=tuple(members))
+
+
+def _common_languages(members: Sequence[Located], folder: Path) -> tuple[Language, ...]:
+    """The languages of all members of which any are known; none where nothing is said of any."""
+    stated = [member for member in members if member.languages]
+    if not stated:
+        return ()
+    common = tuple(one for one in stated[0].languages if all(one in member.languages for member in stated))
+    if not common:
+        # An empty tuple would mean that nothing is known, and let it write in every language.
+        known = "; ".join(f"{member.name}: {', '.join(member.languages)}" for member in stated)
+        raise ModelError(
+            f"{folder}: the members have no language in common ({known}). Leave out those of another language."
+        )
+    return common
 
 
 def _locate_run(folder: Path, name: str) -> Located:
