@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.adapters import tiny_ensemble
 from typer.testing import CliRunner
 
 from storyteller.cli.models import app
@@ -56,6 +57,21 @@ def test_show_a_folder(tiny_gpt2: Path) -> None:
     assert shown["context"] == 1024
     assert shown["folder"] == str(tiny_gpt2)
     assert shown["parameters"] > 100_000
+
+
+def test_show_an_ensemble_as_the_models_that_it_is_made_of(tiny_llama: Path, tmp_path: Path) -> None:
+    tiny_ensemble(tiny_llama, tmp_path / "e")
+    shown = json.loads(run("show", str(tmp_path / "e"), "--json"))
+    members = [tmp_path / "e" / f"member-{number}" for number in range(3)]
+    assert (shown["rule"], shown["weights"]) == ("arithmetic", [0.5, 0.3, 0.2])
+    assert shown["members"] == [str(member) for member in members]
+    assert (shown["architecture"], shown["context"]) == ("llama", 1024)
+    assert not shown.keys() & {"base", "adapter", "folder"}  # those of one member are not the ensemble's
+    files = [tiny_llama / "model.safetensors", *(member / "adapter_model.safetensors" for member in members)]
+    assert shown["on_disk"] == sum(file.stat().st_size for file in files)
+    alone = [json.loads(run("show", str(place), "--json"))["parameters"] for place in (*members, tiny_llama)]
+    assert shown["parameters"] == sum(alone) - 3 * alone[-1]
+    assert "weights:      0.5, 0.3, 0.2" in run("show", str(tmp_path / "e"))
 
 
 def test_pull_shows_terms() -> None:

@@ -85,21 +85,35 @@ def _readable(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(f"{item:.3g}" if isinstance(item, float) else str(item) for item in value)
+    return str(value)
 
 
 def _describe_located(located: Located) -> dict[str, Any]:
-    config = json.loads((located.folder / "config.json").read_text(encoding="utf-8"))
-    adapter = [located.adapter / "adapter_model.safetensors"] if located.adapter else []
-    files = sorted(located.folder.glob("model*.safetensors")) + adapter
-    return {
+    members = located.members or (located,)
+    configs = [json.loads((member.folder / "config.json").read_text(encoding="utf-8")) for member in members]
+    contexts = [config.get("max_position_embeddings", config.get("n_positions")) for config in configs]
+    files = sorted({file for member in members for file in _files(member)})  # a base of several members counts once
+    described = {
         "name": located.name,
         "languages": list(located.languages),
         "parameters": sum(_count(file) for file in files),
         "on_disk": sum(file.stat().st_size for file in files),
         "in_cache": True,
-        "architecture": config.get("model_type"),
-        "context": config.get("max_position_embeddings", config.get("n_positions")),
+        "architecture": ", ".join(dict.fromkeys(filter(None, (config.get("model_type") for config in configs))))
+        or None,
+        "context": min(filter(None, contexts), default=None),
+    }
+    if located.ensemble is not None:
+        return described | {
+            "rule": located.ensemble.rule,
+            "gate": located.ensemble.gate.model_dump(exclude_none=True) or None,
+            "members": [str(member.adapter or member.folder) for member in members],
+            "weights": list(located.ensemble.weights),
+            "sha256": located.sha256,
+        }
+    return described | {
         "base": located.base if located.adapter else None,
         "adapter": str(located.adapter) if located.adapter else None,
         "adapter_kind": adapter_kind(located.adapter) if located.adapter else None,
@@ -107,6 +121,12 @@ def _describe_located(located: Located) -> dict[str, Any]:
         "place": str(located.gguf) if located.gguf else None,
         "folder": str(located.folder),
     }
+
+
+def _files(located: Located) -> list[Path]:
+    """The files of a model's weights, and of its adapter's."""
+    adapter = [located.adapter / "adapter_model.safetensors"] if located.adapter else []
+    return [*located.folder.glob("model*.safetensors"), *adapter]
 
 
 def _count(file: Path) -> int:
