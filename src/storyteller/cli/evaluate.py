@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from storyteller.cli.blind import blind
 from storyteller.cli.judge import judge
-from storyteller.errors import DataError
+from storyteller.errors import DataError, ModelError
 
 __all__ = ["app"]
 
@@ -80,6 +80,8 @@ def models(
         raise DataError(f"there is no suite {suite!r}; choose one of {', '.join(SUITES)}.")
     if data is None and suite in ("losses", "masked"):
         raise DataError(f"the suite {suite} reads held-out stories: give a prepared folder with --data DIR.")
+    if suite in ("likelihood", "lm-eval"):
+        _refuse_ensembles(systems, suite)
     options: dict[str, Any] = {"data": data, "split": split, "language": lang, "out": out}
     report: Any
     if suite == "losses":
@@ -109,6 +111,18 @@ def models(
         report = evaluate_tasks(systems, _listed(tasks), task_folder=task_folder, limit=limit, out=out)
         shown = render_tasks(report)
     print(json.dumps(report, ensure_ascii=False) if as_json else shown.rstrip("\n"))
+
+
+def _refuse_ensembles(systems: list[str], suite: str) -> None:
+    """Raise `ModelError` for an ensemble where one set of weights is read, before any other model is."""
+    from storyteller.models.ensemble_file import ENSEMBLE_FILE
+
+    for name in systems:
+        if (Path(name).expanduser() / ENSEMBLE_FILE).is_file():
+            raise ModelError(
+                f"{name} is an ensemble, and the suite {suite} reads one set of weights. Measure it with --suite losses or "
+                "--suite stories, or make one model of its members: storyteller ensemble merge"
+            )
 
 
 def _likelihood(
