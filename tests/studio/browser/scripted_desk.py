@@ -91,7 +91,7 @@ class ScriptedDesk:
         if origin := wish.get("from"):
             said = writer.generation(origin["generation"])["candidates"][origin["candidate"]]["tokens"]
             chosen = said[origin["token"]]["alternatives"][origin["choice"]]["text"]
-            return [chosen, *_tokens(saying)[:6]]
+            return [*(one["text"] for one in said[: origin["token"]]), chosen, *_tokens(saying)[:6]]
         if wish["mode"] == "ghost":
             return _tokens(saying)[:5]
         if wish["mode"] == "rewrite":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import time
@@ -98,6 +99,22 @@ def test_another_version_is_made_and_all_stay_within_reach(browser: Any, address
     assert second not in scene["text"]
 
 
+def test_versions_are_undone_one_by_one(page: Any, address: str) -> None:
+    start(page, address)
+    typed(page, "It was late.")
+    versions = [text(page)]
+    for key in ("Control+Enter", "Alt+r", "Alt+r"):
+        page.keyboard.press(key)
+        numbered(page, (re.findall(r"\(\d+\)", versions[-1]) or [""])[0])
+        versions.append(text(page))
+    for version in reversed(versions[:-1]):
+        page.keyboard.press("Control+z")
+        page.wait_for_function("text => document.querySelector('.ProseMirror').innerText === text", arg=version)
+    for version in versions[1:]:
+        page.keyboard.press("Control+y")
+        page.wait_for_function("text => document.querySelector('.ProseMirror').innerText === text", arg=version)
+
+
 def test_several_versions_stand_side_by_side_and_one_is_taken_by_its_digit(page: Any, address: str) -> None:
     start(page, address)
     typed(page, "It was late.")
@@ -143,20 +160,84 @@ def test_a_selection_is_rewritten_on_approval_only(browser: Any, address: str, t
         written(page, own)
 
 
-def test_a_word_that_was_possible_is_gone_on_from(page: Any, address: str) -> None:
+def over(page: Any, word: str) -> tuple[float, float]:
+    """Where a word of the manuscript is on the screen."""
+    script = """word => {
+        const walker = document.createTreeWalker(document.querySelector('.ProseMirror'), NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const at = walker.currentNode.data.indexOf(word);
+            if (at < 0) continue;
+            const range = document.createRange();
+            range.setStart(walker.currentNode, at);
+            range.setEnd(walker.currentNode, at + word.length);
+            const box = range.getBoundingClientRect();
+            return [box.x + box.width / 3, box.y + box.height / 2];  // a click there puts the cursor before a 字
+        }
+    }"""
+    x, y = page.evaluate(script, word)
+    return x, y
+
+
+def gone_on(page: Any, word: str, other: str, told: str) -> None:
+    """Choose another word in the place of one that the model wrote, and wait until `told` stands there."""
+    page.keyboard.press("Alt+t")
+    page.mouse.move(*over(page, word))
+    page.wait_for_selector(".token-table td:has-text('sea 80%')")  # which member of an ensemble wanted it
+    page.mouse.click(*over(page, word))
+    page.click(f".token-table button:has-text('{other}')")
+    written(page, told.strip())
+    page.wait_for_selector(READY)
+    page.keyboard.press("Alt+t")
+
+
+@LANGUAGES
+def test_a_word_that_was_possible_is_gone_on_from(browser: Any, address: str, tongue: str) -> None:
+    lamp, gull, moon, told = {
+        "en": ("lamp", "gull", "moon", " The keeper put down his gull The keeper put down his lamp"),
+        "zh": ("放", "海鸥", "月亮", "守塔人海鸥守塔人放下了"),
+    }[tongue]
+    with watched(browser, locale=WORDS[tongue]["locale"]) as page:
+        start(page, address, tongue, how="begin")
+        written(page, ENDS[tongue])
+        page.wait_for_selector(READY)
+        first = saved(page, tongue)["text"]
+        gone_on(page, lamp, gull, told)
+        scene = saved(page, tongue)
+        assert scene["text"] == told, "the words before the choice stand once"
+        assert {tuple(span[1:]) for span in scene["provenance"]} == {tuple(scene["provenance"][0][1:])}
+        page.keyboard.press("Alt+ArrowLeft")
+        written(page, ENDS[tongue])
+        assert text(page).strip() == first.strip(), "versions take each other's place whole"
+        page.keyboard.press("Alt+ArrowRight")
+        written(page, told.strip())
+        gone_on(page, gull, moon, told.replace(gull, moon))
+        assert saved(page, tongue)["text"] == told.replace(gull, moon)
+        for _ in range(4):
+            page.keyboard.press("Control+z")
+        written(page, ENDS[tongue])
+        assert saved(page, tongue)["text"] == first
+
+
+def test_what_the_writer_put_before_the_word_stays(page: Any, address: str) -> None:
     start(page, address, how="begin")
     written(page, ENDS["en"])
-    page.keyboard.press("Alt+t")
-    box = page.locator(".ProseMirror p").first.bounding_box()
-    page.mouse.move(box["x"] + 60, box["y"] + 14)
-    page.wait_for_selector(".token-table td:has-text('sea 80%')")  # which member of an ensemble wanted it
-    page.mouse.click(box["x"] + 60, box["y"] + 14)
-    page.click(".token-table button:has-text('gull')")
-    written(page, "gull")
-    page.wait_for_selector(".tool.lead[aria-label=Write]")
-    assert ENDS["en"] not in text(page)
+    page.wait_for_selector(READY)
+    page.mouse.dblclick(*over(page, "keeper"))
+    page.keyboard.insert_text("old man")
+    page.mouse.dblclick(*over(page, "down"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.insert_text(" gently")
+    written(page, "The old man put down gently his lamp")
+    changed = saved(page)["text"]
+    told = " The old man put down gently his gull The keeper put down his lamp"
+    gone_on(page, "lamp", "gull", told)
+    scene = saved(page)
+    assert scene["text"] == told
+    assert [span[1] for span in scene["provenance"]] == ["model", "edited"] * 2 + ["model"]
+    assert len({span[2] for span in scene["provenance"]}) == 1, "it is one passage"
     page.keyboard.press("Control+z")
     written(page, ENDS["en"])
+    assert saved(page)["text"] == changed
 
 
 def test_grey_words_are_taken_by_tab_and_vanish_by_typing(page: Any, address: str) -> None:

@@ -12,11 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from tests.studio.telling.memory import MemoryStore
 
+from storyteller.craft.shown import Shown
 from storyteller.generate import Storyteller
 from storyteller.generate.torch_engine import TorchEngine
 from storyteller.models import Located, load_model
 from storyteller.studio.errors import NotFoundError
 from storyteller.studio.telling import Desk
+from storyteller.studio.telling.asking import Origin
+from storyteller.studio.telling.generation import Generation
 from storyteller.tokens import StoryTokenizer, Template
 
 Events = list[tuple[int, str, dict[str, Any]]]
@@ -225,6 +228,31 @@ def test_it_goes_on_from_another_token(tiny_llama: Path, desks: Callable[..., De
     assert len(gone_on[0]["alternatives"]) == 8
     nowhere = hear(desk, desk.start("s", {"from": {"generation": first, "candidate": 0, "token": 9999, "choice": 0}}))
     assert names(nowhere)[-1] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("language", "raw", "chosen", "told"),
+    [("en", ["One.", "\n\n", "Two"], "Then", "One.\nThen"),
+     ("en", ["One.", " Two"], "\n\n", "One.\n"),
+     ("en", ["The", " keeper", " lit"], " seal", "The keeper seal"),
+     ("en", ["The", " keeper"], " seal", "The seal"),  # it may become "The story so far:" and is kept back
+     ("en", ["Story", ":", "\n\n", "Once"], "The", "The"),
+     ("zh", ["一。", "\n\n", "二"], "三", "一。\n三")],
+)  # fmt: skip
+def test_what_was_kept_back_before_the_chosen_token_is_shown(
+    language: Any, raw: list[str], chosen: str, told: str
+) -> None:
+    store = MemoryStore(language=language)
+    generation = Generation(store.create_generation("s", "continue", 0, "n1")["id"], store, language, "tiny")
+    shown = Shown("story", language)
+    for text in raw:
+        other = {"text": chosen, "id": 2, "p": 0.5}
+        generation.say(0, shown.feed(text), {"id": 1, "logprob": -1.0, "alternatives": [other], "raw": text})
+    generation.done()
+    record = store.generation(generation.id)
+    begun = Origin(generation.id, 0, len(raw) - 1, 0).begun(record, "story", language)
+    assert "".join(token["text"] for token in begun) == told
+    assert [token["id"] for token in begun] == [1] * (len(raw) - 1) + [2]
 
 
 def test_a_model_that_breaks_keeps_the_text_and_is_loaded_anew(tiny_llama: Path, desks: Callable[..., Desk]) -> None:

@@ -70,6 +70,45 @@ def test_a_connected_server_continues_a_scene(
     assert "secret" not in json.dumps(record)
 
 
+@pytest.mark.parametrize(
+    ("language", "pieces", "other", "told"),
+    [("en", ["The ", "seal ", "sang."], "gull ", " The gull sang."),
+     ("zh", ["海豹", "唱起", "歌来。"], "跳起", "海豹跳起歌来。")],
+)  # fmt: skip
+def test_a_server_goes_on_from_another_of_its_words(
+    connected: Callable[..., Desk], language: str, pieces: list[str], other: str, told: str
+) -> None:
+    text = {"en": "She slept.", "zh": "她睡了。"}[language]
+    store = MemoryStore(text, language)
+    answers = [streamed(*pieces), streamed(pieces[2])]
+    with fake_openai(lambda _: answers.pop(0)) as server:
+        desk = connected(store, server.url)
+        first = desk.start("s", {"words": 30})
+        hear(desk, first)
+        tokens = store.generation(first)["candidates"][0]["tokens"]
+        tokens[1]["alternatives"].append({"text": other, "p": 0.2})
+        chosen = {"generation": first, "candidate": 0, "token": 1, "choice": 1}
+        second = desk.start("s", {"words": 30, "from": chosen})
+        events = hear(desk, second)
+    assert names(events)[-1] == "done"
+    assert said(events) == told
+    assert f"{text}{told.removesuffix(pieces[2]).rstrip()}" in server.asked[1].words
+    gone_on = store.generation(second)["candidates"][0]["tokens"]
+    assert "".join(token["text"] for token in gone_on) == told
+    assert gone_on[1]["alternatives"] == tokens[1]["alternatives"]
+
+
+def test_a_servers_first_word_is_chosen_and_stands_apart(connected: Callable[..., Desk]) -> None:
+    store = MemoryStore("She slept.")
+    with fake_openai(lambda _: streamed("The ", "seal.")) as server:
+        desk = connected(store, server.url)
+        first = desk.start("s", {})
+        hear(desk, first)
+        store.generation(first)["candidates"][0]["tokens"][0]["alternatives"].append({"text": "No ", "p": 0.2})
+        chosen = {"generation": first, "candidate": 0, "token": 0, "choice": 1}
+        assert said(hear(desk, desk.start("s", {"from": chosen}))) == " No The seal."
+
+
 def test_a_server_that_says_nothing_is_left_at_once(connected: Callable[..., Desk]) -> None:
     def silent(_: Asked) -> Any:
         return 1.0

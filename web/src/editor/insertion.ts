@@ -1,16 +1,18 @@
 /** A model's words on their way into the manuscript: as they come, where they belong, and one step to undo. */
 
-import { closeHistory } from "@tiptap/pm/history";
+import { closeHistory, undoDepth } from "@tiptap/pm/history";
 import { Fragment, Slice } from "@tiptap/pm/model";
-import { TextSelection, type Transaction } from "@tiptap/pm/state";
+import { type EditorState, type Transaction } from "@tiptap/pm/state";
 import type { NodeKind } from "../api";
 import { HANDS_RIGHT } from "./hands";
 import { placeOf, setPlace } from "./places";
 import type { Sheet } from "./sheet";
-import { linesOf, offsetOf, textOf, type By } from "./text";
+import { linesOf, offsetOf, piecesOf, splicesOf, textOf, type By, type Piece } from "./text";
 
 const WAIT_FOR_TYPING = 50;
 const HIDDEN_TICK = 60;
+/** Where ProseMirror keeps the undo history, in a state and on the transactions that set it. */
+const HISTORY = "history$";
 
 /** Put a text in place of a range; returns where it ends. */
 export function put(tr: Transaction, from: number, to: number, text: string, by: By | null): number {
@@ -20,23 +22,36 @@ export function put(tr: Transaction, from: number, to: number, text: string, by:
   return from + text.length + lines.length - 1;
 }
 
+/** The stretch that `place` names has the first `length` units of a text already, with what the writer changed in them. */
+export interface Lead {
+  place: string;
+  length: number;
+}
+
 export class Insertion {
   private waiting = "";
   private timer = 0;
-  /** What stood in the place before. */
+  /** What stood in the place before the first words, and the state with it. */
   private old: Slice | null = null;
+  private before: EditorState | null = null;
   private done: (() => void) | null = null;
   private closed = false;
 
-  /** `place` names the stretch to write into; `skip` units of the text stand in it already. */
+  private skip: number;
+  /** The words of the lead. */
+  private led: Piece[] = [];
+
+  /** `place` names the stretch to write into; `standing` units of the text stand in it already, or its `lead` does. */
   constructor(
     private readonly sheet: Sheet,
     private readonly place: string,
     private readonly by: By,
     private readonly kind: NodeKind,
-    private skip = 0,
+    standing = 0,
+    private readonly lead?: Lead,
   ) {
-    if (skip) this.old = Slice.empty;
+    this.skip = standing || (lead?.length ?? 0);
+    if (standing) this.old = Slice.empty;
   }
 
   push(text: string): void {
@@ -89,24 +104,37 @@ export class Insertion {
     const text = this.waiting;
     this.waiting = "";
     const first = this.old === null;
-    this.old ??= state.doc.slice(place.from, place.to);
+    if (first) {
+      this.old = state.doc.slice(place.from, place.to);
+      this.before = state;
+      this.led = this.words(state);
+    }
     const from = first ? place.from : place.to;
     const start = offsetOf(state.doc, from);
     const remove = offsetOf(state.doc, place.to) - start;
     const tr = state.tr.setMeta("addToHistory", false);
-    const to = put(tr, from, place.to, text, this.by);
+    const pieces = [...(first ? this.led : []), { text, by: this.by }];
+    let [to, end] = [from, place.to];
+    for (const piece of pieces) end = to = put(tr, to, end, piece.text, piece.by);
     setPlace(tr, this.place, { from: place.from, to, look: "arriving" });
-    const { generation, candidate } = this.by;
     const follow = this.sheet.following(place.to);
-    this.sheet.send(tr, [
-      { start, remove, insert: text, author: "model", generation: generation!, candidate: candidate ?? 0, kind: this.kind },
-    ]);
+    this.sheet.send(tr, splicesOf(start, remove, pieces, this.kind));
     if (follow) this.sheet.keepInSight(to);
   }
 
+  /** What stands in the lead, as this text's words: so the passage stays one whole, which its versions take the place of. */
+  private words(state: EditorState): Piece[] {
+    const { doc } = state;
+    const place = this.lead && placeOf(state, this.lead.place);
+    if (!place) return [];
+    const pieces = piecesOf(doc, offsetOf(doc, place.from), offsetOf(doc, place.to));
+    return pieces.map(({ text, by }) => ({ text, by: by && { ...this.by, source: by.source } }));
+  }
+
   /** The server may trim what it streamed, a half sentence at the end; follow it unless the writer changed it meanwhile. */
-  private correct(text: string): void {
+  private correct(whole: string): void {
     const { view } = this.sheet;
+    const text = this.led.map((piece) => piece.text).join("") + whole.slice(this.lead?.length ?? 0);
     const place = placeOf(view.state, this.place);
     if (!place || !this.old) return;
     const here = textOf(view.state.doc, place.from, place.to);
@@ -131,15 +159,24 @@ export class Insertion {
     const { state } = view;
     const place = placeOf(state, this.place);
     if (!place || !this.old) return this.sheet.send(setPlace(state.tr, this.place, null), []);
-    const { from, to } = place;
-    const written = state.doc.slice(from, to);
-    const before = state.tr.replace(from, to, this.old).setMeta("addToHistory", false).setMeta(HANDS_RIGHT, true);
-    const middle = state.apply(before);
-    const after = setPlace(middle.tr.replace(from, before.mapping.map(to), written), this.place, null);
-    closeHistory(after).setMeta(HANDS_RIGHT, true);
-    const { anchor, head } = state.selection;
-    if (after.doc.eq(state.doc)) after.setSelection(TextSelection.create(after.doc, anchor, head));
-    const whole = middle.apply(after);
-    this.sheet.take(whole.apply(closeHistory(whole.tr)));
+    const written = state.doc.slice(place.from, place.to);
+    const middle = this.untouched(state, written) ?? state.apply(unnoticed(state.tr.replace(place.from, place.to, this.old)));
+    const { from, to } = placeOf(middle, this.place)!;
+    const whole = middle.apply(closeHistory(middle.tr.replace(from, to, written)).setMeta(HANDS_RIGHT, true));
+    const done = whole.apply(closeHistory(whole.tr)) as EditorState & { [HISTORY]: unknown };
+    this.sheet.take(state.apply(setPlace(state.tr, this.place, null).setMeta(HISTORY, { historyState: done[HISTORY] })));
+  }
+
+  /**
+   * The state before the first word, where the writer changed nothing since: an event of the history that is about the
+   * whole passage does not survive that the passage goes and comes back.
+   */
+  private untouched(now: EditorState, written: Slice): EditorState | null {
+    const { before } = this;
+    if (!before || undoDepth(before) !== undoDepth(now)) return null;
+    const { from, to } = placeOf(before, this.place)!;
+    return before.tr.replace(from, to, written).doc.eq(now.doc) ? before : null;
   }
 }
+
+const unnoticed = (tr: Transaction): Transaction => tr.setMeta("addToHistory", false).setMeta(HANDS_RIGHT, true);

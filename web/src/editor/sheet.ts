@@ -16,7 +16,7 @@ import { Placing } from "./places";
 import { Saver, type SaverReport } from "./saver";
 import { manuscriptExtensions, plain } from "./schema";
 import {
-  changeBetween, common, documentOf, handOf, lengthOf, offsetOf, passageAt, piecesOf, positionOf, textOf, type Change, type Piece,
+  changeBetween, common, documentOf, handOf, lengthOf, offsetOf, passageAt, piecesOf, positionOf, splicesOf, textOf, type Change,
 } from "./text";
 
 /** Panels hear of the manuscript when the fingers rest: a keystroke draws nothing but its letter. */
@@ -271,44 +271,4 @@ export class Sheet {
   get length(): number {
     return lengthOf(this.view.state.doc);
   }
-}
-
-/**
- * Pieces as splices. What the writer changed inside a generation's words is sent after them, into them: so the server
- * sees that it stands inside.
- */
-export function splicesOf(start: number, remove: number, pieces: Piece[], kind?: NodeKind): Splice[] {
-  const splices: Splice[] = [];
-  const more = kind ? { kind } : {};
-  let at = start;
-  for (let index = 0; index < pieces.length; ) {
-    const { by } = pieces[index]!;
-    let last = index + 1;
-    if (by?.generation) while (last < pieces.length && pieces[last]!.by?.generation === by.generation) last++;
-    const group = pieces.slice(index, last);
-    const whole = group.filter((piece) => piece.by?.source !== "edited");
-    const first = whole[0]?.by;
-    if (whole.length) {
-      const insert = whole.map((piece) => piece.text).join("");
-      splices.push({ start: at, remove, insert, ...authored(first ?? null), ...more });
-      remove = 0;
-    }
-    for (const piece of group) {
-      if (piece.by?.source === "edited") {
-        splices.push({ start: at, remove, insert: piece.text, ...more });
-        remove = 0;
-      }
-      at += piece.text.length;
-    }
-    index = last;
-  }
-  if (!splices.length && remove) splices.push({ start, remove, insert: "", ...more });
-  return splices;
-}
-
-function authored(by: Piece["by"]): Partial<Splice> {
-  if (!by) return {};
-  const author = by.source === "edited" ? "person" : by.source;
-  if (author !== "model" || by.generation === null) return { author: author as Splice["author"] };
-  return { author, generation: by.generation, candidate: by.candidate ?? 0, kind: "generate" };
 }

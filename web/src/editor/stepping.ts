@@ -7,7 +7,7 @@ import { useScene } from "../state";
 import { HANDS_RIGHT } from "./hands";
 import { put } from "./insertion";
 import type { Sheet } from "./sheet";
-import { splicesOf } from "./sheet";
+import { splicesOf } from "./text";
 import { useView } from "./view";
 import type { Writer } from "./writer";
 
@@ -118,7 +118,7 @@ export class Stepping {
     const tr = closeHistory(sheet.view.state.tr); // versions leafed through quickly are undone one by one
     const by = { source: "model" as const, generation, model, candidate };
     put(tr, sheet.position(start), sheet.position(end), text, by);
-    sheet.send(tr.setMeta(HANDS_RIGHT, true), splicesOf(start, end - start, [{ text, by }]).map((splice) => ({ ...splice, kind: "alternative" })));
+    sheet.send(tr.setMeta(HANDS_RIGHT, true), splicesOf(start, end - start, [{ text, by }], "alternative"));
   }
 
   private async step(work: (head: Id) => Promise<SceneState>, counts: boolean): Promise<void> {

@@ -6,7 +6,7 @@
  */
 
 import type { Node, Schema } from "@tiptap/pm/model";
-import type { Id, ProvenanceSpan, Source } from "../api";
+import type { Id, NodeKind, ProvenanceSpan, Source, Splice } from "../api";
 
 /** Who wrote a stretch of text; null stands for the writer. */
 export interface By {
@@ -236,4 +236,44 @@ function reach(doc: Node, index: number, within: number, direction: 1 | -1, mine
     within = direction > 0 ? 0 : Infinity;
   }
   return sure;
+}
+
+/**
+ * Pieces as splices. What the writer changed inside a generation's words is sent after them, into them: so the server
+ * sees that it stands inside.
+ */
+export function splicesOf(start: number, remove: number, pieces: Piece[], kind?: NodeKind): Splice[] {
+  const splices: Splice[] = [];
+  const more = kind ? { kind } : {};
+  let at = start;
+  for (let index = 0; index < pieces.length; ) {
+    const { by } = pieces[index]!;
+    let last = index + 1;
+    if (by?.generation) while (last < pieces.length && pieces[last]!.by?.generation === by.generation) last++;
+    const group = pieces.slice(index, last);
+    const whole = group.filter((piece) => piece.by?.source !== "edited");
+    const first = whole[0]?.by;
+    if (whole.length) {
+      const insert = whole.map((piece) => piece.text).join("");
+      splices.push({ start: at, remove, insert, ...authored(first ?? null), ...more });
+      remove = 0;
+    }
+    for (const piece of group) {
+      if (piece.by?.source === "edited") {
+        splices.push({ start: at, remove, insert: piece.text });
+        remove = 0;
+      }
+      at += piece.text.length;
+    }
+    index = last;
+  }
+  if (!splices.length && remove) splices.push({ start, remove, insert: "", ...more });
+  return splices;
+}
+
+function authored(by: Piece["by"]): Partial<Splice> {
+  if (!by) return {};
+  const author = by.source === "edited" ? "person" : by.source;
+  if (author !== "model" || by.generation === null) return { author: author as Splice["author"] };
+  return { author, generation: by.generation, candidate: by.candidate ?? 0, kind: "generate" };
 }

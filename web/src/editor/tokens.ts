@@ -14,10 +14,12 @@ interface Found {
   candidate: number;
   index: number;
   token: Token;
-  /** Where the token stands, and where its passage ends, as offsets. */
+  /** Where the token begins in the candidate's text. */
+  place: number;
+  /** Where it stands, as offsets, and the passage around it. */
   start: number;
   end: number;
-  passageEnd: number;
+  passage: { start: number; end: number };
 }
 
 export class Tokens {
@@ -78,13 +80,16 @@ export class Tokens {
     useView.setState({ token: { generation, candidate, index, token, left, top, fixed } });
   }
 
-  /** Go on from another choice: what stood from there to the end of the passage stays in the tree. */
+  /**
+   * Go on from another choice: what stood from there to the end of the passage stays in the tree. The new text has the
+   * words before it once more, so it takes the place of the whole passage, and those stay as the writer has them.
+   */
   choose(choice: number): void {
     const { found } = this;
     if (!found || !found.token.alternatives[choice]) return;
-    const { generation, candidate, index, start, passageEnd } = found;
+    const { generation, candidate, index, place, start, passage } = found;
     this.hide();
-    void this.writer.goOnFrom({ generation, candidate, token: index, choice }, start, passageEnd);
+    void this.writer.goOnFrom({ generation, candidate, token: index, choice }, passage.start, passage.end, { end: start, length: place });
   }
 
   private async at(offset: number): Promise<Found | null> {
@@ -101,21 +106,26 @@ export class Tokens {
     const said = generation.candidates[candidate];
     if (!said?.tokens?.length) return null;
     // The model's own words stand in the passage in their order, whatever the writer put between them.
+    const standing: Stretch[] = [];
     let at = passage.start;
     let within = 0;
+    let place = -1;
     for (const { text, by } of pieces) {
-      const mine = by?.source === "model";
-      if (mine) {
+      const end = at + text.length;
+      const here = offset >= at && (offset < end || (end === passage.end && offset === end));
+      if (by?.source === "model") {
         within = said.text.indexOf(text, within);
         if (within < 0) return null;
-      }
-      if (offset < at + text.length || (at + text.length === passage.end && offset === passage.end)) {
-        return mine ? located(generation.id, candidate, said.tokens, within + Math.min(offset - at, text.length - 1), at - within, passage.end) : null;
-      }
-      at += text.length;
-      if (mine) within += text.length;
+        standing.push({ at, within, length: text.length });
+        if (here) place = within + Math.min(offset - at, text.length - 1);
+        within += text.length;
+      } else if (here) return null;
+      at = end;
     }
-    return null;
+    const token = place < 0 ? null : located(said.tokens, place);
+    if (!token) return null;
+    const [start, end] = [offsetIn(standing, token.place), offsetIn(standing, token.place + token.token.text.length - 1) + 1];
+    return { generation: generation.id, candidate, ...token, start, end, passage };
   }
 
   private read(id: Id): Promise<Generation | null> {
@@ -130,14 +140,26 @@ export class Tokens {
   }
 }
 
-/** The token over a place in a candidate's text; `shift` turns places into offsets. */
-function located(generation: Id, candidate: number, tokens: Token[], place: number, shift: number, passageEnd: number): Found | null {
-  let start = 0;
+/** A stretch of a candidate's text, `within` it, that stands `at` an offset. */
+interface Stretch {
+  at: number;
+  within: number;
+  length: number;
+}
+
+/** Where a place in a candidate's text stands, or what follows it if the writer has deleted it. */
+function offsetIn(standing: Stretch[], place: number): number {
+  const found = standing.find(({ within, length }) => place < within + length) ?? standing.at(-1)!;
+  return found.at + Math.max(0, place - found.within);
+}
+
+/** The token over a place in a candidate's text. */
+function located(tokens: Token[], over: number): Pick<Found, "index" | "token" | "place"> | null {
+  let place = 0;
   for (const [index, token] of tokens.entries()) {
-    const end = start + token.text.length;
-    if (place < end) return { generation, candidate, index, token, start: start + shift, end: end + shift, passageEnd };
-    start = end;
+    const end = place + token.text.length;
+    if (over < end) return { index, token, place };
+    place = end;
   }
   return null;
 }
-

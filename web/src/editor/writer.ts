@@ -3,13 +3,14 @@
 import { api, ApiError, type Generation, type GenerationEvent, type Id, type NodeKind, type Wish } from "../api";
 import { t } from "../i18n";
 import { busy, noGeneration, useGeneration, useScene, type CandidateInfo, type GenerationInfo } from "../state";
-import { Insertion } from "./insertion";
+import { Insertion, type Lead } from "./insertion";
 import { placeOf, setPlace } from "./places";
 import type { Sheet } from "./sheet";
 import { offsetOf, passageAt, positionOf, textOf } from "./text";
 import { useView } from "./view";
 
 const PLACE = "writing";
+const LEAD = "lead";
 const RUNNING = "storyteller.running";
 
 interface Order {
@@ -18,6 +19,8 @@ interface Order {
   start: number;
   end: number;
   kind: NodeKind;
+  /** Where the part of the stretch ends that stays, and how much of the text it stands for. */
+  lead?: { end: number; length: number };
   /** Cards to choose from instead of words in the text. */
   deck: "candidates" | "rewrite" | null;
 }
@@ -80,9 +83,9 @@ export class Writer {
     await this.start({ wish: { mode: "rewrite", ...wish }, start, end, kind: "rewrite", deck: "rewrite" });
   }
 
-  /** Go on from another token of a passage: what followed the old one gives way. */
-  async goOnFrom(from: NonNullable<Wish["from"]>, start: number, end: number): Promise<void> {
-    await this.start({ wish: { mode: "continue", from }, start, end, kind: "alternative", deck: null });
+  /** Go on from another token of a passage [start, end): what stands before it stays, what followed the old one gives way. */
+  async goOnFrom(from: NonNullable<Wish["from"]>, start: number, end: number, lead: NonNullable<Order["lead"]>): Promise<void> {
+    await this.start({ wish: { mode: "continue", from }, start, end, lead, kind: "alternative", deck: null });
   }
 
   /** Write at the end what a draft by the plan brings: one generation after the other. */
@@ -230,6 +233,7 @@ export class Writer {
     };
     this.run = run;
     this.mark(order.start, order.end, order.deck ? "target" : undefined);
+    if (order.lead) this.mark(order.start, order.lead.end, undefined, LEAD);
     if (order.deck) {
       const { doc } = this.sheet.view.state;
       const old = textOf(doc, positionOf(doc, order.start), positionOf(doc, order.end));
@@ -251,14 +255,14 @@ export class Writer {
     void this.start({ ...order, wish, start: offsetOf(doc, place.from), end: offsetOf(doc, place.to) });
   }
 
-  private mark(start: number, end: number, look?: string): void {
+  private mark(start: number, end: number, look?: string, name = PLACE): void {
     const { state } = this.sheet.view;
     const place = { from: positionOf(state.doc, start), to: positionOf(state.doc, end), ...(look ? { look } : {}) };
-    this.sheet.view.dispatch(setPlace(state.tr, PLACE, place));
+    this.sheet.view.dispatch(setPlace(state.tr, name, place));
   }
 
-  private insertion(generation: Id, candidate: number, model: string | null, kind: NodeKind, skip = 0): Insertion {
-    return new Insertion(this.sheet, PLACE, { source: "model", generation, model, candidate }, kind, skip);
+  private insertion(generation: Id, candidate: number, model: string | null, kind: NodeKind, standing = 0, lead?: Lead): Insertion {
+    return new Insertion(this.sheet, PLACE, { source: "model", generation, model, candidate }, kind, standing, lead);
   }
 
   private async follow(run: Run, events: AsyncIterable<GenerationEvent>): Promise<void> {
@@ -282,7 +286,9 @@ export class Writer {
       run.model = data.model;
       if (!run.order.deck) note(this.sheet.scene.id, data.generation);
       tell({ phase: "reading", id: data.generation, model: data.model, context: data.context ?? null });
-      if (run.candidate !== null) run.insertion ??= this.insertion(data.generation, run.candidate, data.model, run.order.kind);
+      const { kind, lead } = run.order;
+      const led = lead && { place: LEAD, length: lead.length };
+      if (run.candidate !== null) run.insertion ??= this.insertion(data.generation, run.candidate, data.model, kind, 0, led);
     } else if (event === "progress") tell({ progress: data });
     else if (event === "text") this.wrote(run, data.candidate, data.text);
     else if (event === "candidate") {

@@ -47,7 +47,11 @@ class Wish(Body):
     sampling: Sampling | None = None
     members: dict[str, float] | None = Field(None, description="Of an ensemble, each member's weight.")
     seed: int | None = Field(None, ge=0, lt=1 << 53, description="The same seed gives the same text.")
-    from_: Origin | None = Field(None, alias="from", description="Go on from another token.")
+    from_: Origin | None = Field(
+        None,
+        alias="from",
+        description="Go on from another token of an earlier text, of which all before that token is said once more.",
+    )
 
 
 class Part(Answer):

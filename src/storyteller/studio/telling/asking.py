@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast, get_args
@@ -14,7 +15,8 @@ from storyteller.craft.lore import fired
 from storyteller.craft.planning import people_of
 from storyteller.craft.retrieval import Index, Passage, related
 from storyteller.craft.safety import Setting
-from storyteller.errors import StudioError
+from storyteller.craft.shown import Shown
+from storyteller.errors import GenerationError, StudioError
 from storyteller.generate.sampling import SamplingSettings
 from storyteller.studio.errors import ConflictError
 from storyteller.studio.presets import DEFAULT_PRESET, PRESETS, preset_named
@@ -47,6 +49,26 @@ class Origin:
     candidate: int
     token: int
     choice: int
+
+    def begun(self, record: Mapping[str, Any], form: Form, language: Language) -> list[dict[str, Any]]:
+        """The candidate's tokens, from the record of its generation, with the chosen one as the last.
+
+        Raises `GenerationError` where they were not kept.
+        """
+        try:
+            tokens = record["candidates"][self.candidate]["tokens"]
+            kept, replaced = tokens[: self.token], tokens[self.token]
+            chosen = replaced["alternatives"][self.choice]
+        except (IndexError, KeyError):
+            raise GenerationError(
+                "that token is not kept, so nothing can go on from it. Write the passage anew."
+            ) from None
+        shown = Shown(form, language)
+        for token in kept:
+            shown.feed(token.get("raw", token["text"]))
+        text = shown.feed(chosen["text"]) or shown.end() or "\n" * ("\n" in chosen["text"])
+        logprob = math.log(max(chosen["p"], 1e-9))
+        return [*kept, {**chosen, "text": text, "logprob": logprob, "alternatives": replaced["alternatives"]}]
 
 
 @dataclass(frozen=True, slots=True)

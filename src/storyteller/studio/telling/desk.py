@@ -291,7 +291,8 @@ class Desk:
 
         if is_remote(generation.model):
             with remote_model(writer, generation.model) as server:
-                (remote.tell_remote_rewriting if rewrites else remote.tell_remote)(server, ask, generation)
+                tell = remote.tell_remote_rewriting if rewrites else partial(remote.tell_remote, origin=origin)
+                tell(server, ask, generation)
             return
         loaded = self.tellers.get(generation.model)
         try:

@@ -84,7 +84,9 @@ class Generation:
         return not self.stopped
 
     def say(self, candidate: int, text: str, token: Mapping[str, Any] | None = None) -> bool:
-        """Add to a candidate's text; whether to go on."""
+        """Add to a candidate's text; whether to go on. A token's `raw` text is kept where another one is shown."""
+        if token is not None:
+            token = {name: value for name, value in token.items() if name != "text" and (name, value) != ("raw", text)}
         with self._lock:
             if self.log.closed or candidate in self._ended:
                 return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,9 +116,9 @@ def tell(loaded: Loaded, ask: Ask, generation: Generation, origin: Mapping[str, 
     teller, wish = loaded.teller, ask.wish
     _check_language(teller, ask.view.language)
     context = see(teller.tokenizer, teller.engine.context, ask)
-    request, begun = context.request, list[Token]()
+    request, begun = context.request, list[dict[str, Any]]()
     if origin is not None and ask.origin is not None:
-        request, begun = _again(origin), _begun(origin, ask, loaded.members.names)
+        request, begun = _again(origin), ask.origin.begun(origin, ask.view.form, ask.view.language)
     ghost = wish.mode == "ghost"
     template: Renders = teller.template if request.task == "write" else Unbounded(teller.template)
     request = dataclasses.replace(request, words=None if ghost else ask.words)
@@ -137,11 +136,11 @@ def tell(loaded: Loaded, ask: Ask, generation: Generation, origin: Mapping[str, 
             max_tokens=GHOST if ghost else None,
             constraint=rule,
             template=template,
-            begun=begun,
+            begun=[_token(one, loaded.members.names) for one in begun],
         )
         for seed in seeds
     ]
-    _write(loaded, writings, generation, ask.view.form, "".join(token.text for token in begun))
+    _write(loaded, writings, generation, ask.view.form, begun)
 
 
 def tell_rewriting(loaded: Loaded, ask: Ask, generation: Generation) -> None:
@@ -229,23 +228,10 @@ def _again(origin: Mapping[str, Any]) -> Request:
     return Request(**{**kept, "characters": people, "keywords": tuple(kept["keywords"])})
 
 
-def _begun(origin: Mapping[str, Any], ask: Ask, names: Sequence[str]) -> list[Token]:
-    """The tokens of an earlier candidate up to the one that is chosen in another's place; `names` are the model's members."""
-    assert ask.origin is not None
-    try:
-        tokens = origin["candidates"][ask.origin.candidate]["tokens"]
-        chosen = tokens[ask.origin.token]["alternatives"][ask.origin.choice]
-    except (IndexError, KeyError):
-        raise GenerationError("that token is not kept, so nothing can go on from it. Write the passage anew.") from None
-    kept = [
-        Token(one["text"], one["id"], one["logprob"], _alternatives(one, names), _shares(one, names))
-        for one in tokens[: ask.origin.token]
-    ]
-    shown = Shown(ask.view.form, ask.view.language, begun="".join(token.text for token in kept))
-    others = _alternatives(tokens[ask.origin.token], names)
-    logprob = math.log(max(chosen["p"], 1e-9))
-    text = shown.feed(chosen["text"]) or shown.end()
-    return [*kept, Token(text, chosen["id"], logprob, others, _shares(chosen, names))]
+def _token(record: Mapping[str, Any], names: Sequence[str]) -> Token:
+    """A token from its record; `names` are the model's members."""
+    others, shares = _alternatives(record, names), _shares(record, names)
+    return Token(record["text"], record["id"], record["logprob"], others, shares)
 
 
 def _alternatives(token: Mapping[str, Any], names: Sequence[str]) -> tuple[Alternative, ...]:
@@ -258,19 +244,27 @@ def _shares(record: Mapping[str, Any], names: Sequence[str]) -> tuple[float, ...
     return tuple(kept[name] for name in names) if kept.keys() == set(names) else ()
 
 
-def _write(loaded: Loaded, writings: Sequence[Writing], generation: Generation, form: Form, begun: str) -> None:
-    """Write side by side and say every token as it comes."""
+def _write(
+    loaded: Loaded,
+    writings: Sequence[Writing],
+    generation: Generation,
+    form: Form,
+    begun: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write side by side and say every token as it comes, after those that are said again."""
     names = loaded.members.names
-    shown = [Shown(form, writing.request.language, begun) for writing in writings]
+    before = "".join(one["text"] for one in begun)
+    shown = [Shown(form, writing.request.language, before) for writing in writings]
     candidates = [Candidate(number, writing) for number, writing in enumerate(writings)]
     for candidate in candidates if begun else ():
-        for token in candidate.writing.take():
-            generation.say(candidate.number, token.text, token_record(token, names))
+        candidate.writing.take()
+        for one in begun:
+            generation.say(candidate.number, one["text"], one)
 
     def heard(candidate: Candidate) -> None:
         number, mine = candidate.number, shown[candidate.number]
         for token in candidate.writing.take():
-            generation.say(number, mine.feed(token.text), token_record(token, names))
+            generation.say(number, mine.feed(token.text), token_record(token, names) | {"raw": token.text})
         if candidate.writing.wanted is None:
             if rest := mine.end():
                 generation.say(number, rest)

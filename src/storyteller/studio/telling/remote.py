@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from storyteller.corpus.language import count_words
 from storyteller.corpus.story import Language
@@ -45,9 +45,14 @@ def see_remote_rewriting(ask: Ask) -> Context:
     return Context(request, parts, sum(part.tokens for part in parts), LIMIT)
 
 
-def tell_remote(model: RemoteModel, ask: Ask, generation: Generation) -> None:
-    """Write the candidates of an ask; raises `GenerationError` when the server cannot."""
-    view, context = ask.view, see_remote(ask)
+def tell_remote(model: RemoteModel, ask: Ask, generation: Generation, origin: Mapping[str, Any] | None = None) -> None:
+    """Write the candidates of an ask; `origin` is the record of the generation that it goes on from.
+
+    Raises `GenerationError` when the server cannot.
+    """
+    said = [] if origin is None else _begun(origin, ask)
+    before = "".join(one["text"] for one in said)
+    view, context = ask.view, see_remote(_after(ask, before))
     request = dataclasses.replace(context.request, words=ask.words)
     system, user = _SYSTEM[view.language], request_text(request)
     messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
@@ -57,7 +62,10 @@ def tell_remote(model: RemoteModel, ask: Ask, generation: Generation) -> None:
     )
     seeds = draw_seeds(ask)
     generation.started(seeds, record, {"temperature": ask.settings.temperature, "words": ask.words, "n": ask.n})
-    shown = [Shown(view.form, view.language) for _ in seeds]
+    shown = [Shown(view.form, view.language, before) for _ in seeds]
+    for number in range(len(seeds)):
+        for one in said:
+            generation.say(number, one["text"], one)
     begun, finish = [False] * len(seeds), ["stop"] * len(seeds)
     for number, piece in _pieces(model, messages, ask, seeds, 4 * ask.words + 64, generation):
         if piece is None:
@@ -72,7 +80,7 @@ def tell_remote(model: RemoteModel, ask: Ask, generation: Generation) -> None:
         token = None
         if piece.logprob is not None:
             others = [{"text": other, "p": round(chance, 4)} for other, chance in piece.alternatives]
-            token = {"logprob": round(piece.logprob, 4), "alternatives": others}
+            token = {"logprob": round(piece.logprob, 4), "alternatives": others, "raw": text}
         if text and not generation.say(number, shown[number].feed(text), token) and generation.log.closed:
             return  # else only this candidate was refused, and the others go on
     if not generation.stopped:
@@ -98,6 +106,30 @@ def tell_remote_rewriting(model: RemoteModel, ask: Ask, generation: Generation) 
             texts[number] += piece.text
     if not generation.stopped:
         generation.done()
+
+
+def _begun(origin: Mapping[str, Any], ask: Ask) -> list[dict[str, Any]]:
+    """The tokens of an earlier candidate up to the one that is chosen in another's place.
+
+    A server takes no beginning of an answer from us, so it is told them as text that stands there already.
+    """
+    assert ask.origin is not None
+    *kept, chosen = ask.origin.begun(origin, ask.view.form, ask.view.language)
+    if not any(token["text"].strip() for token in kept):
+        chosen["text"] = _joined(ask.view.text[: ask.wish.at], chosen["text"])
+    return [*kept, chosen]
+
+
+def _after(ask: Ask, told: str) -> Ask:
+    """The same wish behind a text that is told already."""
+    if not told:
+        return ask
+    text, at = ask.view.text, ask.wish.at or 0
+    view = dataclasses.replace(ask.view, text=text[:at] + told + text[at:])
+    end = None if ask.wish.end is None else ask.wish.end + len(told)
+    mode = "continue" if ask.wish.mode == "begin" else ask.wish.mode
+    wish = dataclasses.replace(ask.wish, mode=mode, at=at + len(told), end=end)
+    return dataclasses.replace(ask, view=view, wish=wish)
 
 
 def _turns(ask: Ask) -> list[tuple[str, str]]:
