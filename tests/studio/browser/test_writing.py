@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 from tests.studio.browser.pages import serving, watched
+from tests.studio.browser.scripted_desk import ScriptedDesk
 from tests.studio.browser.test_pages import LANGUAGES, WORDS, asked, start, written
 
 from storyteller.studio.server import listen
+from storyteller.studio.telling.refusing import Watch
 
 MIDDLES = {"en": "keeper put down", "zh": "塔人放下了灯"}
 READY = ".tool.lead:not([aria-label='Stop'], [aria-label='停止'])"
@@ -263,6 +265,37 @@ def test_grey_words_are_taken_by_tab_and_vanish_by_typing(page: Any, address: st
     page.locator("label:has-text('Suggest') input[type=checkbox]").click()
     page.wait_for_selector("label:has-text('Suggest') input:not(:checked)")
     page.wait_for_load_state("networkidle")
+
+
+@LANGUAGES
+def test_what_the_content_check_finds_stands_under_the_text(browser: Any, tmp_path: Path, tongue: str) -> None:
+    choice = {"en": "What is not for the reader's age", "zh": "只说不适合读者年龄的"}[tongue]
+    why, title, dismiss = {
+        "en": ("Not for a reader of 9.", "Found by the content check", "Dismiss"),
+        "zh": ("不适合9岁的读者。", "内容检查的结果", "关闭"),
+    }[tongue]
+
+    class Warned(ScriptedDesk):
+        extra: ClassVar = {"findings": Watch("age", 9).findings("He killed himself. 他自杀了。")}
+
+    with serving(tmp_path, Warned) as address, watched(browser, locale=WORDS[tongue]["locale"]) as page:
+        page.goto(f"{address}/#/settings")
+        page.wait_for_load_state("networkidle")
+        with page.expect_response(lambda response: response.request.method == "PUT"):
+            page.click(f"label:has-text('{choice.split(chr(39))[0]}')")
+        assert asked(page, "settings")["safety"] == "age"
+        start(page, address, tongue)
+        typed(page, WORDS[tongue]["idea"])
+        page.keyboard.press("Control+Enter")
+        found = page.wait_for_selector(f".findings[aria-label='{title}']").inner_text()
+        assert why in found
+        assert "自杀" in found
+        page.click(f".findings >> text={dismiss}")
+        page.wait_for_selector(".findings", state="detached")
+        page.keyboard.press("Control+Shift+Enter")
+        page.wait_for_function("() => document.querySelectorAll('.deck .findings').length === 3")
+        page.keyboard.press("2")
+        assert why in page.wait_for_selector(f".findings[aria-label='{title}']").inner_text()
 
 
 def test_a_click_before_the_settings_are_read_stands(page: Any, address: str) -> None:

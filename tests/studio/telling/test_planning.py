@@ -59,6 +59,20 @@ def test_a_doubt_is_said_in_words(tiny_llama: Path, desks: Callable[..., Desk], 
     assert told[0]["doubt"].startswith(doubt)
 
 
+@pytest.mark.parametrize(("language", "word"), [("en", "dismembered"), ("zh", "肢解")])
+def test_a_draft_is_looked_at_by_the_writers_setting(
+    tiny_llama: Path, desks: Callable[..., Desk], language: str, word: str
+) -> None:
+    store = MemoryStore("", language)
+    store.plan_record = {"premise": "A seal.", "outline": BEATS}
+    store.own, store.project("p")["age"] = {"safety": "age"}, 9
+    sentence = f"The seal was {word}. " if language == "en" else f"海豹被{word}了。"
+    desk = desks(store, scripted(tiny_llama, sentence * 60))
+    (told, *_) = ask(desk, "draft", seed=1, sampling={"temperature": 0})
+    assert (told["findings"][0]["words"], told["findings"][0]["action"]) == (word, "flag")
+    assert "9" in told["findings"][0]["why"][language]
+
+
 def test_settings_that_were_kept_wrong_end_no_generation() -> None:
     store = MemoryStore("One.")
     store.own = {"preset": "gone", "sampling": {"temperature": "hot", "top_k": None, "min_p": 0.1}}

@@ -31,6 +31,9 @@ export interface Status {
   user?: string;
 }
 
+/** What becomes of words of violence, sex, self-harm and slurs: nothing, a note, or a flag by the reader's age. */
+export type Safety = "off" | "note" | "age";
+
 export interface WriterSettings {
   interface?: "en" | "zh";
   theme?: "auto" | "light" | "dark";
@@ -40,6 +43,7 @@ export interface WriterSettings {
   provenance_colours?: boolean;
   ghost?: boolean;
   reading_age?: number;
+  safety?: Safety;
   [free: string]: unknown;
 }
 
@@ -208,6 +212,17 @@ export interface Candidate {
   scores?: Record<string, number>;
   /** Members of an ensemble whose weights are damaged: it was written without them. */
   left_out?: string[];
+  findings?: Finding[];
+}
+
+/** Words that the content check found, and what the writer is told of them. */
+export interface Finding {
+  category: string;
+  words: string;
+  start: number;
+  end: number;
+  action: "refuse" | "flag" | "note";
+  why: Bilingual;
 }
 
 export interface ContextPart {
@@ -268,7 +283,7 @@ export type GenerationEvent =
   | { event: "started"; data: { generation: Id; model: string; seeds: number[]; context: ModelContext } }
   | { event: "text"; data: { candidate: number; text: string; token?: Omit<Token, "text"> } }
   | { event: "progress"; data: { read: number; total: number } }
-  | { event: "candidate"; data: { candidate: number; finish_reason: string; text: string; words: number; doubt?: number; scores?: Record<string, number>; left_out?: string[] } }
+  | { event: "candidate"; data: { candidate: number; finish_reason: string; text: string; words: number; doubt?: number; scores?: Record<string, number>; left_out?: string[]; findings?: Finding[] } }
   | { event: "done"; data: { generation: Id } }
   | { event: "failed"; data: { message: string; next?: string; kept?: boolean } }
   | { event: "beat"; data: { id: Id } };

@@ -4,6 +4,7 @@ import { composing, keyOf, spoken } from "../keys";
 import { busy, useGeneration, useScene } from "../state";
 import { countIn } from "./count";
 import type { Desk } from "./desk";
+import { FindingList } from "./Findings";
 import { type Deck as DeckInfo, useView } from "./view";
 
 /** Candidates side by side, readable while they are written; a rewriting beside what it would take the place of. */
@@ -83,6 +84,11 @@ function Cards({ deck, desk }: { deck: DeckInfo; desk: Desk }) {
             <p className={candidate.finished === null && running ? "deck-text coming" : "deck-text"}>
               {candidate.text.trimStart() || <span className="deck-note">{t("editor.deck.waiting")}</span>}
             </p>
+            {candidate.findings && (
+              <div className="findings">
+                <FindingList of={candidate.findings} />
+              </div>
+            )}
           </article>
         ))}
       </div>

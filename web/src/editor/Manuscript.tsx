@@ -7,6 +7,7 @@ import { opened } from "./commands";
 import { Deck } from "./Deck";
 import { Desk } from "./desk";
 import "./editor.css";
+import { Findings } from "./Findings";
 import { Notices } from "./Notices";
 import { RewriteBar } from "./RewriteBar";
 import { Said } from "./Said";
@@ -42,6 +43,7 @@ export function Manuscript({ scene }: { scene: Id }) {
             {desk && <RewriteBar desk={desk} />}
             {desk && <TokenTable desk={desk} />}
           </div>
+          {desk && <Findings />}
           {loading && <p className="manuscript-note">{t("editor.loading")}</p>}
           {error && (
             <p className="manuscript-note" role="alert">

@@ -1,6 +1,6 @@
 /** Has the model write: one generation at a time, straight into the text or as cards to choose from. */
 
-import { api, ApiError, type Generation, type GenerationEvent, type Id, type NodeKind, type Wish } from "../api";
+import { api, ApiError, type Finding, type Generation, type GenerationEvent, type Id, type NodeKind, type Wish } from "../api";
 import { t } from "../i18n";
 import { busy, noGeneration, useGeneration, useScene, type CandidateInfo, type GenerationInfo } from "../state";
 import { Insertion, type Lead } from "./insertion";
@@ -111,6 +111,7 @@ export class Writer {
   /** A part of a draft is complete: one step to undo, and the next part goes after it. */
   private async between(run: Run, event: GenerationEvent): Promise<void> {
     if (event.event !== "candidate" || !run.insertion) return;
+    showFindings(event.data.findings);
     await run.insertion.finish(event.data.text);
     run.insertion = null;
     const { length } = this.sheet;
@@ -144,6 +145,7 @@ export class Writer {
     const insertion = this.insertion(info.id, index, info.model, kind);
     insertion.push(candidate.text);
     useView.setState({ deck: null });
+    showFindings(candidate.findings);
     const { run } = this;
     if (run && candidate.finished === null) Object.assign(run, { insertion, candidate: index });
     else {
@@ -296,6 +298,7 @@ export class Writer {
       this.card(candidate, (card) => ({ ...card, ...more, text: text ?? card.text, finished }));
       if (candidate === run.candidate) {
         run.final = text;
+        showFindings(data.findings);
         // The others were not chosen: there is no more to wait for.
         if (run.order.deck) void this.finish(run);
       }
@@ -356,6 +359,11 @@ export class Writer {
     if (empty) useView.setState({ deck: null });
     void this.end(run, "failed");
   }
+}
+
+/** Show what was found in the words that stand in the text now. */
+function showFindings(findings: Finding[] = []): void {
+  useGeneration.setState((info) => ({ findings: [...info.findings, ...findings] }));
 }
 
 /** The wish that a generation came from, without its seed. */

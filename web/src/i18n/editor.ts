@@ -75,6 +75,7 @@ export const editorEn = {
 
   "editor.failed": "The model could not go on.",
   "editor.leftout": "Left out, for damaged weights: {names}. The other voices write on. Train or fetch it again.",
+  "editor.findings": "Found by the content check",
   "editor.again": "Try again",
   "editor.dismiss": "Dismiss",
   "editor.lost": "The studio does not answer. Go on writing: your words wait here and are sent as soon as it is back.",
@@ -178,6 +179,7 @@ export const editorZh: Record<keyof typeof editorEn, string> = {
 
   "editor.failed": "模型没能写下去。",
   "editor.leftout": "权重已损坏，没有用上：{names}。其余声部照常写下去。请重新训练或取来。",
+  "editor.findings": "内容检查的结果",
   "editor.again": "再试一次",
   "editor.dismiss": "关闭",
   "editor.lost": "工作室没有回应。请接着写：文字先留在这里，一连上就存。",

@@ -54,6 +54,13 @@ export function Settings() {
             />
             <span>{t("settings.colours")}</span>
           </label>
+          <Segments
+            label={t("settings.safety")}
+            value={values.safety ?? "off"}
+            options={(["off", "note", "age"] as const).map((safety) => [safety, t(`settings.safety.${safety}`)] as const)}
+            onChange={(safety) => save({ safety })}
+          />
+          <p className="quiet-text">{t("settings.safety.hint")}</p>
         </section>
         <Keys own={values.keys ?? {}} onChange={(keys) => save({ keys })} />
         <Backup />

@@ -1,7 +1,7 @@
 /** The generation that runs, or the last one: what the status line and the Model panel show of it. */
 
 import { create } from "zustand";
-import type { Id, Mode, ModelContext } from "../api";
+import type { Finding, Id, Mode, ModelContext } from "../api";
 
 export type Phase = "idle" | "asking" | "queued" | "reading" | "writing" | "done" | "stopped" | "failed";
 
@@ -12,6 +12,7 @@ export interface CandidateInfo {
   doubt?: number;
   scores?: Record<string, number>;
   left_out?: string[];
+  findings?: Finding[];
 }
 
 export interface GenerationInfo {
@@ -29,6 +30,8 @@ export interface GenerationInfo {
   /** What the model saw. */
   context: ModelContext | null;
   candidates: CandidateInfo[];
+  /** What the content check found in the words that went into the text. */
+  findings: Finding[];
   error: { message: string; next: string } | null;
 }
 
@@ -44,6 +47,7 @@ export const noGeneration: GenerationInfo = {
   firstTokenAfter: null,
   context: null,
   candidates: [],
+  findings: [],
   error: null,
 };
 

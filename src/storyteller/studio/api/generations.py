@@ -80,8 +80,8 @@ class Candidate(Answer):
     tokens: list[dict[str, Any]] = Field([])
     extra: dict[str, Any] = Field(
         {},
-        description="words, doubt, scores and, of an ensemble, the members that were left out because their weights are "
-        "damaged (left_out), where there are any.",
+        description="words, doubt, scores, findings of the content check and, of an ensemble, the members that were left "
+        "out because their weights are damaged (left_out), where there are any.",
     )
 
 

@@ -23,7 +23,7 @@ from storyteller.studio.presets import DEFAULT_PRESET, PRESETS, preset_named
 from storyteller.studio.telling.refusing import Watch, refuse
 from storyteller.tokens.request import Character
 
-__all__ = ["NEAR", "Ask", "Origin", "index_of", "read_ask", "read_view", "settings_of"]
+__all__ = ["NEAR", "Ask", "Origin", "index_of", "read_ask", "read_view", "settings_of", "watch_of"]
 
 #: Characters of the scenes before this one that are looked at; no window holds more.
 EARLIER = 24_000
@@ -151,7 +151,7 @@ def read_ask(writer: Any, scene: str, body: Mapping[str, Any]) -> Ask:
         origin=Origin(**origin) if origin else None,
         at=at,
         end=end,
-        watch=Watch(_safety(own.get("safety")), project.get("age")),
+        watch=watch_of(own, project),
     )
 
 
@@ -161,8 +161,10 @@ def _lore(view: SceneView, near: str) -> list[str]:
     return people + [f"{one.entry.name}: {one.entry.text}" for one in fired(view.entries, near, view.language)]
 
 
-def _safety(named: object) -> Setting:
-    return next((known for known in get_args(Setting) if known == named), "off")
+def watch_of(own: Mapping[str, Any], project: Mapping[str, Any]) -> Watch:
+    """The eye on what is written for a project, by the settings that hold there."""
+    setting: Setting = next((known for known in get_args(Setting) if known == own.get("safety")), "off")
+    return Watch(setting, project.get("age"))
 
 
 def read_view(writer: Any, project: Mapping[str, Any], scene: Mapping[str, Any], text: str) -> SceneView:

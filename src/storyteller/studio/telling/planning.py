@@ -14,10 +14,10 @@ from storyteller.craft.planning import outlines as propose_outlines
 from storyteller.craft.planning import people as propose_people
 from storyteller.craft.planning import premises as propose_premises
 from storyteller.errors import GenerationError
-from storyteller.studio.telling.asking import NEAR, settings_of
+from storyteller.studio.telling.asking import NEAR, settings_of, watch_of
 from storyteller.studio.telling.generation import Generation
 from storyteller.studio.telling.members import Members
-from storyteller.studio.telling.refusing import refuse
+from storyteller.studio.telling.refusing import Watch, refuse
 
 if TYPE_CHECKING:
     from storyteller.generate import Storyteller
@@ -77,7 +77,8 @@ def draft(writer: Any, project: str, wish: Mapping[str, Any], teller: Storytelle
     told = to_template(scene["text"], form)
     refuse([told[-NEAR:]])
     generation: Generation | None = None
-    settings = settings_of(wish, {**writer.settings(), **kept["settings"]})
+    own = {**writer.settings(), **kept["settings"]}
+    settings, watch = settings_of(wish, own), watch_of(own, kept)
     seed = _seed(wish)
     beat = None if wish.get("from_beat") is None else str(wish["from_beat"])
     events = draft_beats(plan, idea, teller, from_beat=beat, story=told, seed=seed, settings=settings)
@@ -86,7 +87,7 @@ def draft(writer: Any, project: str, wish: Mapping[str, Any], teller: Storytelle
         if isinstance(event, Began):
             words = 0
             if generation is None:
-                generation = _begin(writer, scene["id"], event.beat, teller.name, seed, idea, say)
+                generation = _begin(writer, scene["id"], event.beat, teller.name, seed, idea, watch, say)
         elif isinstance(event, Wrote):
             words += 1
             if words % 8 == 0 and not say("progress", {"read": words, "total": 2 * max(event.beat.words, 1)}):
@@ -112,13 +113,15 @@ def draft(writer: Any, project: str, wish: Mapping[str, Any], teller: Storytelle
         say("done", {})
 
 
-def _begin(writer: Any, scene: str, beat: Beat, model: str, seed: int, idea: Idea, say: Say) -> Generation:
+def _begin(
+    writer: Any, scene: str, beat: Beat, model: str, seed: int, idea: Idea, watch: Watch, say: Say
+) -> Generation:
     """A generation for a beat, at the end of the scene as it stands now."""
     now = writer.scene(scene)
     at = len(now["text"].encode("utf-16-le")) // 2
     asked = {"mode": "continue", "instruction": beat.text, "words": beat.words, "beat": beat.id}
     record = writer.create_generation(scene, "continue", at, now["head"], model=model, seed=seed, request=asked)
-    generation = Generation(record["id"], writer, idea.language, model)
+    generation = Generation(record["id"], writer, idea.language, model, watch=watch)
     context = {"parts": [{"name": "beat", "text": beat.text, "tokens": 0, "why": ""}], "tokens": 0, "limit": 0}
     generation.started([seed], context, {"words": beat.words})
     say("beat", {"id": beat.id})
