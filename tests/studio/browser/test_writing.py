@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
@@ -115,6 +116,36 @@ def test_versions_are_undone_one_by_one(page: Any, address: str) -> None:
     for version in versions[1:]:
         page.keyboard.press("Control+y")
         page.wait_for_function("text => document.querySelector('.ProseMirror').innerText === text", arg=version)
+
+
+def test_a_retry_is_noted_with_the_version_that_stood_there(page: Any, address: str) -> None:
+    def pairs() -> list[tuple[str, str]]:
+        lines = page.evaluate("fetch('/api/edits/export?kind=dpo').then(answer => answer.text())").splitlines()
+        return [(pair["rejected"], pair["chosen"]) for pair in map(json.loads, lines)]
+
+    start(page, address)
+    page.evaluate("fetch('/api/edits', {method: 'DELETE'})")
+    typed(page, "It was late.")
+    page.keyboard.press("Control+Shift+Enter")
+    page.wait_for_function("() => document.querySelectorAll('.deck-card').length === 3")
+    page.wait_for_function("() => !document.querySelector('.deck-card[aria-busy=true]')")
+    page.keyboard.press("3")
+    third = numbered(page)
+    taken = saved(page)["text"].removeprefix("It was late.")
+    page.reload()  # what the server tells of the passage does not say which candidate it is
+    written(page, third)
+    page.keyboard.press("Control+End")
+    with page.expect_request(lambda sent: "events/choice" in sent.url and '"accept"' in (sent.post_data or "")):
+        page.keyboard.press("Alt+r")
+    numbered(page, third)
+    again = saved(page)["text"].removeprefix("It was late.")
+    page.wait_for_function("fetch('/api/edits/summary').then(answer => answer.json()).then(({total}) => total === 3)")
+    assert (taken, again) in pairs()
+    assert {rejected for rejected, chosen in pairs() if chosen == again} == {taken}
+    page.keyboard.press("Control+z")
+    written(page, third)
+    saved(page)
+    assert (taken, again) not in pairs(), "the writer went back to it"
 
 
 def test_several_versions_stand_side_by_side_and_one_is_taken_by_its_digit(page: Any, address: str) -> None:

@@ -30,6 +30,20 @@ def test_choices_become_pairs_of_context_rejected_and_chosen(writer: Writer) -> 
     assert dpo == [{"prompt": "从前", "chosen": pair["chosen"], "rejected": pair["rejected"]} for pair in pairs]
 
 
+def test_what_the_writer_went_back_to_was_not_rejected(writer: Writer) -> None:
+    scene = new_scene(writer, "从前")
+    first = tell(writer, scene, 2, ["有一只狐狸。"])
+    stood = head(writer, scene)
+    writer.log_choice(first, 0, "retry")
+    writer.undo(scene, stood)
+    second = tell(writer, scene, 2, ["有一只海豹。"])
+    writer.log_choice(second, 0, "accept")
+    assert [json.loads(line)["rejected"] for line in writer.export_edits()] == ["有一只狐狸。"]
+    writer.restore(scene, head(writer, scene), stood)
+    assert list(writer.export_edits()) == []
+    assert writer.edits_summary()["pairs"] == 0
+
+
 def test_the_context_is_what_the_model_saw_where_that_is_known(writer: Writer) -> None:
     scene = new_scene(writer, "Once")
     made = tell(writer, scene, 4, [" a", " b"], context={"parts": [{"text": "MEMORY"}, {"text": "Once"}]})

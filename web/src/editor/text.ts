@@ -6,7 +6,7 @@
  */
 
 import type { Node, Schema } from "@tiptap/pm/model";
-import type { Id, NodeKind, ProvenanceSpan, Source, Splice } from "../api";
+import type { Candidate, Id, NodeKind, ProvenanceSpan, Source, Splice } from "../api";
 
 /** Who wrote a stretch of text; null stands for the writer. */
 export interface By {
@@ -194,6 +194,12 @@ function newlineBy(doc: Node, index: number): By | null {
 export function sameHand(one: By | null, other: By | null): boolean {
   if (one === null || other === null) return one === other;
   return one.source === other.source && one.generation === other.generation && one.candidate === other.candidate;
+}
+
+/** Which of a generation's texts a passage is: its mark says so, or after a reload the model's words that begin `pieces`. */
+export function candidateOf(texts: Candidate[], pieces: Piece[]): number {
+  const first = pieces.find((piece) => piece.by?.source === "model");
+  return first?.by?.candidate ?? Math.max(0, texts.findIndex((each) => first && each.text.includes(first.text)));
 }
 
 /** The passage around an offset: the stretch of one generation's words, the writer's changes inside it included. */

@@ -3,7 +3,7 @@
 import { api, type Generation, type Id, type Token } from "../api";
 import { setPlace } from "./places";
 import type { Sheet } from "./sheet";
-import { passageAt, piecesOf } from "./text";
+import { candidateOf, passageAt, piecesOf } from "./text";
 import { useView } from "./view";
 import type { Writer } from "./writer";
 
@@ -99,10 +99,7 @@ export class Tokens {
     const generation = await this.read(passage.by.generation);
     if (!generation || this.sheet.view.state.doc !== doc) return null;
     const pieces = piecesOf(doc, passage.start, passage.end);
-    const first = pieces.find((piece) => piece.by?.source === "model");
-    if (!first) return null;
-    const marked = first.by?.candidate ?? null;
-    const candidate = marked ?? Math.max(0, generation.candidates.findIndex((each) => each.text.includes(first.text)));
+    const candidate = candidateOf(generation.candidates, pieces);
     const said = generation.candidates[candidate];
     if (!said?.tokens?.length) return null;
     // The model's own words stand in the passage in their order, whatever the writer put between them.

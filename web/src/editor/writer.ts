@@ -1,17 +1,17 @@
 /** Has the model write: one generation at a time, straight into the text or as cards to choose from. */
 
-import { api, ApiError, type Finding, type Generation, type GenerationEvent, type Id, type NodeKind, type Wish } from "../api";
+import { api, ApiError, type Choice, type Finding, type Generation, type GenerationEvent, type Id, type NodeKind, type Wish } from "../api";
 import { t } from "../i18n";
 import { busy, noGeneration, useGeneration, useScene, type CandidateInfo, type GenerationInfo } from "../state";
 import { Insertion, type Lead } from "./insertion";
 import { placeOf, setPlace } from "./places";
+import { note, noteOf } from "./running";
 import type { Sheet } from "./sheet";
-import { offsetOf, passageAt, positionOf, textOf } from "./text";
+import { candidateOf, offsetOf, passageAt, piecesOf, positionOf, textOf } from "./text";
 import { useView } from "./view";
 
 const PLACE = "writing";
 const LEAD = "lead";
-const RUNNING = "storyteller.running";
 
 interface Order {
   wish: Partial<Wish>;
@@ -69,9 +69,9 @@ export class Writer {
     const passage = this.sheet.passage();
     const generation = passage?.generation;
     if (!passage || generation === null || generation === undefined) return this.generate();
-    const kept = textOf(this.sheet.view.state.doc, this.sheet.position(passage.start), this.sheet.position(passage.end));
-    void api.edits.chosen({ generation, candidate: 0, kind: "retry", kept_text: kept }).catch(() => undefined);
+    const pieces = piecesOf(this.sheet.view.state.doc, passage.start, passage.end);
     const before = await api.generations.read(generation).catch(() => null);
+    if (before) chose({ generation, candidate: candidateOf(before.candidates, pieces), kind: "retry" });
     const again = before ? wishOf(before) : {};
     await this.start({ wish: { mode: "continue", ...again }, start: passage.start, end: passage.end, kind: "alternative", deck: null });
   }
@@ -152,7 +152,7 @@ export class Writer {
       if (run) this.stop();
       await insertion.finish();
     }
-    void api.edits.chosen({ generation: info.id, candidate: index, kind: "accept", kept_text: candidate.text }).catch(() => undefined);
+    chose({ generation: info.id, candidate: index, kind: "accept", kept_text: candidate.text });
     this.sheet.view.focus();
   }
 
@@ -250,7 +250,8 @@ export class Writer {
   private again(order: Order): void {
     const place = placeOf(this.sheet.view.state, PLACE);
     const info = useGeneration.getState();
-    if (info.id !== null) void api.edits.chosen({ generation: info.id, candidate: 0, kind: "retry" }).catch(() => undefined);
+    const { id } = info;
+    if (id !== null) info.candidates.forEach(({ text }, candidate) => text && chose({ generation: id, candidate, kind: "retry" }));
     if (!place) return;
     const { doc } = this.sheet.view.state;
     const { seed: _same, ...wish } = order.wish;
@@ -346,6 +347,10 @@ export class Writer {
     useGeneration.setState({ phase });
     this.ending = run.insertion?.finish(phase === "done" ? run.final : undefined);
     await this.ending;
+    // Another text for a passage is written to be preferred; who asks once more, or goes back, says otherwise.
+    const { generation, final } = run;
+    const kept = phase === "done" && run.order.kind === "alternative" && run.insertion;
+    if (kept && generation !== null && final) chose({ generation, candidate: 0, kind: "accept", kept_text: final });
     const { view } = this.sheet;
     if (!run.insertion && !useView.getState().deck && !this.sheet.closed) view.dispatch(setPlace(view.state.tr, PLACE, null));
   }
@@ -359,6 +364,11 @@ export class Writer {
     if (empty) useView.setState({ deck: null });
     void this.end(run, "failed");
   }
+}
+
+/** Note what the writer chose, for training on their own taste; without it nothing is amiss. */
+function chose(choice: Choice): void {
+  void api.edits.chosen(choice).catch(() => undefined);
 }
 
 /** Show what was found in the words that stand in the text now. */
@@ -376,24 +386,6 @@ function wishOf(generation: Generation): Partial<Wish> {
   if (value) wish.value = value;
   if (words) wish.words = words;
   return wish;
-}
-
-function note(scene: Id | null, generation?: Id): void {
-  try {
-    if (scene === null) sessionStorage.removeItem(RUNNING);
-    else sessionStorage.setItem(RUNNING, JSON.stringify([scene, generation]));
-  } catch {
-    // A browser that keeps nothing: the server offers the text again as recovered.
-  }
-}
-
-function noteOf(scene: Id): Id | null {
-  try {
-    const [where, generation] = JSON.parse(sessionStorage.getItem(RUNNING) ?? "[]") as [Id?, Id?];
-    return where === scene ? (generation ?? null) : null;
-  } catch {
-    return null;
-  }
 }
 
 export const writing = (): boolean => busy(useGeneration.getState());

@@ -364,7 +364,7 @@ export const en = {
   "numbers.sentences.note": "How many points the human-likeness is higher with a sentence than without it.",
   "quality.edits": "Your choices",
   "quality.edits.note":
-    "What you accept, retry, delete and rewrite is noted on this computer, so that a model can learn from it later if you want.",
+    "Which version you take, which you have written anew and what you keep instead is noted on this computer, so that a model can learn from it later if you want.",
   "quality.edits.count": "{choices} noted",
   "quality.edits.pairs": "Export pairs",
   "quality.edits.dpo": "Export for preference training",

@@ -362,7 +362,7 @@ export const zh: Record<Key, string> = {
   "numbers.sentences": "逐句看",
   "numbers.sentences.note": "有这一句比没有这一句，“像人的程度”高出几分。",
   "quality.edits": "你的取舍",
-  "quality.edits.note": "你采用、重来、删去、改写的，都记在这台电脑上；愿意的话，以后可以拿来教模型。",
+  "quality.edits.note": "你选了哪一版、让哪一版重写、最后留下什么，都记在这台电脑上；愿意的话，以后可以拿来教模型。",
   "quality.edits.count": "记下了{choices}",
   "quality.edits.pairs": "导出对照",
   "quality.edits.dpo": "导出偏好训练数据",

@@ -136,18 +136,34 @@ class Edits(Room):
         return state.cut(0, min(row.at, state.units))[1][-_CONTEXT:]
 
     def _pairs(self, session: Session) -> Iterator[dict[str, Any]]:
-        """The pairs (context, rejected, chosen): what was retried or deleted lost to what its family gave later."""
+        """The pairs (context, rejected, chosen): what was retried or deleted lost to what its family gave later.
+
+        What stands in its scene again was not rejected after all.
+        """
         rows = session.scalars(select(EditRow).where(EditRow.owner == self.owner).order_by(EditRow.id)).all()
         won = {row.family: row.chosen for row in rows if row.chosen}
         seen: set[tuple[str, str, str]] = set()
+        scenes: dict[str, str] = {}
         for row in rows:
             chosen = row.chosen or won.get(row.family)
             for rejected in row.rejected:
                 if not chosen or chosen == rejected or (pair := (row.context, rejected, chosen)) in seen:
                     continue
+                if row.kind in ("retry", "delete") and rejected.strip() in self._text_around(session, row, scenes):
+                    continue
                 seen.add(pair)
                 about: Mapping[str, Any] = {"kind": row.kind, "model": row.model, "language": row.language}
                 yield {"context": row.context, "rejected": rejected, "chosen": chosen, **about, "time": row.created}
+
+    def _text_around(self, session: Session, row: EditRow, known: dict[str, str]) -> str:
+        """The scene that a choice was made in as it stands now; nothing if it is gone. `known` are those read before."""
+        made = session.get(GenerationRow, row.generation_id)
+        item = session.get(ItemRow, made.scene_id) if made else None
+        if item is None:
+            return ""
+        if item.id not in known:
+            known[item.id] = self._state(session, head_of(item)).text
+        return known[item.id]
 
 
 def _in_sight(session: Session, item: ItemRow) -> bool:
