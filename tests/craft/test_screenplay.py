@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storyteller.craft.book import Book, Part
+from storyteller.craft.formats import read_book
 from storyteller.craft.formats.fountain import Element, parse_script, write_elements
-from storyteller.craft.screenplay import as_fountain
+from storyteller.craft.formats.layout import lines_of
+from storyteller.craft.formats.screenplays import parse_fdx, write_fdx, write_fountain
+from storyteller.craft.screenplay import as_fountain, scene_elements
 
 ENGLISH = """**INT. KITCHEN - NIGHT**
 
@@ -207,6 +212,44 @@ LINES = [
     "[x]",
     "{}",
 ]
+
+
+@pytest.mark.parametrize(("language", "free", "fountain"),
+                         [("en", ENGLISH, ENGLISH_FOUNTAIN), ("zh", CHINESE, CHINESE_FOUNTAIN)])  # fmt: skip
+def test_what_a_model_wrote_is_exported_as_the_screenplay_that_it_means(
+    language: Any, free: str, fountain: str
+) -> None:
+    book = Book("Tea", language=language, form="screenplay", parts=[Part("scene", text=free)])
+    assert write_fountain(book).decode() == f"Title: Tea\n\n{fountain}"
+    paragraphs = parse_fdx("tea.fdx", write_fdx(book)).elements
+    assert ours(paragraphs) == ours(parse_script(f"\n{fountain}").elements)
+    roles = [line.role for line in lines_of(book)]
+    assert {"heading", "character", "dialogue", "transition"} <= set(roles)
+    assert read_book("tea.fountain", write_fountain(book)).scenes()[0].title
+
+
+def test_two_who_speak_without_a_heading_are_heard() -> None:
+    kinds = [element.kind for element in scene_elements("小明：你来了。\n小红：我来了。")]
+    assert kinds == ["character", "dialogue"] * 2
+
+
+@pytest.mark.parametrize("text", [
+    "MARY\nHello.\n\n**BANG!**\n\nTom: a note on the wall.\n\nScene 2 of the play within the play begins.",
+    "She reads the wall.\n\nTom: gone fishing.\n\n**No more.**\n\n> FADE OUT.",
+    "INT. KITCHEN - DAY\n\n**INT. A DREAM - NIGHT**\n\nMary: a name in chalk. Tom: another.\n\n```",
+    "@小明\n你来了。\n\n小红：墙上的字。",
+])  # fmt: skip
+def test_what_a_person_wrote_as_fountain_is_left_as_it_is(text: str) -> None:
+    assert scene_elements(text) == parse_script(f"\n{text}").elements
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(LINES), max_size=14).map("\n".join))
+def test_fountain_that_was_mended_once_is_never_mended_again(text: str) -> None:
+    canonical = f"\n{as_fountain(text, 'en')}"
+    assert scene_elements(canonical) == parse_script(f"\n{canonical}").elements
+
+
 LINE = st.one_of(
     st.sampled_from(LINES), st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12)
 )

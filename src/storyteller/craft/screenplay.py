@@ -2,7 +2,8 @@
 
 Models know what a screenplay looks like, not how it is written down: `**INT. KITCHEN**`, `Scene 2: the harbour`,
 `Mary: Hello.`, 小明：你来了, a cue with an empty line after it. `as_fountain` mends these, keeps every word that is
-said, and sees to it that there is a scene heading; what it does not understand is action.
+said, and sees to it that there is a scene heading; what it does not understand is action. `scene_elements` is what every
+export reads.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from storyteller.corpus.story import Language
 from storyteller.craft.formats.fountain import Element, heading_of, is_heading, parse_script, write_elements
 from storyteller.craft.formats.plain import tidy
 
-__all__ = ["as_fountain", "plain_heading"]
+__all__ = ["as_fountain", "plain_heading", "scene_elements"]
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.M)
 _WRAPPED = re.compile(r"^(?:[#>\-*+]{1,6}[ \t]+)?(\*{1,3}|_{1,2}|【|\[)([^*_\n]+?)(?:\1|】|\])([:：]?)$")
@@ -85,20 +86,47 @@ def as_fountain(text: str, language: Language, heading: str = "") -> str:
 
     `heading` is the scene's own, used when the text has none; without it the plain one of the language stands there.
     """
-    lines = list(_lines(_FENCE.sub("", tidy(text))))
+    lines = _cleaned(text)
     if not any(lines):
         return ""
-    source = "\n".join(_cues_joined(list(_forced(lines))))
-    elements = parse_script(f"\n{source}").elements
+    elements = _mended(lines)
     if not any(element.kind == "heading" for element in elements):
         title, number = heading_of(heading) if heading.strip() else (plain_heading(language), "")
         elements.insert(0, Element("heading", title, number=number))
     return write_elements(elements)
 
 
+def scene_elements(text: str) -> list[Element]:
+    """The elements of a scene: as Fountain says them, or mended where a model wrote freely.
+
+    Freely written is a scene in which Fountain sees no heading though it begins with one, or nobody who speaks though two
+    lines say who does. What a person wrote as Fountain stays letter by letter.
+    """
+    elements = parse_script(f"\n{text}").elements
+    kinds = {element.kind for element in elements}
+    if "heading" in kinds:
+        return elements
+    lines = _cleaned(text)
+    mended = _mended(lines)
+    begins = next((element.kind for element in mended if element.kind not in ("transition", "section")), "")
+    speeches = sum(1 for line in lines if (speech := _SPEECH.fullmatch(line)) and _is_name(speech["name"]))
+    return mended if begins == "heading" or ("character" not in kinds and speeches > 1) else elements
+
+
 def plain_heading(language: Language) -> str:
     """The heading of a scene that nothing is known of."""
     return "INT. 内景 某处 - 日" if language == "zh" else "INT. SOMEWHERE - DAY"
+
+
+def _cleaned(text: str) -> list[str]:
+    """The lines of a text without fences and marks of Markdown."""
+    return list(_lines(_FENCE.sub("", tidy(text))))
+
+
+def _mended(lines: list[str]) -> list[Element]:
+    """What was meant by such lines."""
+    source = "\n".join(_cues_joined(list(_forced(lines))))
+    return parse_script(f"\n{source}").elements
 
 
 def _lines(text: str) -> Iterator[str]:

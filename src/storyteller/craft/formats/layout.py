@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from storyteller.craft.book import Book, Part
-from storyteller.craft.formats.fountain import Element, ElementKind, parse_script
+from storyteller.craft.formats.fountain import Element, ElementKind
 from storyteller.craft.formats.outline import chapter_title
 from storyteller.craft.formats.plain import one_line, spaced_lines
+from storyteller.craft.screenplay import scene_elements
 
 __all__ = ["BLANK", "Line", "Role", "lines_of"]
 
@@ -59,7 +60,7 @@ def _lines(book: Book, parts: list[Part], level: int) -> Iterator[Line]:
 
 
 def _screenplay(part: Part) -> Iterator[Line]:
-    for element in parse_script(f"\n{part.text}").elements:
+    for element in scene_elements(part.text):
         if element.kind not in _UNPRINTED:
             yield from _element(element)
 

@@ -24,6 +24,7 @@ from storyteller.craft.formats.fountain import (
 )
 from storyteller.craft.formats.outline import BREAK
 from storyteller.craft.formats.plain import language_of, named_language, one_line, text_lines, tidy, title_of
+from storyteller.craft.screenplay import scene_elements
 from storyteller.errors import DataError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _part_elements(book: Book, part: Part, level: int) -> list[Element]:
     if part.kind != "scene":
         return []
     if book.form_of(part) == "screenplay":
-        elements = parse_script(f"\n{part.text}").elements
+        elements = scene_elements(part.text)
         if is_heading(part.title) and not any(element.kind == "heading" for element in elements):
             text, scene_number = heading_of(part.title)
             elements.insert(0, Element("heading", text, number=scene_number))
