@@ -88,7 +88,7 @@ def book_of(kept: Writer, project: str) -> Book:
     for item in about["tree"]:
         made[item["id"]].parts = parts.get(item["id"], [])
     extra = dict(about["settings"].get("extra", {}))
-    return Book(
+    book = Book(
         title=about["title"],
         author=extra.pop("author", ""),
         language=cast(Language, about["language"]),
@@ -99,6 +99,22 @@ def book_of(kept: Writer, project: str) -> Book:
         note=about["note"],
         extra=extra,
     )
+    for scene in book.scenes()[:1]:  # those of the others are versions of the writer's own
+        place = next(id for id, part in made.items() if part is scene)
+        book.alternatives = [Alternative(0, 0, len(scene.text), text) for text in _other_texts(kept, place)]
+    return book
+
+
+def _other_texts(kept: Writer, scene: str) -> list[str]:
+    """The texts for a whole scene that came with its file, in their order: the greetings of a card."""
+    named = {branch["label"] or "": branch["node"] for branch in kept.branches(scene)}
+    numbers = itertools.takewhile(lambda number: _named(number) in named, itertools.count(1))
+    return [kept.at(scene, named[_named(number)])["text"] for number in numbers]
+
+
+def _named(number: int) -> str:
+    """The name of the branch that holds another text for a whole scene."""
+    return f"alternative {number}"
 
 
 def _complete(kept: Writer, project: str, book: Book) -> list[str]:
@@ -162,7 +178,7 @@ def _keep_alternatives(kept: Writer, scene: str, text: str, alternatives: Sequen
             "kind": "import",
         }
         head = kept.splice(scene, head, [whole])["head"]
-        kept.label(head, f"alternative {number}")
+        kept.label(head, _named(number))
         head = kept.go_to(scene, head, first)["head"]
     for (start, end), others in sorted(passages.items()):
         at, length = units(start), units(end) - units(start)

@@ -262,6 +262,7 @@ def test_books_in_and_out(page: TestClient) -> None:
         assert answer.json()["error"]["message"]
     assert page.post("/api/import", json={"name": "x.txt"}).status_code == 400
     assert page.get(f"/api/projects/{project}/export/exe").status_code == 422
+    assert ".card-v2.json" in page.get(f"/api/projects/{project}/export/card-v2").headers["content-disposition"]
 
 
 def test_a_backup_brings_everything_back(page: TestClient) -> None:

@@ -7,9 +7,10 @@ import { Menu } from "./ui";
 
 const BOOK = ["docx", "epub", "pdf", "md", "txt"] as const;
 const SCREEN = ["fountain", "fdx", "twee"] as const;
+const PLAY = ["card", "card-v2", "card-png", "lorebook"] as const;
 const DATA = ["story", "jsonl", "messages"] as const;
 
-type Kind = (typeof BOOK | typeof SCREEN | typeof DATA)[number];
+type Kind = (typeof BOOK | typeof SCREEN | typeof PLAY | typeof DATA)[number];
 
 /** Every way in which a book leaves the studio. */
 export function ExportMenu({ project }: { project: Project }) {
@@ -45,6 +46,7 @@ export function ExportMenu({ project }: { project: Project }) {
         <>
           {group("export.book", BOOK, close)}
           {group("export.screen", SCREEN, close)}
+          {group("export.play", PLAY, close)}
           {group("export.data", DATA, close)}
           <ul>
             <li>

@@ -150,14 +150,14 @@ def _card(book: Book, version: int) -> dict[str, Any]:
     scenes = book.scenes()
     written: dict[str, str] = {
         "name": person.name or book.title,
-        "creator": book.author,
+        "creator": book.author or line_of(data.get("creator")),
         "scenario": book.memory,
         "post_history_instructions": book.note,
         "first_mes": scenes[0].text if scenes else "",
     }
     for part in book.walk():
-        if part.kind == "note" and part.extra.get("field") in _NOTES:
-            written[part.extra["field"]] = part.text
+        if part.kind == "note" and (field := _field_of(part)):
+            written[field] = part.text
     if person.text != _described(data, before) or "description" not in data:
         written |= {"description": person.text, "personality": ""}
     for field, text in written.items():
@@ -203,6 +203,12 @@ def _card(book: Book, version: int) -> dict[str, Any]:
         data["character_book"] = {**lore, **({"name": name} if name else {})}
     spec = {"spec": f"chara_card_v{version}", "spec_version": f"{version}.0", "data": data}
     return {**object_of(kept.get("top")), **spec}
+
+
+def _field_of(part: Part) -> str:
+    """The field of a card that a note holds, by its title where that is all that was kept; "" for another note."""
+    titled = next((field for field, titles in _NOTES.items() if part.title in titles), "")
+    return str(part.extra.get("field") or titled)
 
 
 def _described(data: dict[str, Any], called: str) -> str:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 
+from storyteller.craft.formats import KINDS, FileKind
 from storyteller.studio.api.shapes import Answer, Body, Done, ProjectId
 from storyteller.studio.books import book_of, keepable, shelve
 from storyteller.studio.errors import StudioError
@@ -28,22 +29,12 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api", tags=["books"])
 
-Kind = Literal["md", "txt", "docx", "epub", "pdf", "fountain", "fdx", "twee", "jsonl", "messages", "story"]
+Kind = Literal[
+    "md", "txt", "docx", "epub", "pdf", "fountain", "fdx", "twee", "jsonl", "messages",
+    "card", "card-v2", "card-png", "lorebook", "story",
+]  # fmt: skip
 
-_TYPES = {
-    "md": "text/markdown; charset=utf-8",
-    "txt": "text/plain; charset=utf-8",
-    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "epub": "application/epub+zip",
-    "pdf": "application/pdf",
-    "fountain": "text/plain; charset=utf-8",
-    "fdx": "application/xml",
-    "twee": "text/plain; charset=utf-8",
-    "jsonl": "application/jsonl",
-    "messages": "application/jsonl",
-    "story": "application/octet-stream",
-}
-_ENDINGS = {"messages": "messages.jsonl", "story": "storyteller"}
+_KINDS = {**KINDS, "story": FileKind(".storyteller", "application/octet-stream")}
 _FILES = 200
 
 
@@ -108,7 +99,9 @@ def export_book(kept: Kept, project: ProjectId, kind: Annotated[Kind, InPath(des
         return _download(path, title, kind)
     from storyteller.craft.formats import write_book
 
-    return Response(write_book(book_of(kept, project), kind), media_type=_TYPES[kind], headers=_named(title, kind))
+    return Response(
+        write_book(book_of(kept, project), kind), media_type=_KINDS[kind].media_type, headers=_named(title, kind)
+    )
 
 
 @router.get("/backup", response_class=FileResponse, name="back_up",
@@ -213,14 +206,12 @@ def _temporary(suffix: str) -> Path:
 
 def _download(path: Path, title: str, kind: str) -> FileResponse:
     gone = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(path, media_type=_TYPES[kind], headers=_named(title, kind), background=gone)
+    return FileResponse(path, media_type=_KINDS[kind].media_type, headers=_named(title, kind), background=gone)
 
 
 def _named(title: str, kind: str) -> dict[str, str]:
     """A file's name from a title of any script, for browsers old and new."""
     name = re.sub(r"[^\w\- ]+", "", title).strip()[:80] or "story"
-    ending = _ENDINGS.get(kind, kind)
+    ending = _KINDS[kind].suffix
     plain = name.encode("ascii", "ignore").decode().strip() or "story"
-    return {
-        "content-disposition": f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(name)}.{ending}"
-    }
+    return {"content-disposition": f"attachment; filename=\"{plain}{ending}\"; filename*=UTF-8''{quote(name)}{ending}"}
