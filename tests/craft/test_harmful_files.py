@@ -168,7 +168,7 @@ PATHS = {
 
 @pytest.mark.parametrize("case", PATHS)
 def test_nothing_takes_longer_than_it_should(case: str) -> None:
-    from storyteller.craft.screenplay import as_fountain
+    from storyteller.craft.screenplay import scene_elements
 
     started = time.process_time()
     text = PATHS[case]
@@ -176,7 +176,7 @@ def test_nothing_takes_longer_than_it_should(case: str) -> None:
         data = f"<!doctype html>{text}" if name == "x.html" else text
         with contextlib.suppress(DataError):
             write_book(read_book(name, data.encode()), "fountain")
-    as_fountain(text, "en")
+    scene_elements(text)
     assert time.process_time() - started < 30  # seconds; what is quadratic takes minutes
 
 

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from storyteller.craft.book import Book, Part
@@ -14,7 +14,7 @@ from storyteller.craft.formats import read_book
 from storyteller.craft.formats.fountain import Element, parse_script, write_elements
 from storyteller.craft.formats.layout import lines_of
 from storyteller.craft.formats.screenplays import parse_fdx, write_fdx, write_fountain
-from storyteller.craft.screenplay import as_fountain, scene_elements
+from storyteller.craft.screenplay import scene_elements
 
 ENGLISH = """**INT. KITCHEN - NIGHT**
 
@@ -131,26 +131,23 @@ def ours(elements: list[Element]) -> list[tuple[str, str]]:
     return [(e.kind, e.text) for e in elements if e.kind in ("heading", "character", "transition")]
 
 
-@pytest.mark.parametrize(
-    ("language", "free", "fountain"), [("en", ENGLISH, ENGLISH_FOUNTAIN), ("zh", CHINESE, CHINESE_FOUNTAIN)]
-)
-def test_what_models_write_becomes_fountain_that_others_read_alike(language: str, free: str, fountain: str) -> None:
-    written = as_fountain(free, language)
+@pytest.mark.parametrize(("free", "fountain"), [(ENGLISH, ENGLISH_FOUNTAIN), (CHINESE, CHINESE_FOUNTAIN)])
+def test_what_models_write_becomes_fountain_that_others_read_alike(free: str, fountain: str) -> None:
+    written = write_elements(scene_elements(free))
     assert written == fountain
-    assert as_fountain(written, language) == written
+    assert write_elements(scene_elements(written)) == written
     mine = ours(parse_script(f"\n{written}").elements)
     assert oracles(written) == (mine, mine)
 
 
-def test_a_text_without_a_heading_gets_one_and_an_empty_text_stays_empty() -> None:
-    assert as_fountain("She waits.", "en") == "INT. SOMEWHERE - DAY\n\nShe waits.\n"
-    assert as_fountain("她等着。", "zh") == "INT. 内景 某处 - 日\n\n她等着。\n"
-    assert as_fountain("她等着。", "zh", heading="外景 码头 夜").startswith("EXT. 外景 码头 夜\n")
-    assert as_fountain(" \n\n", "en") == ""
+def test_a_text_of_action_stays_one() -> None:
+    assert [(e.kind, e.text) for e in scene_elements("She waits.")] == [("action", "She waits.")]
+    assert scene_elements(" \n\n") == []
 
 
 def test_words_that_only_look_like_names_are_not_cues() -> None:
-    assert "@" not in as_fountain("Note: bring the lamp.\n\nTime: night.\n\n时间：夜\n\n人物：小明、小红", "zh")
+    text = "内景 茶馆 夜\n\nNote: bring the lamp.\n\nTime: night.\n\n时间：夜\n\n人物：小明、小红"
+    assert [element.kind for element in scene_elements(text)] == ["heading"] + ["action"] * 4
 
 
 LINES = [
@@ -246,7 +243,7 @@ def test_what_a_person_wrote_as_fountain_is_left_as_it_is(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=14).map("\n".join))
 def test_fountain_that_was_mended_once_is_never_mended_again(text: str) -> None:
-    canonical = f"\n{as_fountain(text, 'en')}"
+    canonical = f"\n{write_elements(scene_elements(text))}"
     assert scene_elements(canonical) == parse_script(f"\n{canonical}").elements
 
 
@@ -257,15 +254,15 @@ TEXT = st.lists(LINE, max_size=14).map("\n".join)
 
 
 @settings(max_examples=1500, deadline=None)
-@given(TEXT, st.sampled_from(["en", "zh"]))
-def test_any_text_becomes_a_screenplay_with_a_heading(text: str, language: str) -> None:
-    written = as_fountain(text, language)
-    if not written:
-        assert not any(char.isalnum() for char in text)
-        return
-    elements = parse_script(f"\n{written}").elements
-    assert any(element.kind == "heading" for element in elements)
-    assert write_elements(elements) == written
-    mine = [text.upper() for kind, text in ours(elements) if kind == "heading"]
+@given(TEXT)
+def test_any_text_becomes_a_screenplay_that_others_read_alike(text: str) -> None:
+    free = f"**INT. HOUSE**\n{text}"
+    assume(all(element.kind != "heading" for element in parse_script(f"\n{free}").elements))  # that stays as it is
+    elements = scene_elements(free)
+    written = write_elements(elements)
+    again = parse_script(f"\n{written}").elements
+    assert write_elements(again) == written
+    mine = [text.upper() for kind, text in ours(again) if kind == "heading"]
+    assert mine
     for seen in oracles(f"Title: x\n\n{written}"):
         assert [heading.upper() for kind, heading in seen if kind == "heading"] == mine

@@ -1,9 +1,8 @@
 """The form of a screenplay: what a model wrote freely, put into Fountain that every program reads.
 
 Models know what a screenplay looks like, not how it is written down: `**INT. KITCHEN**`, `Scene 2: the harbour`,
-`Mary: Hello.`, 小明：你来了, a cue with an empty line after it. `as_fountain` mends these, keeps every word that is
-said, and sees to it that there is a scene heading; what it does not understand is action. `scene_elements` is what every
-export reads.
+`Mary: Hello.`, 小明：你来了, a cue with an empty line after it. `scene_elements`, which
+every export reads, mends these and keeps every word that is said; what it does not understand is action.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from storyteller.corpus.story import Language
-from storyteller.craft.formats.fountain import Element, heading_of, is_heading, parse_script, write_elements
+from storyteller.craft.formats.fountain import Element, heading_of, is_heading, parse_script
 from storyteller.craft.formats.plain import tidy
 
-__all__ = ["as_fountain", "plain_heading", "scene_elements"]
+__all__ = ["scene_elements"]
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.M)
 _WRAPPED = re.compile(r"^(?:[#>\-*+]{1,6}[ \t]+)?(\*{1,3}|_{1,2}|【|\[)([^*_\n]+?)(?:\1|】|\])([:：]?)$")
@@ -81,21 +79,6 @@ _NOT_NAMES = frozenset(
 )
 
 
-def as_fountain(text: str, language: Language, heading: str = "") -> str:
-    """A model's screenplay as canonical Fountain; "" for a text without any word.
-
-    `heading` is the scene's own, used when the text has none; without it the plain one of the language stands there.
-    """
-    lines = _cleaned(text)
-    if not any(lines):
-        return ""
-    elements = _mended(lines)
-    if not any(element.kind == "heading" for element in elements):
-        title, number = heading_of(heading) if heading.strip() else (plain_heading(language), "")
-        elements.insert(0, Element("heading", title, number=number))
-    return write_elements(elements)
-
-
 def scene_elements(text: str) -> list[Element]:
     """The elements of a scene: as Fountain says them, or mended where a model wrote freely.
 
@@ -111,11 +94,6 @@ def scene_elements(text: str) -> list[Element]:
     begins = next((element.kind for element in mended if element.kind not in ("transition", "section")), "")
     speeches = sum(1 for line in lines if (speech := _SPEECH.fullmatch(line)) and _is_name(speech["name"]))
     return mended if begins == "heading" or ("character" not in kinds and speeches > 1) else elements
-
-
-def plain_heading(language: Language) -> str:
-    """The heading of a scene that nothing is known of."""
-    return "INT. 内景 某处 - 日" if language == "zh" else "INT. SOMEWHERE - DAY"
 
 
 def _cleaned(text: str) -> list[str]:

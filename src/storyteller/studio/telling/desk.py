@@ -170,9 +170,8 @@ class Desk:
         refuse([str(wish["text"])])  # before it is kept: it would stand in the way of the lines after it
         writer.add_message(project, "person", str(wish["text"]), person)
         model = model_of(writer, project, wish)
-        if is_remote(model):
-            count, room = (lambda turns: sum(estimate(text) for _, text in turns)), LIMIT
-        else:
+        count, room = (lambda turns: sum(estimate(text) for _, text in turns)), LIMIT
+        if not is_remote(model):
             count, room = reads(*await asyncio.to_thread(self._reading, self._speaking(model)))
         turns = chat_turns(kept, latest_scene(writer, kept), writer.messages(project), entry, count, room)
         yield 1, "started", {"model": model, "parts": [{"name": role, "text": text} for role, text in turns]}
