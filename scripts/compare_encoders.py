@@ -91,16 +91,15 @@ def with_fault(text: str, other: str, chance: random.Random) -> str | None:
     return None
 
 
-def read(encoder: Encoder, critic: Critic, layers: tuple[int, ...], texts: list[str], rows: int = 16) -> list[Read]:
-    """Each text's projected states, with one place to judge at: its end."""
+def read(encoder: Encoder, layers: tuple[int, ...], texts: list[str], rows: int = 16) -> list[list[torch.Tensor]]:
+    """Each text's hidden states at the layers, [tokens, width] each."""
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    found: dict[int, Read] = {}
+    found: dict[int, list[torch.Tensor]] = {}
     with progress(len(texts), "reading") as advance:
         for start in range(0, len(order), rows):
             part = order[start : start + rows]
             for index, states in zip(part, encoder.states([texts[i] for i in part], layers), strict=True):
-                made = critic.project(states)
-                found[index] = Read(made, (made.shape[1],))
+                found[index] = [state.half() for state in states]
                 advance()
     return [found[index] for index in range(len(texts))]
 
@@ -110,9 +109,12 @@ def judged(encoder: Encoder, told: list[Triple], seeds: list[int]) -> dict[str, 
     layers, recipe = depths_of(encoder.depth), CriticRecipe(width=64, pairs=24)
     won: dict[str, list[list[float]]] = {"realism": [], "coherence": []}
     texts = [[t.human for t in told], [t.drawn for t in told], [t.faulty or t.human for t in told]]
+    states = [read(encoder, layers, each) for each in texts]
     for seed in seeds:
         critic = Critic(encoder.width, len(layers), recipe, seed)
-        human, drawn, faulty = (read(encoder, critic, layers, each) for each in texts)
+        # With one place to judge at, the end: a model that looks both ways would know at a sentence what follows it.
+        made = [[critic.project(one) for one in each] for each in states]
+        human, drawn, faulty = ([Read(one, (one.shape[1],)) for one in each] for each in made)
         pairs = [
             Pair(human[i], drawn[i], faulty[i] if triple.faulty is not None else None) for i, triple in enumerate(told)
         ]
