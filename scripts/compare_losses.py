@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from storyteller.corpus import read_split
+from storyteller.errors import DataError
 from storyteller.evaluate.bootstrap import ratio_interval
 from storyteller.evaluate.loss import StoryLoss
 from storyteller.evaluate.loss_report import compare
@@ -53,6 +54,8 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", type=Path, required=True)
     options = parser.parse_args()
     losses = read(options.evaluations)
+    if options.baseline not in losses:
+        raise DataError(f"no evaluation holds {options.baseline!r}. It is one of {', '.join(losses)}.")
     genre = {story.id: folder.name for folder in options.data for story in read_split(folder, "test")}
     stories = sorted(losses[options.baseline])
     groups = {"all": stories} | {
