@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.tiny import tiny_model
 
@@ -42,6 +42,8 @@ def test_how_a_text_is_set_is_not_seen() -> None:
 
 
 @settings(deadline=None)
+@example(",.")
+@example("a. !—")
 @given(st.text(max_size=200))
 def test_plain_words_stay_plain(text: str) -> None:
     once = plain(text)

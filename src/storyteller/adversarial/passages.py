@@ -46,11 +46,17 @@ def plain(text: str) -> str:
     The critic shall judge words. How a book was set or a model was prompted shows in quotation marks, dashes, semicolons
     and exclamation marks, so both lose them before either is read.
     """
+    while (again := _once(text)) != text:  # what is dropped may bring together what is dropped, too
+        text = again
+    return text
+
+
+def _once(text: str) -> str:
     text = _DROPPED.sub("", text.replace("!", "."))
     text = _BREAKS.sub(", ", text).replace("’", "'").replace("‘", "'")
     text = " ".join(text.split())
     text = re.sub(r"\s+([,.?])", r"\1", text)
-    return re.sub(r",+(?=[.?])|(?<=[.?,]),+|^[,.?\s]+", "", text)
+    return re.sub(r",+(?=[.?])|(?<=[.?,]),+", "", text).lstrip(",.? ")
 
 
 @dataclass(frozen=True, slots=True)
