@@ -6,7 +6,7 @@ TEXTS are people's and a system's answers to the same prompts, as `refined_texts
 folder of any transformers model with its `tokenizer.json`: a masked one of our own, a causal one, a sentence encoder.
 
 Everything is read without its prompt and in the plain marks of `adversarial.passages`, so that only words are judged. Of each
-person's text there is a second version with a fault put in (sentences shuffled, names swapped, another story's sentence).
+person's text there is a second version with a fault put in (sentences shuffled, words exchanged, another story's sentence; no names).
 The heads are those of a refinement's critic (realism and coherence at three depths); half of the authors are learned from, a
 fifth say when to stop, the rest are tested on. OUT/encoders.md tells how often the test pairs are told right, with intervals
 over authors, and what each model has less than the first one, paired.
@@ -18,7 +18,6 @@ import argparse
 import json
 import random
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 
 from storyteller.adversarial.adversary import Adversary
-from storyteller.adversarial.critic import Critic, Opinion, Pair, Read, depths_of
+from storyteller.adversarial.critic import Critic, Pair, Read, depths_of
 from storyteller.adversarial.critics import Encoder, load_encoder
 from storyteller.adversarial.passages import plain
 from storyteller.corpus.corruption import FAULTS, corrupt
@@ -120,33 +119,18 @@ def judged(encoder: Encoder, told: list[Triple], seeds: list[int]) -> dict[str, 
         ]
         adversary = Adversary(critic, recipe, seed)
         adversary.memory.pool = [pair for pair, triple in zip(pairs, told, strict=True) if triple.part < LEARNED]
-        with torch.enable_grad():
-            steps, standing = adversary.warm_up(
-                [p for p, t in zip(pairs, told, strict=True) if LEARNED <= t.part < DEV], STEPS
-            )
+        held = [pair for pair, triple in zip(pairs, told, strict=True) if LEARNED <= triple.part < DEV]
+        steps, standing = adversary.warm_up(held, STEPS)
         print(f"seed {seed}: {steps} steps; on the dev pairs {standing}", flush=True)
         test = [pair for pair, triple in zip(pairs, told, strict=True) if triple.part >= DEV]
-        first, second = (adversary.opinions([getattr(p, side) for p in test]) for side in ("human", "generated"))
-        third = adversary.opinions([pair.corrupted for pair in test])
-        won["realism"].append([right(a, b, real) for a, b in zip(first, second, strict=True)])
-        won["coherence"].append([right(a, b, sound) for a, b in zip(first, third, strict=True)])
+        for name, margins in zip(won, adversary.margins(test), strict=True):
+            won[name].append([right(margin) for margin in margins])
     return {name: np.mean(values, axis=0).tolist() for name, values in won.items()}
 
 
-def real(opinion: Opinion) -> float:
-    return float(opinion.score[-1])
-
-
-def sound(opinion: Opinion) -> float:
-    return float(opinion.coherence[:, -1].mean())
-
-
-def right(human: Opinion | None, other: Opinion | None, value: Callable[[Opinion], float]) -> float:
+def right(margin: torch.Tensor | None) -> float:
     """1 where the human text has the higher value, a half where both are equal, NaN where there is no other one."""
-    if human is None or other is None:
-        return float("nan")
-    difference = value(human) - value(other)
-    return 0.5 if difference == 0 else float(difference > 0)
+    return float("nan") if margin is None else 0.5 if margin == 0 else float(margin > 0)
 
 
 def main() -> None:

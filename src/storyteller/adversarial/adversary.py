@@ -92,15 +92,23 @@ class Adversary:
         found = iter(Opinion(o.realism.cpu(), o.coherence.cpu()) for o in told)
         return [next(found) if read is not None else None for read in reads]
 
-    def measure(self, pairs: Sequence[Pair]) -> Standing:
-        """How well realism and coherence tell the human stories of `pairs` from the drawn ones and from those with a fault."""
+    def margins(self, pairs: Sequence[Pair]) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """By how much each pair's human story has the higher realism than the drawn one, and the higher coherence than that
+        with a fault; None where there is no other story.
+        """
         human = self.opinions([pair.human for pair in pairs])
         drawn = self.opinions([pair.generated for pair in pairs])
         faulty = self.opinions([pair.corrupted for pair in pairs])
-        real = [h.score[-1] - g.score[-1] for h, g in zip(human, drawn, strict=True) if h and g]
+        real = [h.score[-1] - g.score[-1] if h and g else None for h, g in zip(human, drawn, strict=True)]
         sound = [
-            h.coherence[:, -1].mean() - f.coherence[:, -1].mean() for h, f in zip(human, faulty, strict=True) if h and f
+            h.coherence[:, -1].mean() - f.coherence[:, -1].mean() if h and f else None
+            for h, f in zip(human, faulty, strict=True)
         ]
+        return real, sound
+
+    def measure(self, pairs: Sequence[Pair]) -> Standing:
+        """How well realism and coherence tell the human stories of `pairs` from the drawn ones and from those with a fault."""
+        real, sound = ([margin for margin in margins if margin is not None] for margins in self.margins(pairs))
         loss, accuracy = _told_apart(real)
         if not sound:
             return Standing(loss, accuracy, None)
