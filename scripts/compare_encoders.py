@@ -6,7 +6,7 @@ TEXTS are people's and a system's answers to the same prompts, as `refined_texts
 folder of any transformers model with its `tokenizer.json`: a masked one of our own, a causal one, a sentence encoder.
 
 Everything is read without its prompt and in the plain marks of `adversarial.passages`, so that only words are judged. Of each
-person's text there is a second version with a fault put in (sentences shuffled, words exchanged, another story's sentence; no names).
+person's text there is a second version with a fault put in (sentences shuffled or another story's; names are not exchanged).
 The heads are those of a refinement's critic (realism and coherence at three depths); half of the authors are learned from, a
 fifth say when to stop, the rest are tested on. OUT/encoders.md tells how often the test pairs are told right, with intervals
 over authors, and what each model has less than the first one, paired.

@@ -47,7 +47,7 @@ from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
 from storyteller.train.precision import resolve_precision
-from storyteller.train.stage import same_recipe
+from storyteller.train.stage import same_data, same_recipe
 
 __all__ = ["Check", "dry_run", "refine"]
 
@@ -132,7 +132,8 @@ def _to_do(recipe: Recipe, run: Run | None) -> tuple[Recipe, str]:
     whole = same_recipe(run, recipe) if run else as_refinement(recipe)
     corpus = _corpus_hash(whole.data.path)
     if run:
-        _same_corpus(run, corpus)
+        # Else works would change sides between training and gate. Runs from before the hash was kept are not asked.
+        same_data(run, corpus, read_json(run.folder / "data.json").get("hash", corpus))
     return whole, corpus
 
 
@@ -207,18 +208,6 @@ def _corpus_hash(path: Path) -> str:
     read_split(path, "train")
     sums = [file_sha256(path / f"{split}.jsonl") for split in ("train", "dev")]
     return hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _same_corpus(run: Run, now: str) -> None:
-    """`CheckpointError` when the corpus is another than the run began with: works would change sides between training and
-    gate, and new figures would be compared with those of other prompts. Runs from before this was kept are not asked.
-    """
-    begun = read_json(run.folder / "data.json").get("hash", now)
-    if begun != now:
-        raise CheckpointError(
-            f"the corpus of {run.folder} has changed since the run began (its hash was {begun[:12]}, and is {now[:12]}). "
-            "Prepare it again as it was, or begin a new run."
-        )
 
 
 def _reads(prepared: _Prepared) -> str:

@@ -26,7 +26,7 @@ from storyteller.train.precision import Precision
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding
 
-__all__ = ["Prepared", "corpus_licences", "needs_dev", "resolved", "same_recipe", "take_best", "train"]
+__all__ = ["Prepared", "corpus_licences", "needs_dev", "resolved", "same_data", "same_recipe", "take_best", "train"]
 
 
 class Prepared(Protocol):
@@ -80,7 +80,7 @@ def train(
     if resume:
         run = Run.open(folder)
         prepared = prepare(_same_rows(run, same_recipe(run, recipe), open_accelerator("float32")))
-        _same_data(run, prepared.shards)
+        same_data(run, prepared.shards.meta["hash"], read_json(run.folder / "data.json").get("hash"))
     else:
         prepared = prepare(recipe)
         if prepared.accelerator.is_main_process:
@@ -129,13 +129,15 @@ def _same_rows(run: Run, recipe: Recipe, accelerator: Accelerator) -> Recipe:
     return recipe.model_copy(update={"train": train.model_copy(update={"accumulate": passes})})
 
 
-def _same_data(run: Run, shards: Shards) -> None:
-    """`CheckpointError` when the corpus is no longer the one that the run began with: half a model of each helps nobody."""
-    begun = read_json(run.folder / "data.json").get("hash")
-    if begun != shards.meta["hash"]:
+def same_data(run: Run, now: str, begun: str | None) -> None:
+    """`CheckpointError` when the corpus is no longer the one that the run began with: half a model of each helps nobody.
+
+    `begun` and `now` are its hashes, of the data report and of today.
+    """
+    if begun != now:
         raise CheckpointError(
-            f"the corpus of {run.folder} has changed since the run began (its shards were {str(begun)[:12]}, and are "
-            f"{shards.meta['hash'][:12]}). Prepare it again as it was, or begin a new run."
+            f"the corpus of {run.folder} has changed since the run began (its hash was {str(begun)[:12]}, and is "
+            f"{now[:12]}). Prepare it again as it was, or begin a new run."
         )
 
 
