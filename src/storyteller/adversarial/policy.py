@@ -12,7 +12,7 @@ from torch import Tensor
 
 from storyteller.adversarial.groups import Rows
 from storyteller.errors import ModelError
-from storyteller.generate.torch_batch import layer_masks
+from storyteller.generate.torch_batch import apart, layer_masks
 from storyteller.train.attention import segment_bounds, use_packed_attention
 from storyteller.train.optim import trainable
 
@@ -178,8 +178,7 @@ class Policy:
             unread = torch.ones(1, 1, 1, 1, dtype=torch.bool)
             seen = {"attention_mask": unread, "segments": segment_bounds(rows.segments), "shared": True}
         else:
-            apart = (rows.position_ids.unsqueeze(2) - rows.position_ids.unsqueeze(1)).unsqueeze(1)
-            seen = {"attention_mask": layer_masks(self.model.config, rows.mask, apart)}
+            seen = {"attention_mask": layer_masks(self.model.config, rows.mask, apart(rows.position_ids))}
         with self._computing():
             output = self.body(
                 input_ids=rows.input_ids,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from storyteller.errors import DataError
-from storyteller.generate.torch_batch import layer_masks
+from storyteller.generate.torch_batch import apart, layer_masks
 from storyteller.models import load_model, locate
 from storyteller.runs.console import progress
 from storyteller.tokens import StoryTokenizer
@@ -124,7 +124,7 @@ class LogProbabilities:
                 place = end
         ids, at, branch = ids.to(device), at.to(device), branch.to(device)
         own = (branch[:, :, None] == branch[:, None, :]) | (branch[:, None, :] == 0) & (branch[:, :, None] > 0)
-        mask = layer_masks(self._causal.config, own.tril()[:, None], (at[:, :, None] - at[:, None, :])[:, None])
+        mask = layer_masks(self._causal.config, own.tril()[:, None], apart(at))
         hidden = self._body(input_ids=ids, position_ids=at, attention_mask=mask, use_cache=False).last_hidden_state
         numbers, places_, tokens = (torch.tensor(column, device=device) for column in zip(*asked, strict=True))
         found = iter(self._token_scores(hidden[numbers, places_], tokens))

@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from storyteller.generate.engine import common_prefix
 
-__all__ = ["TorchBatch", "layer_masks"]
+__all__ = ["TorchBatch", "apart", "layer_masks"]
 
 #: Ids, padding included, that one pass reads of new prompts.
 CHUNK = 4096
@@ -107,6 +107,11 @@ def layer_masks(config: Any, visible: torch.Tensor, apart: torch.Tensor) -> torc
         return visible
     near = visible & (apart < window)
     return {"full_attention": visible, "sliding_attention": near} if kinds else near
+
+
+def apart(places: torch.Tensor) -> torch.Tensor:
+    """How far back each position of a row is seen from each other, [rows, 1, queries, keys], from `places` [rows, length]."""
+    return (places.unsqueeze(2) - places.unsqueeze(1)).unsqueeze(1)
 
 
 @dataclass

@@ -115,7 +115,7 @@ class CausalObjective(nn.Module):
 
     def states(self, input_ids: Tensor, position_ids: Tensor, segment_ids: Tensor) -> Tensor:
         """The last hidden state of each position, [rows, context, width]."""
-        from storyteller.generate.torch_batch import layer_masks
+        from storyteller.generate.torch_batch import apart, layer_masks
 
         causal = self._causal
         body = getattr(causal, causal.base_model_prefix)
@@ -129,8 +129,7 @@ class CausalObjective(nn.Module):
             # Positions that are the usual ones need not be told; told, they would be searched for several texts in a row.
             hidden = body(input_ids=input_ids, use_cache=False).last_hidden_state
         else:
-            apart = (position_ids.unsqueeze(2) - position_ids.unsqueeze(1)).unsqueeze(1)
-            masks = layer_masks(causal.config, packed_attention_mask(segment_ids), apart)
+            masks = layer_masks(causal.config, packed_attention_mask(segment_ids), apart(position_ids))
             hidden = body(
                 input_ids=input_ids, position_ids=position_ids, attention_mask=masks, use_cache=False
             ).last_hidden_state
