@@ -1,8 +1,8 @@
 """The form of a screenplay: what a model wrote freely, put into Fountain that every program reads.
 
 Models know what a screenplay looks like, not how it is written down: `**INT. KITCHEN**`, `Scene 2: the harbour`,
-`Mary: Hello.`, 小明：你来了, a cue with an empty line after it. `scene_elements`, which
-every export reads, mends these and keeps every word that is said; what it does not understand is action.
+`Mary: Hello.`, 小明：你来了, a cue with an empty line after it. `scene_elements`, which every export
+reads, mends these and keeps every word that is said; what it does not understand is action.
 """
 
 from __future__ import annotations

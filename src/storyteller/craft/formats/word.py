@@ -37,6 +37,7 @@ p[style-name='Subtitle'] => p.subtitle:fresh
 p[style-name='Author'] => p.author:fresh
 p[style-name='Blank'] => p.blank:fresh
 """ + "\n".join(f"p[style-name='{style}'] => p.{SCRIPT}.{kind}:fresh" for kind, style in _SCRIPT_STYLES.items())
+_BEFORE_XML = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"  # byte order marks and white space
 _INDENTS = {  # inches from the left, from the right, and how the line is aligned
     "character": (2.2, 0.0, ""),
     "parenthetical": (1.6, 1.9, ""),
@@ -54,9 +55,7 @@ def read_docx(name: str, data: bytes, archive: Archive) -> Book:
     # mammoth unpacks without limits of its own, and reads what the file names, whatever its ending: look first, at everything.
     for entry in archive.names:
         content = archive.read(entry)
-        if entry.endswith((".xml", ".rels")) or content[:64].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n").startswith(
-            b"<"
-        ):
+        if entry.endswith((".xml", ".rels")) or content[:64].lstrip(_BEFORE_XML).startswith(b"<"):
             parse_xml(f"{name} ({entry})", content)
     try:
         result = mammoth.convert_to_html(
