@@ -38,6 +38,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from storyteller.models.fresh import new_causal, new_masked
+from storyteller.models.precision import resolve_precision
 from storyteller.recipe import Recipe, load_recipe
 from storyteller.runs import Run
 from storyteller.tokens import Batch, Shards, StoryTokenizer
@@ -47,7 +48,6 @@ from storyteller.train.compiling import compile_layers
 from storyteller.train.loop import Plan, fit
 from storyteller.train.objectives import CausalObjective, MaskedObjective
 from storyteller.train.optim import build_optimizer
-from storyteller.train.precision import resolve_precision
 
 Clock = Callable[[], float]
 

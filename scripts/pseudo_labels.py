@@ -26,10 +26,10 @@ from storyteller.adversarial.critic import depths_of
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.policy import Policy
 from storyteller.models import apply_lora, load_model, locate
+from storyteller.models.precision import resolve_precision
 from storyteller.recipe import LoraRecipe
 from storyteller.runs import write_json
 from storyteller.tokens import StoryTokenizer
-from storyteller.train.precision import resolve_precision
 
 COUNTS = (10, 25, 50, 100, 130)
 DRAWS = 20

@@ -76,10 +76,10 @@ def score(endings: Endings, learn: Sequence[int], test: Sequence[int]) -> dict[s
     from storyteller.adversarial.marks import sentence_marks
     from storyteller.adversarial.policy import Policy
     from storyteller.models import apply_lora, load_model, locate
+    from storyteller.models.precision import resolve_precision
     from storyteller.recipe import LoraRecipe
     from storyteller.recipe.models import CriticRecipe
     from storyteller.tokens import StoryTokenizer
-    from storyteller.train.precision import resolve_precision
 
     located = locate("smollm2-135m-instruct")
     tokenizer = StoryTokenizer.load(located.folder)

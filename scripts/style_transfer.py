@@ -131,7 +131,7 @@ class Run:
         from storyteller.adversarial.policy import Policy
         from storyteller.adversarial.style import StyleRecipe, Transfer
         from storyteller.models import apply_lora, load_model, locate
-        from storyteller.models.features import fastest_precision
+        from storyteller.models.precision import resolve_precision
         from storyteller.recipe import LoraRecipe
         from storyteller.tokens import StoryTokenizer, Template
 
@@ -145,7 +145,7 @@ class Run:
         located = locate(base)
         model = load_model(located, dtype="float32", merge=True)
         # With units for bfloat16 a processor draws and learns in it, or its hour would go into a fraction of the rounds.
-        self.dtype = torch.bfloat16 if self.gpu or fastest_precision() == "bfloat16" else torch.float32
+        self.dtype = torch.bfloat16 if self.gpu or resolve_precision("auto")[0] == "bfloat16" else torch.float32
         policy = Policy(
             apply_lora(model.to("cuda") if self.gpu else model, LoraRecipe(rank=16), seed=1),
             torch.float32 if self.gpu else self.dtype,

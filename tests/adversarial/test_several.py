@@ -12,7 +12,7 @@ from tests.adversarial.conftest import MakeRecipe, stand_in
 from storyteller.adversarial import several
 from storyteller.adversarial.prompts import make_prompts
 from storyteller.adversarial.several import members, refine_several
-from storyteller.errors import DataError, RecipeError
+from storyteller.errors import DataError, ModelError, RecipeError
 from storyteller.recipe.models import RolloutRecipe
 from storyteller.runs import Run
 from storyteller.tokens import Template
@@ -34,6 +34,17 @@ def test_members_differ_in_one_thing(small: MakeRecipe) -> None:
         members(recipe, 1)
     with pytest.raises(RecipeError, match="as many hidden states"):
         members(recipe, 9, "critic")
+
+
+def test_the_layers_of_an_encoder_are_counted_whatever_its_kind_calls_them(small: MakeRecipe, tmp_path: Path) -> None:
+    """GPT-2 writes `n_layer`; no weights are loaded to know it."""
+    reads = ("refine.critic.reads=encoder", f"refine.critic.encoder={tmp_path}")
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_layer": 4, "n_head": 2, "n_embd": 8}', "utf-8")
+    critics = members(small(*reads), 2, "critic")
+    assert [one.refine.critic.layers for one in critics if one.refine] == [[2], [4]]
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ModelError, match="no model whose layers"):
+        members(small(*reads), 2, "critic")
 
 
 def test_a_slice_trains_on_its_stories_and_is_watched_on_all(small: MakeRecipe, template: Template) -> None:

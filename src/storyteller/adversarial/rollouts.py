@@ -18,9 +18,9 @@ from torch.nn.functional import pad
 
 from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.policy import Policy
+from storyteller.models.precision import resolve_precision
 from storyteller.recipe.models import RolloutRecipe
 from storyteller.runs.console import say
-from storyteller.train.precision import resolve_precision
 
 __all__ = ["Recorded", "draw_ids", "drawing_dtype", "sample"]
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from storyteller.adversarial.critic import depths_of
-from storyteller.adversarial.critics import load_encoder
 from storyteller.adversarial.measuring import Score
 from storyteller.adversarial.stage import Check, dry_run, refine
-from storyteller.errors import RecipeError
+from storyteller.errors import ModelError, RecipeError
 from storyteller.models import locate
 from storyteller.recipe import Recipe
 from storyteller.recipe.models import RefineRecipe
-from storyteller.runs import Run, read_json
+from storyteller.runs import Run
 from storyteller.runs.console import say
 
 __all__ = ["Apart", "members", "refine_several"]
@@ -77,12 +76,22 @@ def _depths(recipe: Recipe, refined: RefineRecipe, count: int) -> list[int]:
     """`count` depths for critics of one depth each: the recipe's, or spread over the layers of the model that they read."""
     critic, layers = refined.critic, refined.critic.layers
     if layers is None:
-        if critic.reads == "encoder" and critic.encoder is not None:
-            depth = load_encoder(critic.encoder).depth
-        else:
-            depth = int(read_json(locate(recipe.model.base).folder / "config.json")["num_hidden_layers"])
+        read = critic.encoder if critic.reads == "encoder" else None
+        depth = _depth(Path(read) if read is not None else locate(recipe.model.base).folder)
         spread = {max(1, round(depth * (number + 1) / count)) for number in range(count)}
         layers = sorted({*spread} | ({*depths_of(depth)} if len(spread) < count else set()))
     if len(layers) < count:
         raise RecipeError(f"{count} critics of one depth each need as many hidden states; there are {list(layers)}.")
     return list(layers)
+
+
+def _depth(folder: Path) -> int:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder} holds no model whose layers can be counted ({str(error).splitlines()[0]})."
+        ) from error
+    return int(config.get_text_config().num_hidden_layers)

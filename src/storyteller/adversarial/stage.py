@@ -33,6 +33,7 @@ from storyteller.errors import CheckpointError, DataError, RecipeError, Training
 from storyteller.models import Located, apply_lora, load_model, load_weights, locate, save_model, stack_adapters
 from storyteller.models.adapters.factors import read_factors
 from storyteller.models.ensemble_file import tokenizer_hash
+from storyteller.models.precision import resolve_precision
 from storyteller.recipe import Recipe
 from storyteller.recipe.load import as_refinement
 from storyteller.recipe.models import RefineRecipe
@@ -46,7 +47,6 @@ from storyteller.train.drive import drive
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
-from storyteller.train.precision import resolve_precision
 from storyteller.train.stage import same_data, same_recipe
 
 __all__ = ["Check", "dry_run", "refine"]

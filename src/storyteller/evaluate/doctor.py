@@ -18,7 +18,7 @@ def examine() -> dict[str, Any]:
     import torch
 
     from storyteller.models import catalogue
-    from storyteller.train.precision import resolve_precision
+    from storyteller.models.precision import resolve_precision
 
     precision, why = resolve_precision("auto")
     folder = home()

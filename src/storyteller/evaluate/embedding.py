@@ -122,8 +122,8 @@ class MiniLM:
         from transformers import BertModel
 
         from storyteller.models import locate
+        from storyteller.models.precision import resolve_precision
         from storyteller.models.quiet import quiet
-        from storyteller.train.precision import resolve_precision
 
         folder = folder or locate(EMBEDDER).folder
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

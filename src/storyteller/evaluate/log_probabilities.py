@@ -11,9 +11,9 @@ import torch
 from storyteller.errors import DataError
 from storyteller.generate.torch_batch import apart, layer_masks
 from storyteller.models import load_model, locate
+from storyteller.models.precision import resolve_precision
 from storyteller.runs.console import progress
 from storyteller.tokens import StoryTokenizer
-from storyteller.train.precision import resolve_precision
 
 __all__ = ["LogProbabilities", "Score"]
 

@@ -7,7 +7,6 @@ model can be read with as well: its states see the whole passage, and it gives n
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,21 +15,20 @@ import torch
 from torch import Tensor
 
 from storyteller.errors import DataError
-from storyteller.models.load import Precision, is_masked, load_model
+from storyteller.models.load import is_masked, load_model
 from storyteller.models.masked import load_masked
+from storyteller.models.precision import resolve_precision
 
 if TYPE_CHECKING:
     from storyteller.models.location import Located
     from storyteller.tokens import StoryTokenizer
 
-__all__ = ["Passage", "Reader", "Reading", "fastest_precision", "sentence_passage"]
+__all__ = ["Passage", "Reader", "Reading", "sentence_passage"]
 
 ROW_TOKENS = 2048
 """Tokens of one padded batch on a processor; larger batches were not faster on two cores. A GPU takes eight times more."""
 LOGIT_ROWS = 128
 """Rows of logits alive at once: 128 x 49,152 float32 are 25 MB."""
-WORTH = 1.4
-"""bfloat16 must be so many times faster than float32 on the processor: casts and norms eat smaller gains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +113,9 @@ class Reader:
         from storyteller.tokens import StoryTokenizer
 
         if is_masked(located.folder):
-            model = load_masked(located, dtype=fastest_precision())
+            model = load_masked(located, dtype=resolve_precision("auto")[0])
         else:
-            model = load_model(located, dtype=fastest_precision(), merge=True)
+            model = load_model(located, dtype=resolve_precision("auto")[0], merge=True)
         if torch.cuda.is_available():
             model = model.to("cuda")
         return cls(model, StoryTokenizer.load(located.folder), layers, likelihoods=likelihoods)
@@ -177,29 +175,6 @@ class Reader:
             # Not log_softmax: writing all logits once more took as long as making them.
             found.append(logits.gather(1, wanted)[:, 0] - logits.logsumexp(-1))
         return torch.cat(found) if found else torch.empty(0)
-
-
-def fastest_precision() -> Precision:
-    """The precision to read in: bfloat16 where the GPU has it, or where this processor's products are clearly faster.
-
-    With AVX-512-BF16 or AMX they are about twice as fast, without them eight times slower; so it is measured.
-    """
-    if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if torch.backends.mps.is_available():
-        return "float32"
-    ratio = _product_seconds(torch.float32) / _product_seconds(torch.bfloat16)
-    return "bfloat16" if ratio >= WORTH else "float32"
-
-
-def _product_seconds(dtype: torch.dtype) -> float:
-    left, right = torch.ones(512, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        left @ right
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def _batches(lengths: Sequence[int], row_tokens: int) -> Iterator[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from storyteller.errors import ModelError
 from storyteller.models.adapters.adalora import saved_ranks
@@ -16,9 +16,9 @@ from storyteller.runs.files import read_json
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["count_parameters", "is_masked", "load_model", "load_weights", "on_gpu", "positions_of"]
+    from storyteller.models.precision import Precision
 
-Precision = Literal["float32", "bfloat16", "float16"]
+__all__ = ["count_parameters", "is_masked", "load_model", "load_weights", "on_gpu", "positions_of"]
 
 
 def load_model(located: Located, *, dtype: Precision = "float32", merge: bool = False, **options: Any) -> Any:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from storyteller.errors import DataError, ModelError
-from storyteller.models.load import Precision, is_masked
+from storyteller.models.load import is_masked
+from storyteller.models.precision import Precision
 from storyteller.models.quiet import quiet
 from storyteller.tokens.controls import mask_id_of
 from storyteller.tokens.lexicon import WORD, load_words

@@ -27,6 +27,7 @@ from storyteller.models import (
     stack_adapters,
 )
 from storyteller.models.adapters.adalora import Allocation
+from storyteller.models.precision import resolve_precision
 from storyteller.recipe import Recipe
 from storyteller.recipe.rates import rate_warning
 from storyteller.runs import Run, replacing_folder
@@ -43,7 +44,6 @@ from storyteller.train.distil import build_objective
 from storyteller.train.estimate import Estimate, plan_of
 from storyteller.train.loop import Plan
 from storyteller.train.perturb import Perturbation
-from storyteller.train.precision import resolve_precision
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding, check_sharding
 from storyteller.train.stage import corpus_licences, needs_dev, resolved, take_best, train

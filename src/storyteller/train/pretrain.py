@@ -17,6 +17,7 @@ from storyteller.corpus import read_split
 from storyteller.errors import DataError, RecipeError
 from storyteller.models import load_weights, locate, save_model
 from storyteller.models.fresh import new_causal, new_masked
+from storyteller.models.precision import resolve_precision
 from storyteller.recipe import Recipe
 from storyteller.recipe.pretraining import PretrainRecipe
 from storyteller.recipe.rates import rate_warning
@@ -35,7 +36,6 @@ from storyteller.train.compiling import compile_layers
 from storyteller.train.estimate import Estimate, plan_of
 from storyteller.train.loop import Plan
 from storyteller.train.objectives import CausalObjective, MaskedObjective
-from storyteller.train.precision import resolve_precision
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding, check_sharding
 from storyteller.train.stage import corpus_licences, needs_dev, resolved, take_best, train

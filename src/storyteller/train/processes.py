@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 
 from storyteller.errors import TrainingError
-from storyteller.train.precision import Precision
+from storyteller.models.precision import Precision
 
 __all__ = ["open_accelerator", "telling_lost_processes"]
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from storyteller.errors import CheckpointError, TrainingError
 from storyteller.models import count_parameters
+from storyteller.models.precision import Precision
 from storyteller.recipe import Recipe
 from storyteller.runs import Run, read_json, write_json
 from storyteller.runs.console import say
@@ -22,7 +23,6 @@ from storyteller.train.checkpoint import State
 from storyteller.train.estimate import Estimate, measure_cost, resolve_steps
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import Plan, fit
-from storyteller.train.precision import Precision
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding
 

@@ -16,6 +16,8 @@ def four_bits(recipe: QloraRecipe) -> dict[str, Any]:
     """What transformers needs to load a base in four bits (NF4); raises `ModelError` where that cannot be done."""
     import torch
 
+    from storyteller.models.precision import half_of_gpu
+
     missing = [] if torch.cuda.is_available() else ["a GPU"]
     missing += [] if importlib.util.find_spec("bitsandbytes") else ["bitsandbytes (pip install 'storyteller[qlora]')"]
     if missing:
@@ -29,9 +31,7 @@ def four_bits(recipe: QloraRecipe) -> dict[str, Any]:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=recipe.double,
-        bnb_4bit_compute_dtype=torch.bfloat16
-        if torch.cuda.is_bf16_supported(including_emulation=False)
-        else torch.float16,
+        bnb_4bit_compute_dtype=getattr(torch, half_of_gpu()),
     )
     return {"quantization_config": config, "device_map": {"": torch.cuda.current_device()}}
 

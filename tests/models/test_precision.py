@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from storyteller.models.features import fastest_precision
-from storyteller.train.precision import resolve_precision
+from storyteller.models.precision import resolve_precision
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), "float16"), ((8, 0), "bfloat16")])
@@ -22,4 +21,3 @@ def test_bfloat16_that_a_gpu_only_emulates_is_not_taken(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert resolve_precision("auto")[0] == expected
-    assert fastest_precision() == expected
