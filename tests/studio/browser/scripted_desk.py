@@ -122,7 +122,7 @@ class ScriptedDesk:
         for candidate, tokens in enumerate(texts):
             text = "".join(tokens[: place + 1])
             reason = "cancelled" if stopped else "stop"
-            writer.finish_candidate(generation, candidate, reason)
+            writer.finish_candidate(generation, candidate, reason, self.extra)
             told = {"candidate": candidate, "finish_reason": reason, "text": text, "words": len(text.split())}
             say("candidate", {**told, **self.extra})
         writer.update_generation(generation, {"status": "stopped" if stopped else "done"})

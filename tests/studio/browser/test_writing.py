@@ -329,6 +329,25 @@ def test_what_the_content_check_finds_stands_under_the_text(browser: Any, tmp_pa
         assert why in page.wait_for_selector(f".findings[aria-label='{title}']").inner_text()
 
 
+def test_what_is_found_in_a_passage_that_was_stopped_is_told(browser: Any, tmp_path: Path) -> None:
+    class Slow(ScriptedDesk):
+        extra: ClassVar = {"findings": Watch("age", 9).findings("He killed himself.")}
+
+        def stop(self, generation: str) -> None:
+            super().stop(generation)
+            self.pace = 0
+            while self.store.writer("").generation(generation)["status"] != "stopped":
+                time.sleep(0.01)
+
+    with serving(tmp_path, lambda store: Slow(store, 0.3)) as address, watched(browser) as page:
+        start(page, address)
+        typed(page, WORDS["en"]["idea"])
+        page.keyboard.press("Control+Enter")
+        written(page, WORDS["en"]["said"][:4])
+        page.keyboard.press("Escape")
+        assert "Not for a reader of 9." in page.wait_for_selector(".findings").inner_text()
+
+
 def test_a_click_before_the_settings_are_read_stands(page: Any, address: str) -> None:
     box = "label:has-text('Suggest') input"
     slow: list[tuple[Any, Any]] = []  # the first answer, read before the click, arrives after it

@@ -252,7 +252,7 @@ export interface Generation {
   context?: ModelContext;
   error?: string;
   created?: string;
-  candidates: Candidate[];
+  candidates: (Candidate & { extra?: Pick<Candidate, "findings"> })[];
 }
 
 export type Mode = "continue" | "rewrite" | "infill" | "ghost" | "begin" | "chat";

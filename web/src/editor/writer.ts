@@ -124,7 +124,7 @@ export class Writer {
     const { run } = this;
     if (!run) return false;
     run.abort.abort();
-    if (run.generation !== null) void api.generations.stop(run.generation).catch(() => undefined);
+    if (run.generation !== null) void halt(run.generation, run.insertion && run.candidate).catch(() => undefined);
     void this.end(run, "stopped");
     return true;
   }
@@ -369,6 +369,14 @@ export class Writer {
 /** Note what the writer chose, for training on their own taste; without it nothing is amiss. */
 function chose(choice: Choice): void {
   void api.edits.chosen(choice).catch(() => undefined);
+}
+
+/** Stop it on the server. Its stream is not heard any more: what was found in the words that stay is in its record alone. */
+async function halt(generation: Id, candidate: number | null): Promise<void> {
+  await api.generations.stop(generation);
+  if (candidate === null) return;
+  const { candidates } = await api.generations.read(generation);
+  if (useGeneration.getState().id === generation) showFindings(candidates[candidate]?.extra?.findings);
 }
 
 /** Show what was found in the words that stand in the text now. */
