@@ -102,6 +102,31 @@ def test_another_version_is_made_and_all_stay_within_reach(browser: Any, address
     assert second not in scene["text"]
 
 
+@pytest.mark.parametrize("where", ["Control+Home", "Control+End"])
+def test_what_is_typed_while_another_version_streams_is_undone_by_itself(browser: Any, slow: str, where: str) -> None:
+    """The version, the words typed meanwhile, and the passage that stood there before: each is a step of its own."""
+    with watched(browser) as page:
+        start(page, slow)
+        typed(page, "The lamp was out.")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector(".tool.lead[aria-label=Write]", timeout=30_000)
+        begun = text(page)
+        page.keyboard.press("Alt+r")
+        page.wait_for_function("(was) => document.querySelector('.ProseMirror').innerText !== was", arg=begun)
+        page.keyboard.press(where)
+        page.keyboard.insert_text("!")
+        page.wait_for_selector(".tool.lead[aria-label=Write]", timeout=30_000)
+        whole = text(page)
+        assert "!" in whole
+        seen = []
+        for _ in range(4):
+            page.keyboard.press("Control+z")
+            page.wait_for_timeout(400)
+            seen.append(text(page).strip())
+        marked = f"!{begun}" if where == "Control+Home" else f"{begun}!"
+        assert seen == [marked, begun, "The lamp was out.", ""]
+
+
 def test_versions_are_undone_one_by_one(page: Any, address: str) -> None:
     start(page, address)
     typed(page, "It was late.")

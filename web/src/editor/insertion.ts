@@ -1,13 +1,13 @@
 /** A model's words on their way into the manuscript: as they come, where they belong, and one step to undo. */
 
-import { closeHistory, undoDepth } from "@tiptap/pm/history";
-import { Fragment, Slice } from "@tiptap/pm/model";
+import { closeHistory } from "@tiptap/pm/history";
+import { Fragment, Slice, type Node } from "@tiptap/pm/model";
 import { type EditorState, type Transaction } from "@tiptap/pm/state";
 import type { NodeKind } from "../api";
 import { HANDS_RIGHT } from "./hands";
 import { placeOf, setPlace } from "./places";
 import type { Sheet } from "./sheet";
-import { linesOf, offsetOf, piecesOf, splicesOf, textOf, type By, type Piece } from "./text";
+import { common, linesOf, offsetOf, piecesOf, positionOf, splicesOf, textOf, type By, type Piece } from "./text";
 
 const WAIT_FOR_TYPING = 50;
 const HIDDEN_TICK = 60;
@@ -160,7 +160,7 @@ export class Insertion {
     const place = placeOf(state, this.place);
     if (!place || !this.old) return this.sheet.send(setPlace(state.tr, this.place, null), []);
     const written = state.doc.slice(place.from, place.to);
-    const middle = this.untouched(state, written) ?? state.apply(unnoticed(state.tr.replace(place.from, place.to, this.old)));
+    const middle = this.elsewhere(state, written) ?? state.apply(unnoticed(state.tr.replace(place.from, place.to, this.old)));
     const { from, to } = placeOf(middle, this.place)!;
     const whole = middle.apply(closeHistory(middle.tr.replace(from, to, written)).setMeta(HANDS_RIGHT, true));
     const done = whole.apply(closeHistory(whole.tr)) as EditorState & { [HISTORY]: unknown };
@@ -168,15 +168,33 @@ export class Insertion {
   }
 
   /**
-   * The state before the first word, where the writer changed nothing since: an event of the history that is about the
-   * whole passage does not survive that the passage goes and comes back.
+   * The state before the first word with what the writer changed elsewhere since, as one step: an event of the history that
+   * is about the whole passage does not survive that the passage goes and comes back. Null where it was changed at its edges.
    */
-  private untouched(now: EditorState, written: Slice): EditorState | null {
+  private elsewhere(now: EditorState, written: Slice): EditorState | null {
     const { before } = this;
-    if (!before || undoDepth(before) !== undoDepth(now)) return null;
-    const { from, to } = placeOf(before, this.place)!;
-    return before.tr.replace(from, to, written).doc.eq(now.doc) ? before : null;
+    if (!before) return null;
+    const [was, is] = [placeOf(before, this.place)!, placeOf(now, this.place)!];
+    const tr = closeHistory(before.tr).setMeta(HANDS_RIGHT, true);
+    // What stands behind it first, so that the positions before it still hold.
+    changed(tr, [was.to, before.doc.content.size], now, [is.to, now.doc.content.size]);
+    changed(tr, [0, was.from], now, [0, is.from]);
+    const state = tr.docChanged ? before.apply(tr) : before;
+    const { from, to } = placeOf(state, this.place)!;
+    return state.tr.replace(from, to, written).doc.eq(now.doc) ? state : null;
   }
+}
+
+type Range = [from: number, to: number];
+
+/** Make a stretch of a document as another state has it, in one replacement of what differs. */
+function changed(tr: Transaction, [from, to]: Range, now: EditorState, [start, end]: Range): void {
+  const [old, text] = [textOf(tr.doc, from, to), textOf(now.doc, start, end)];
+  if (old === text) return;
+  const [prefix, suffix] = common(old, text);
+  const at = (doc: Node, base: number, offset: number): number => positionOf(doc, offsetOf(doc, base) + offset);
+  const slice = now.doc.slice(at(now.doc, start, prefix), at(now.doc, start, text.length - suffix));
+  tr.replace(at(tr.doc, from, prefix), at(tr.doc, from, old.length - suffix), slice);
 }
 
 const unnoticed = (tr: Transaction): Transaction => tr.setMeta("addToHistory", false).setMeta(HANDS_RIGHT, true);
