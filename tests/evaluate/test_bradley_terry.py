@@ -104,6 +104,11 @@ def test_raters_are_drawn_where_there_are_three() -> None:
     assert interval.low is not None
     assert interval.high is not None
     assert interval.high - interval.low > 0.5
+    rate = win_rate(divided, "a", "b", resamples=400)
+    assert rate.value == pytest.approx(0.6)
+    assert rate.low is not None
+    assert rate.high is not None
+    assert rate.high - rate.low > 0.5
 
 
 def test_a_system_that_always_won_has_a_finite_strength() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storyteller.errors import DataError
-from storyteller.evaluate.bootstrap import Interval, cluster_weights, ratio_interval
+from storyteller.evaluate.bootstrap import Interval, cluster_weights
 
 __all__ = ["Comparison", "Strengths", "detectable", "fewest", "fit", "meetings", "sample_size", "win_rate"]
 
@@ -79,19 +79,19 @@ def fit(comparisons: Iterable[Comparison], resamples: int = 2000, seed: int = 1)
 
 
 def win_rate(comparisons: Iterable[Comparison], first: str, second: str, resamples: int = 2000) -> Interval:
-    """How often `first` beat `second`, a tie counted as half, with a bootstrap over clusters.
+    """How often `first` beat `second`, a tie counted as half, with the bootstrap of `fit` over the verdicts of these two.
 
     Raises `DataError` where the two never met.
     """
-    points, clusters = [], []
-    for verdict in comparisons:
-        if {verdict.first, verdict.second} == {first, second}:
-            winner = {"first": verdict.first, "second": verdict.second}.get(verdict.result)
-            points.append(0.5 if winner is None else float(winner == first))
-            clusters.append(verdict.cluster)
-    if not points:
+    met = [verdict for verdict in comparisons if {verdict.first, verdict.second} == {first, second}]
+    if not met:
         raise DataError(f"{first} and {second} were never compared with one another.")
-    return ratio_interval(points, [1.0] * len(points), clusters, resamples)
+    pair = sorted((first, second))
+    counts, clusters, _ = _resampled_counts(met, pair, resamples, seed=1)
+    points = counts[:, 0, pair.index(first)] + counts[:, 0, 2] / 2
+    # A resample may draw only raters that judged none of the works drawn; it says nothing.
+    told = counts[:, 0].sum(axis=1)
+    return _interval(points[told > 0] / told[told > 0], clusters)
 
 
 def meetings(comparisons: Sequence[Comparison], found: Strengths, resamples: int = 2000) -> list[dict[str, Any]]:

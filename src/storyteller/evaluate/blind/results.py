@@ -161,7 +161,7 @@ def _soundness(summary: dict[str, Any]) -> list[str]:
         "not even a unanimous one" if effect["seen_with_these"] is None else f"{effect['seen_with_these']:.1%} or more"
     )
     raters = ", ".join(f"{name} {count}" for name, count in summary["raters"].items())
-    over = "prompts and raters" if summary["raters_drawn"] else "prompts"
+    over = "prompts, and over raters where three or more judged" if summary["raters_drawn"] else "prompts"
     lines = [
         f"{summary['verdicts']} verdicts ({raters}), {summary['ties']:.0%} ties, {summary['skipped']} skipped; "
         f"95 % intervals by a bootstrap over {over}.",

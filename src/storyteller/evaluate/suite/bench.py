@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -104,10 +104,12 @@ class Part:
     """What one part of the suite found.
 
     `values` maps (metric, system) to a statistic, to an interval that cannot be paired, or to why there is no figure.
+    `people` maps (metric, model) to people's own statistic where each model is measured by a yardstick of its own.
     """
 
     metrics: list[Metric] = field(default_factory=list)
     values: dict[tuple[str, str], Value] = field(default_factory=dict)
+    people: dict[tuple[str, str], Resampled] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
     frontier: list[Frontier] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
@@ -155,14 +157,14 @@ def lay_out(
     """Arrange texts on a bench: only prompts that every system answered in words, each system once a prompt and seed.
 
     `compared` is the number of pairs of systems that will be compared, where they are not `Bench.pairs`: the bootstrap
-    draws as often as Holm's correction over them needs. Raises `DataError` when there are no texts, no common prompts,
-    systems with different numbers of texts a prompt, empty or one-word stories in number, or texts in another language
-    than the one that was asked for.
+    draws as often as Holm's correction over them needs. A text that names no work is of the work that another text to its
+    prompt names. Raises `DataError` when there are no texts, no common prompts, two works for one prompt, systems with
+    different numbers of texts a prompt, empty or one-word stories in number, or texts in another language than the one
+    that was asked for.
     """
     groups: dict[str, list[Text]] = defaultdict(list)
-    for text in [*texts, *faults]:
-        if text.language == language:
-            groups[_label(text)].append(text)
+    for text in _with_works([text for text in [*texts, *faults] if text.language == language]):
+        groups[_label(text)].append(text)
     if not groups:
         raise DataError(f"there is no text in {language!r} to evaluate.")
     common = set.intersection(*({text.prompt_id for text in group} for group in groups.values()))
@@ -192,6 +194,21 @@ def lay_out(
         Bootstrap([text.cluster for kept in answers.values() for text in kept], max(LEAST_DRAWS, draws)),
         tuple(note for note, of in zip(notes, (asked - common, silent), strict=True) if of),
     )
+
+
+def _with_works(texts: Sequence[Text]) -> list[Text]:
+    """The texts, each with the work of its prompt: answers from elsewhere often name none, and people's text does.
+
+    Left to their prompts, passages of one book would be learned from and tested on, and the two of a pair drawn apart.
+    """
+    works: dict[str, str] = {}
+    for text in texts:
+        if text.work and works.setdefault(text.prompt_id, text.work) != text.work:
+            raise DataError(
+                f"the texts to the prompt {text.prompt_id} name two works, {works[text.prompt_id]!r} and {text.work!r}. "
+                "A prompt is of one work: give each its own prompt_id, or name the work of one of them."
+            )
+    return [replace(text, work=works.get(text.prompt_id, "")) for text in texts]
 
 
 def _label(text: Text) -> str:

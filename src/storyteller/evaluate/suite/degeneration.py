@@ -79,7 +79,8 @@ def measure_degeneration(bench: Bench, index: CopyIndex | None) -> Part:
 
 
 def _add_phrases(part: Part, bench: Bench, human: str) -> None:
-    """What each model over-uses; people's own score against the same phrases stands beside the first one's."""
+    """What each model over-uses; people's figure by the same phrases is another one beside each model."""
+    peers = {}
     for label in bench.models:
         try:
             found = slop(
@@ -89,9 +90,13 @@ def _add_phrases(part: Part, bench: Bench, human: str) -> None:
             part.put(SLOP, label, str(why))
             continue
         part.put(SLOP, label, bench.mean(label, 100 * found.system))
-        if (SLOP.key, human) not in part.values:
-            part.put(SLOP, human, bench.mean(human, 100 * found.human))
+        peers[label] = part.people[SLOP.key, label] = bench.mean(human, 100 * found.human)
         part.phrases += [Phrase(label, one.phrase, one.system, one.human, one.z) for one in found.phrases[:PHRASES]]
+    if len(peers) == 1:
+        part.put(SLOP, human, next(iter(peers.values())))
+    elif peers:
+        beside = ", ".join(f"{peer.value:.1f} beside {label}" for label, peer in peers.items())
+        part.put(SLOP, human, f"by each model's own phrases: {beside}")
 
 
 def _add_copies(part: Part, bench: Bench, index: CopyIndex) -> None:

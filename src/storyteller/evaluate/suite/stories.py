@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,8 @@ def _measure(bench: Bench, measures: Iterator[tuple[str, Callable[[], Part]]], s
     values = {key: value for part in parts.values() for key, value in part.values.items()}
     metrics = [metric for part in parts.values() for metric in part.metrics]
     started = time.perf_counter()
-    comparisons = _compare(bench, metrics, values)
+    people = {key: value for part in parts.values() for key, value in part.people.items()}
+    comparisons = _compare(bench, metrics, values, people)
     seconds["comparisons"] = round(time.perf_counter() - started, 2)
     return Findings(
         language=bench.language,
@@ -130,8 +131,16 @@ def _scorer(bench: Bench) -> CoherenceScorer | None:
     return CoherenceScorer.load()
 
 
-def _compare(bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, str], Value]) -> list[Comparison]:
-    """Models with each other at the same temperature and with people, Holm-corrected over each group of metrics."""
+def _compare(
+    bench: Bench,
+    metrics: Sequence[Metric],
+    values: Mapping[tuple[str, str], Value],
+    people: Mapping[tuple[str, str], Resampled],
+) -> list[Comparison]:
+    """Models with each other at the same temperature and with people, Holm-corrected over each group of metrics.
+
+    `people` holds people's figures beside a model where they are another one for each (see `Part`).
+    """
     found: list[Comparison] = []
     for group, members in itertools.groupby(
         sorted(metrics, key=lambda metric: metric.group), lambda metric: metric.group
@@ -140,6 +149,8 @@ def _compare(bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, st
         for metric in members:
             for a, b in bench.pairs:
                 first, second = values.get((metric.key, a)), values.get((metric.key, b))
+                if a == bench.human:
+                    first = people.get((metric.key, b), first)
                 if isinstance(first, Resampled) and isinstance(second, Resampled):
                     differences[metric.key, a, b] = second - first
         if group == "realism":
@@ -153,7 +164,7 @@ def _compare(bench: Bench, metrics: Sequence[Metric], values: dict[tuple[str, st
     return found
 
 
-def _points(bench: Bench, values: dict[tuple[str, str], Value]) -> dict[str, list[tuple[System, Point]]]:
+def _points(bench: Bench, values: Mapping[tuple[str, str], Value]) -> dict[str, list[tuple[System, Point]]]:
     """The points of each model's frontier, by its name."""
     points: dict[str, list[tuple[System, Point]]] = {}
     for system in bench.systems:
@@ -163,7 +174,7 @@ def _points(bench: Bench, values: dict[tuple[str, str], Value]) -> dict[str, lis
     return points
 
 
-def _matched(bench: Bench, values: dict[tuple[str, str], Value]) -> dict[tuple[str, str, str], Resampled]:
+def _matched(bench: Bench, values: Mapping[tuple[str, str], Value]) -> dict[tuple[str, str, str], Resampled]:
     """The difference of every two models' frontiers at equal diversity, where both were sampled at two temperatures."""
     found = {}
     for (a, first), (b, second) in itertools.combinations(_points(bench, values).items(), 2):
