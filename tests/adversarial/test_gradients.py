@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from storyteller.adversarial.iq import regularised_likelihood
 from storyteller.adversarial.pairs import preference
 from storyteller.adversarial.policy import Tokens
 from storyteller.adversarial.rewards import leave_one_out
-from storyteller.adversarial.update import Batch, k3
+from storyteller.adversarial.update import Batch, Lesson, batches, k3
 
 STOP, WORDS, LONGEST = 0, 3, 2
 STORIES = [s for s in itertools.product(range(WORDS), repeat=LONGEST) if s[0] != STOP] + [(STOP,)]
@@ -43,7 +44,8 @@ def batch(
     n = sum(map(len, stories))
     drawn = torch.ones(n, dtype=torch.bool)
     flat = torch.cat(reference) if reference else torch.zeros(n)
-    return Batch(rows, drawn, torch.ones(n), torch.cat(weights), flat, entropy, n, 1, 1)
+    own, known = torch.zeros(n, dtype=torch.long), torch.tensor([entropy])
+    return Batch(rows, drawn, torch.ones(n), torch.cat(weights), flat, own, known, n, 1, 1)
 
 
 def tokens(values: Tensor) -> Tokens:
@@ -97,7 +99,7 @@ def test_a_loss_in_parts_is_the_loss() -> None:
     def part(chosen: list[tuple[int, ...]], n: int) -> Tensor:
         weights = [torch.full((len(s),), float(s[0]), dtype=torch.float64) for s in chosen]
         made = batch(weights, chosen, [logprobs(reference, s) for s in chosen])
-        whole = Batch(made.rows, made.drawn, made.temperature, made.weight, made.reference, 0.0, n, 1, 1)
+        whole = replace(made, drawn_tokens=n)
         return loss_of(tokens(torch.cat([logprobs(policy, s) for s in chosen])), whole)[0]
 
     n = sum(map(len, stories))
@@ -117,6 +119,22 @@ def test_the_entropy_is_pulled_back_into_its_band_from_both_sides() -> None:
         assert torch.allclose(gradient, way * flatter)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_the_entropy_is_held_in_its_band_however_the_step_is_cut(rows: int) -> None:
+    """Two lessons whose entropies are in the band together and out of it alone."""
+    lessons = [
+        Lesson([1], [[0, 1], [2]], [torch.zeros(2), torch.zeros(1)], [torch.zeros(2), torch.zeros(1)], [2, 0], entropy)
+        for entropy in (1.2, 0.7, 1.0)
+    ]
+    loss_of = policy_gradient(divergence=0.0, replay=0.0, entropy=1.0, band=(0.9, 1.1))
+    total = 0.0
+    for part in batches(lessons, rows, 1.0, 0, torch.device("cpu")):
+        values = torch.zeros(len(part.drawn))
+        # A human token's entropy is another thing, and is not asked.
+        total += float(loss_of(Tokens(values, torch.where(part.drawn, 1.0, 9.0), values, values), part)[0])
+    assert total == pytest.approx((0.9 * 1.2 - 1.0) / 3 + (1.0 - 1.1 * 0.7) / 3)
+
+
 def test_preference_is_the_loss_of_dpo() -> None:
     policy, reference = logits(1).requires_grad_(), logits(9)
     better, worse, human = STORIES[0], STORIES[3], STORIES[5]
@@ -126,7 +144,9 @@ def test_preference_is_the_loss_of_dpo() -> None:
     zeros = torch.zeros(len(human), dtype=torch.float64)
     drawn = torch.cat([torch.ones(len(other), dtype=torch.bool), torch.zeros(len(human), dtype=torch.bool)])
     weight = torch.cat([torch.full((len(other),), 0.7, dtype=torch.float64), zeros])
-    made = Batch(rows, drawn, torch.ones(len(own)), weight, torch.cat([other, zeros]), 0.0, len(other), len(human), 1)
+    one, reads = torch.zeros(len(own), dtype=torch.long), torch.cat([other, zeros])
+    known = torch.zeros(1)
+    made = Batch(rows, drawn, torch.ones(len(own)), weight, reads, one, known, len(other), len(human), 1)
     loss, figures = preference(beta=0.5, likelihood=0.0)(tokens(own), made)
 
     def ratio(story: tuple[int, ...]) -> Tensor:
@@ -141,7 +161,7 @@ def test_iq_is_likelihood_plus_the_implied_rewards() -> None:
     values = torch.tensor([2.0, 3.0, 1.0, 5.0])
     logit = torch.tensor([1.0, 0.5, 0.2, 4.0])
     made = batch([torch.zeros(2), torch.zeros(2)], [STORIES[0], STORIES[1]])
-    counted = Batch(made.rows, ~made.drawn, made.temperature, made.weight, made.reference, 0.0, 1, 4, 1)
+    counted = replace(made, drawn=~made.drawn, drawn_tokens=1, human_tokens=4)
     loss, _ = regularised_likelihood(td=0.1)(Tokens(logit - values, values, logit, values), counted)
     nll = (values - logit).sum() / 4
     # Q(s, a) - V(s') within each story; nothing crosses from one to the next.

@@ -15,6 +15,9 @@ from storyteller.adversarial.cache import GrowingCache
 from storyteller.adversarial.groups import lay_out
 from storyteller.adversarial.policy import Policy, token_values
 from storyteller.adversarial.rollouts import draw_ids, sample
+from storyteller.errors import ModelError
+from storyteller.models import apply_lora, load_model, locate
+from storyteller.recipe.models import LoraRecipe
 from storyteller.train.optim import trainable
 
 PROMPTS = [[1, 5, 6, 7], [1, 8, 9]]
@@ -237,3 +240,12 @@ def test_a_block_that_raises_leaves_the_adapter_on(policy: Policy) -> None:
         raise FloatingPointError
     assert all(layer.disable_adapters is False for layer in policy.model.modules() if hasattr(layer, "lora_A"))
     assert all(weight.requires_grad for weight in trainable(policy.model).values())
+
+
+def test_a_broken_model_is_told_to_be_one(tiny_llama: Path) -> None:
+    """Weights that are no numbers are not taken for logits that are scaled or capped."""
+    model = load_model(locate(tiny_llama))
+    with torch.no_grad():
+        next(value for name, value in model.named_parameters() if "down_proj" in name).view(-1)[0] = float("nan")
+    with pytest.raises(ModelError, match="fetch or train it again"):
+        Policy(apply_lora(model, LoraRecipe(rank=4), seed=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,6 +137,24 @@ def test_the_gate_compares_at_equal_diversity(small: MakeRecipe, tmp_path: Path)
     assert not told["passed"]
     assert "at this distinct-2 or more" in told["why"]
     assert all(value.abs().max() == 0 for name, value in weights(run).items() if "lora_B" in name)
+
+
+def test_the_gate_stays_shut_where_equal_diversity_could_not_be_judged(small: MakeRecipe, tmp_path: Path) -> None:
+    calls = itertools.count(1)
+
+    def unsure(human: Sequence[str], drawn: Sequence[str], works: Sequence[str], language: str) -> dict[str, float]:
+        """Likes each next model better, and cannot tell anything at 0.7, which the gate asks for in the sixth call."""
+        number = next(calls)
+        if number == 6:
+            raise DataError("too few of one length")
+        return stand_in(human, drawn, works, language) | {"judge_auc": 0.9 - 0.001 * number}
+
+    run = refine(small("refine.frontier=[0.7]"), tmp_path / "run", unsure)
+    told = json.loads((run.folder / "refinement.json").read_text())
+    assert told["gate_gain"] > 0
+    assert told["matched_gain"] is None
+    assert not told["passed"]
+    assert "not compared at equal diversity" in (run.folder / "report.md").read_text("utf-8")
 
 
 def test_what_a_refinement_leaves(small: MakeRecipe, tmp_path: Path, tiny_llama: Path) -> None:

@@ -12,7 +12,7 @@ from tests.adversarial.conftest import MakeRecipe, stand_in
 from storyteller.adversarial import several
 from storyteller.adversarial.prompts import make_prompts
 from storyteller.adversarial.several import members, refine_several
-from storyteller.errors import DataError, ModelError, RecipeError
+from storyteller.errors import CheckpointError, DataError, ModelError, RecipeError
 from storyteller.recipe.models import RolloutRecipe
 from storyteller.runs import Run
 from storyteller.tokens import Template
@@ -87,7 +87,26 @@ def test_every_member_is_refined_once(small: MakeRecipe, tmp_path: Path, monkeyp
         assert resume
         return Run.open(folder)
 
-    (tmp_path / "2" / "refinement.json").unlink()
+    events = tmp_path / "2" / "events.log"  # killed after its report was written, before it was told finished
+    events.write_text("".join(events.read_text("utf-8").splitlines(keepends=True)[:-1]), "utf-8")
     monkeypatch.setattr(several, "refine", again)
     refine_several(recipes, tmp_path, stand_in)
     assert begun == [tmp_path / "2"]
+
+
+def test_members_of_another_recipe_are_not_taken_for_done(
+    small: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs into the default folder, the second with other settings: the first one's members are not its."""
+    monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+    refine_several(members(small("train.steps=1"), 2), tmp_path, stand_in)
+    with pytest.raises(CheckpointError, match="another recipe") as error:
+        refine_several(members(small("train.steps=1", "refine.trainer=coop"), 2), tmp_path, stand_in)
+    assert "gail  ->  coop" in str(error.value)
+
+
+def test_members_do_what_the_recipe_says_or_it_is_refused(small: MakeRecipe) -> None:
+    with pytest.raises(RecipeError, match="leave one out"):
+        members(small("refine.rollout.only=fable"), 0, slices=["sea", "moon"])
+    with pytest.raises(RecipeError, match="name 2"):
+        members(small("refine.critic.layers=[0,1,2]"), 2, "critic")

@@ -114,7 +114,7 @@ def test_the_loss_is_reward_on_drawn_and_likelihood_on_human_tokens() -> None:
     zero = torch.zeros(4)
     drawn = torch.tensor([True, True, False, False])
     rows: object = None
-    batch = Batch(rows, drawn, zero, torch.tensor([2.0, -1.0, 0.0, 0.0]), zero, 0.0, 10, 4, 2)  # type: ignore[arg-type]
+    batch = Batch(rows, drawn, zero, torch.tensor([2.0, -1.0, 0.0, 0.0]), zero, zero, zero, 10, 4, 2)  # type: ignore[arg-type]
     loss, told = dual_loss(0.5)(Tokens(logprob, zero, zero, zero), batch)
     loss.backward()  # type: ignore[no-untyped-call]
     assert logprob.grad is not None

@@ -142,6 +142,17 @@ def test_a_folder_without_a_refinement_is_told(tmp_path: Path) -> None:
         StoryCritic.load(run.folder)
 
 
+def test_a_critic_that_never_learned_judges_nothing(
+    tiny_llama: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storyteller.adversarial.report.plot_refinement", lambda *_: None)
+    settings = [*SMALL, "train.steps=1", "refine.trainer=iq"]
+    recipe = load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", *settings])
+    run = refine(recipe, tmp_path / "run", stand_in)
+    with pytest.raises(CheckpointError, match="trains no critic"):
+        StoryCritic.load(run.folder)
+
+
 def test_the_best_and_a_draw() -> None:
     drafts = [judged(0.0), judged(2.0), judged(1.9, coherence=1.0)]
     assert best_of(drafts) == 2

@@ -95,13 +95,17 @@ def decide(stage: Refinement, raw: Weights, averaged: Weights) -> tuple[Decision
     gain = stage.watch.objective(gate, reference)
     broken = tuple(violations(gate, reference, stage.refine.monitors))
     matched = matched_gain(points, gate)
-    if gain > 0 and not broken and (matched is None or matched > 0):
+    # Without a temperature to compare with nothing is asked; one that could not be judged leaves the question open.
+    unasked = temperatures == [own]
+    if gain > 0 and not broken and (unasked or (matched or 0.0) > 0):
         why = f"on prompts never used before J is {gain:+.4f}, and every guardrail holds"
         if matched is not None:
             why += f"; at this distinct-2 or more the judges' AUC is {matched:.3f} lower"
         return Decision(best.scale, best.weights, why, tuple(tried), gate, reference, gain, points, matched), chosen
     reason = "; ".join(map(str, broken)) or f"J is {gain:+.4f}, not above 0"
-    if gain > 0 and not broken:
+    if gain > 0 and not broken and matched is None:
+        reason = "not compared at equal diversity, since at no other temperature of refine.frontier the stories could be judged"
+    elif gain > 0 and not broken:
         reason = f"at this distinct-2 or more the judges' AUC is {-(matched or 0.0):+.3f} of the unchanged model's"
     why = f"the gate failed on prompts never used before: {reason}"
     return Decision(0.0, best.weights, why, tuple(tried), gate, reference, gain, points, matched), unchanged

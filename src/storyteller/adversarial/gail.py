@@ -72,8 +72,9 @@ def policy_gradient(
     - `drawn` / N sum A log pi + `divergence` * k3 + `replay` * NLL(human) + `entropy` * (relu(low - H) + relu(H - high)):
     sums over tokens, divided by the whole step's drawn (N) or human tokens. The advantages A are the batch's weights. The
     gradient of its first term is the score-function estimate of the expected reward's (Williams 1992). H is the policy's
-    entropy, and `band` gives low and high as shares of the reference's on the same tokens: a policy that grows narrow
-    collapses, and one that grows flat only does what a higher temperature does for nothing.
+    mean entropy on the tokens drawn for a lesson, and `band` gives low and high as shares of the reference's on the same
+    tokens: a policy that grows narrow collapses, and one that grows flat only does what a higher temperature does for
+    nothing. The band is each lesson's own, so that a step's loss is the same however its lessons are cut into batches.
     """
 
     def loss(tokens: Tokens, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -83,10 +84,12 @@ def policy_gradient(
         drift = k3(logprob[mine], batch.reference[mine]).sum() / n
         nll = -logprob[human].sum() / batch.human_tokens
         total = replay * nll - drawn * gain + divergence * drift
-        if entropy and bool(mine.any()):
-            share, own = int(mine.sum()) / n, tokens.entropy[mine].mean()
-            low, high = (limit * batch.entropy for limit in band)
-            total = total + entropy * share * (relu(low - own) + relu(own - high))
+        if entropy:
+            known = batch.entropy.to(tokens.entropy)
+            count = torch.zeros_like(known).index_add(0, batch.lesson[mine], torch.ones_like(tokens.entropy[mine]))
+            own = torch.zeros_like(known).index_add(0, batch.lesson[mine], tokens.entropy[mine]) / count.clamp(min=1)
+            low, high = (limit * known for limit in band)
+            total = total + entropy / n * (count * (relu(low - own) + relu(own - high))).sum()
         with torch.no_grad():
             figures = {
                 "kl": float(drift),

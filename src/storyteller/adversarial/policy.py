@@ -79,6 +79,10 @@ class Policy:
             read = self._logits(ids)
             with self.merged():
                 drawn = self._logits(ids)
+        if not bool(logits.isfinite().all()):
+            raise ModelError(
+                f"{name}: its logits are no numbers, so the model itself is broken; fetch or train it again."
+            )
         limit = max(1e-3, 8 * torch.finfo(self.head.dtype).eps) * float(logits.abs().max())
         if not (torch.allclose(read, logits, 0.0, limit) and torch.allclose(drawn, logits, 0.0, limit)):
             raise ModelError(

@@ -14,7 +14,7 @@ from typing import Literal
 
 from storyteller.adversarial.critic import depths_of
 from storyteller.adversarial.measuring import Score
-from storyteller.adversarial.stage import Check, dry_run, refine
+from storyteller.adversarial.stage import Check, dry_run, refine, whole_recipe
 from storyteller.errors import ModelError, RecipeError
 from storyteller.models import locate
 from storyteller.recipe import Recipe
@@ -30,11 +30,16 @@ Apart = Literal["seed", "critic"]
 def members(recipe: Recipe, count: int, apart: Apart = "seed", slices: Sequence[str] = ()) -> list[Recipe]:
     """The recipe of each member; with `slices` (patterns, see `refine.rollout.only`) one for each of them.
 
-    Raises `RecipeError` for fewer than two members, and for more critics than the reference has depths to read.
+    Raises `RecipeError` for fewer than two members, for more critics than the reference has depths to read, and for what the
+    members would not do that the recipe says: a pattern of its own beside slices, depths that no member reads.
     """
     if (len(slices) or count) < 2:
         raise RecipeError("several generators are two or more; give --members 2, or --slice twice.")
     base = recipe.refine or RefineRecipe()
+    if slices and base.rollout.only is not None:
+        raise RecipeError(
+            f"--slice gives each member its stories, and refine.rollout.only={base.rollout.only} does, too; leave one out."
+        )
     made = []
     for number in range(len(slices) or count):
         refined, train = base, recipe.train
@@ -54,16 +59,20 @@ def members(recipe: Recipe, count: int, apart: Apart = "seed", slices: Sequence[
 def refine_several(recipes: Sequence[Recipe], folder: Path, score: Score, *, check: Check | None = None) -> list[Run]:
     """Refine every member into `folder`/1, 2, ...; members that are done stay, one that was stopped goes on exactly.
 
-    What would stop a later member before its first step is raised before the first one takes its hours.
+    Raises `CheckpointError` where a member that is done or stopped is of another recipe or another corpus. What would stop a
+    later member before its first step is raised before the first one takes its hours.
     """
     for number, recipe in enumerate(recipes, 1):
-        if not (folder / str(number) / "recipe.yaml").is_file():
+        own = folder / str(number)
+        if (own / "recipe.yaml").is_file():
+            whole_recipe(recipe, Run.open(own))
+        else:
             say(f"checking member {number} of {len(recipes)}")
             dry_run(recipe, check=check)
     runs = []
     for number, recipe in enumerate(recipes, 1):
         own = folder / str(number)
-        if (own / "refinement.json").is_file():
+        if (own / "recipe.yaml").is_file() and Run.open(own).finished:
             say(f"member {number} of {len(recipes)} is done already: {own}")
             runs.append(Run.open(own))
             continue
@@ -80,6 +89,10 @@ def _depths(recipe: Recipe, refined: RefineRecipe, count: int) -> list[int]:
         depth = _depth(Path(read) if read is not None else locate(recipe.model.base).folder)
         spread = {max(1, round(depth * (number + 1) / count)) for number in range(count)}
         layers = sorted({*spread} | ({*depths_of(depth)} if len(spread) < count else set()))
+    elif len(layers) > count:
+        raise RecipeError(
+            f"{count} critics of one depth each would not read all of refine.critic.layers={list(layers)}; name {count}."
+        )
     if len(layers) < count:
         raise RecipeError(f"{count} critics of one depth each need as many hidden states; there are {list(layers)}.")
     return list(layers)

@@ -49,7 +49,7 @@ from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
 from storyteller.train.stage import same_data, same_recipe
 
-__all__ = ["Check", "dry_run", "refine"]
+__all__ = ["Check", "dry_run", "refine", "whole_recipe"]
 
 _RELIEF = (
     "train.rows=1 with a larger train.accumulate (the same result), a smaller refine.rollout.group, fewer "
@@ -80,7 +80,7 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = 
     raise, and `Interrupted` after Ctrl-C.
     """
     run = Run.open(folder) if resume else None
-    whole, corpus = _to_do(recipe, run)
+    whole, corpus = whole_recipe(recipe, run)
     prepared = _prepare(whole, None if resume else check)
     data = {**prepared.prompts.counts(), "hash": corpus}
     run = run or Run.create(folder, prepared.recipe, asked=recipe, data=data)
@@ -109,7 +109,7 @@ def dry_run(recipe: Recipe, *, check: Check | None = None, resume: Path | None =
 
     Raises what `refine` would raise before it begins.
     """
-    whole, _ = _to_do(recipe, Run.open(resume) if resume else None)
+    whole, _ = whole_recipe(recipe, Run.open(resume) if resume else None)
     prepared = _prepare(whole, None if resume else check)
     refine, train = prepared.recipe.refine or RefineRecipe(), prepared.recipe.train
     stories = train.rows * train.accumulate * refine.rollout.group
@@ -127,8 +127,11 @@ def dry_run(recipe: Recipe, *, check: Check | None = None, resume: Path | None =
     }
 
 
-def _to_do(recipe: Recipe, run: Run | None) -> tuple[Recipe, str]:
-    """The recipe that a new run is to follow, or that of the `run` that goes on, and the hash of its corpus."""
+def whole_recipe(recipe: Recipe, run: Run | None) -> tuple[Recipe, str]:
+    """The recipe that a new run is to follow, or that of the `run` that goes on, and the hash of its corpus.
+
+    Raises `CheckpointError` where the run is of another recipe or corpus.
+    """
     whole = same_recipe(run, recipe) if run else as_refinement(recipe)
     corpus = _corpus_hash(whole.data.path)
     if run:

@@ -34,7 +34,8 @@ class Lesson:
 class Batch:
     """Some lessons as tensors, each [n] over the stories' tokens; on human tokens `weight` and `reference` are 0.
 
-    `entropy` is the reference's mean on these drawn tokens;
+    `lesson` [n] is the place in the batch of the lesson that a token belongs to, and `entropy` [lessons of the batch] the
+    reference's mean on each lesson's drawn tokens;
     `drawn_tokens`, `human_tokens` and `lessons` count the whole step, over all of its batches: the divisors.
     """
 
@@ -43,7 +44,8 @@ class Batch:
     temperature: Tensor
     weight: Tensor
     reference: Tensor
-    entropy: float
+    lesson: Tensor
+    entropy: Tensor
     drawn_tokens: int
     human_tokens: int
     lessons: int
@@ -63,13 +65,13 @@ def batches(
         part = lessons[start : start + rows]
         branches = [[*lesson.stories, *([lesson.human] if lesson.human else [])] for lesson in part]
         layout = lay_out([lesson.prompt for lesson in part], branches, pad_id, device)
-        weight, reference, drawn = [], [], []
-        lengths = [sum(map(len, lesson.stories)) for lesson in part]
-        for lesson in part:
+        weight, reference, drawn, owner = [], [], [], []
+        for number, lesson in enumerate(part):
             human = torch.zeros(len(lesson.human))
             weight += [*lesson.weights, human]
             reference += [*lesson.reference, human]
             drawn += [torch.ones(sum(map(len, lesson.stories))), human]
+            owner.append(torch.full((len(drawn[-2]) + len(human),), number))
         is_drawn = torch.cat(drawn).to(device).bool()
         yield Batch(
             rows=layout,
@@ -77,7 +79,8 @@ def batches(
             temperature=torch.where(is_drawn, temperature, 1.0),
             weight=torch.cat(weight).to(device),
             reference=torch.cat(reference).to(device),
-            entropy=sum(lesson.entropy * n for lesson, n in zip(part, lengths, strict=True)) / max(1, sum(lengths)),
+            lesson=torch.cat(owner).to(device),
+            entropy=torch.tensor([lesson.entropy for lesson in part], device=device),
             drawn_tokens=max(1, drawn_tokens),
             human_tokens=max(1, human_tokens),
             lessons=len(lessons),

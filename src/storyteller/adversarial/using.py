@@ -87,6 +87,11 @@ class StoryCritic:
             raise CheckpointError(
                 f"{folder} holds no refinement with a checkpoint; make one with `storyteller refine`."
             )
+        if recipe.refine.trainer == "iq":
+            raise CheckpointError(
+                f"{folder} was refined by iq, which trains no critic: its heads are as they were drawn. Name a refinement by "
+                "gail, coop or pairs."
+            )
         located = locate(recipe.model.base)
         model = load_model(located, merge=True)
         model = model.to("cuda") if torch.cuda.is_available() else model
