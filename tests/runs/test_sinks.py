@@ -70,7 +70,8 @@ def test_values_go_out_under_the_split_s_name(run: Run, sessions: list[Session],
     assert session.logged[0] == ({"train/loss": 2.5, "train/lr": 0.01}, 3)
     assert list(session.logged[1][0]) == ["dev/loss"]
     assert session.finished
-    assert (session.options["project"], session.options["name"]) == ("storyteller", "海豹")
+    assert session.options["project"] == "storyteller"
+    assert session.options["name"].startswith("海豹")
     assert session.options["config"]["train"]["lr"] == 0.01
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [line["loss"] for line in lines] == [2.5, None]
@@ -96,8 +97,14 @@ def test_trackio_keeps_all_runs_in_one_place_and_knows_a_resumed_one(
     assert "space_id" not in sessions[0].options
     assert "server_url" not in sessions[0].options
     Metrics(run, ["trackio"], 20).close()
-    assert [session.options["resume"] for session in sessions] == ["never", "allow"]
-    assert capsys.readouterr() == ("", "welcome\ngoodbye\n" * 2)  # standard output is for results
+    names = [session.options["name"] for session in sessions]
+    assert names[0] == names[1]  # the same curve goes on
+    other = Run.create(run.folder.with_name("other"), run.recipe(), asked=Recipe(), data={})
+    Metrics(other, ["trackio"], -1).close()
+    assert sessions[2].options["name"] != names[0]  # of one recipe, and another run
+    capsys.readouterr()
+    Metrics(run, ["trackio"], 20).close()
+    assert capsys.readouterr() == ("", "welcome\ngoodbye\n")  # standard output is for results
 
 
 def test_tensorboard_writes_what_its_own_reader_reads(run: Run) -> None:
@@ -110,6 +117,27 @@ def test_tensorboard_writes_what_its_own_reader_reads(run: Run) -> None:
     events.Reload()
     (event,) = events.Scalars("dev/loss")
     assert (event.step, event.value) == (5, 1.25)
+
+
+def test_what_a_killed_session_drew_is_drawn_once(run: Run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for upto, steps in ((-1, range(1, 9)), (6, range(7, 10))):
+        metrics = Metrics(run, ["tensorboard"], upto)
+        for step in steps:
+            metrics.write(step, "train", {"loss": float(step)})
+        metrics.close()
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 10))
+
+
+def test_weights_and_biases_goes_on_with_its_run(run: Run, sessions: list[Session]) -> None:
+    Metrics(run, ["wandb"], -1).close()
+    Metrics(run, ["wandb"], 20).close()
+    first, second = (session.options for session in sessions)
+    assert first["id"] == second["id"]
+    assert second["resume"] == "allow"
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "trackio"])

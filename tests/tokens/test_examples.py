@@ -124,3 +124,23 @@ def test_a_blank_story_is_counted_and_a_long_word_is_split(template: Template) -
     made, examples = _make(template, [story("  \n ", "a"), story("a" * 3000, "b"), story("海" * 900, "c", "zh")])
     assert examples.counts["without_target"] == 1
     assert "".join(example.completion for example in made if example.story == "b") == "a" * 3000
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    task=st.sampled_from(sorted(_ALL)),
+    language=st.sampled_from(["en", "zh"]),
+    paragraphs=st.integers(1, 25),
+    context=st.sampled_from([160, 256, 700]),
+)
+def test_a_task_of_weight_0_is_left_out(
+    template: Template, task: str, language: Language, paragraphs: int, context: int
+) -> None:
+    one = long_story("a", paragraphs, language)
+    made, _ = _make(template, [one], context=context, tasks={task: 1.0}, views=3)
+    assert {example.request.task for example in made} <= {task}
+    assert all(len(example.ids) <= context for example in made)
+    assert made or task != "write"
+    others = {name: 1.0 for name in _ALL if name != task}
+    made, _ = _make(template, [one], context=context, tasks=others | {task: 0.0}, views=3)
+    assert task not in {example.request.task for example in made}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,29 @@ def test_caps_on_forms_and_stories(tokenizer: StoryTokenizer, tmp_path: Path) ->
     assert capped.meta["splits"]["train"]["stories"] == 40
     few = tokenize(corpus, None, tokenizer, DataRecipe(context=512, max_stories=7))
     assert few.meta["splits"]["train"]["stories"] == 7
+    chapters = write_corpus(tmp_path / "chapters", train[30:], train[30:34])
+    with pytest.raises(DataError, match=r"max_share_form=\{chapter: 0.25\} leaves no story"):
+        tokenize(chapters, None, tokenizer, DataRecipe(context=512, max_share_form={"chapter": 0.25}))
+    both = write_corpus(tmp_path / "both", train, train[30:34])
+    measured = tokenize(both, None, tokenizer, DataRecipe(context=512, max_share_form={"chapter": 0.25}))
+    assert measured.meta["splits"]["dev"]["stories"] == 4  # what is measured on is not capped
+
+
+def test_one_tokenizer_with_another_end_gives_other_shards(metaspace: StoryTokenizer, tmp_path: Path) -> None:
+    """A model and its instruct version share tokenizer.json, and say elsewhere which token ends a text."""
+    corpus = write_corpus(tmp_path, [story(SEAL, "s")])
+    other = copy.copy(metaspace)
+    other.eos_id = 5
+    made = [tokenize(corpus, None, one, DataRecipe(context=512)).meta["hash"] for one in (metaspace, other)]
+    assert made[0] != made[1]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 48])
+def test_a_limit_is_of_rows_however_many_a_batch_has(shards: Shards, rows: int) -> None:
+    whole = [row for batch in shards.rows(256, 1, split="train") for row in batch.input_ids.tolist()]
+    assert len(whole) > 3
+    some = [row for batch in shards.rows(256, rows, split="train", limit=3) for row in batch.input_ids.tolist()]
+    assert some == whole[:3]
 
 
 def test_lost_parts_are_said_aloud(

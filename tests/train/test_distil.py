@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,4 +86,13 @@ def test_a_run_brings_the_student_nearer(small: MakeRecipe, tmp_path: Path) -> N
 def test_another_tokenizer_is_refused(small: MakeRecipe, tmp_path: Path) -> None:
     teacher = tiny_model(tmp_path / "teacher", vocabulary=330)
     with pytest.raises(TrainingError, match="another tokenizer"):
+        finetune(small(f"distil.teachers=[{teacher}]"), tmp_path / "run")
+
+
+def test_a_teacher_who_reads_less_is_refused(small: MakeRecipe, tmp_path: Path) -> None:
+    """Beyond its last position one kind of model falls over, and another teaches what it never learned."""
+    teacher = tiny_model(tmp_path / "teacher", seed=7)
+    config = json.loads((teacher / "config.json").read_text())
+    (teacher / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 16}))
+    with pytest.raises(TrainingError, match="reads 16 tokens at most"):
         finetune(small(f"distil.teachers=[{teacher}]"), tmp_path / "run")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.tokens.stories import SEAL, story, write_corpus
 from tests.train.conftest import MakeRecipe
 
@@ -20,6 +20,7 @@ from storyteller.models import load_model, locate
 from storyteller.recipe import Recipe
 from storyteller.runs import Run
 from storyteller.train import Interrupted, dry_run, finetune
+from storyteller.train.checkpoint import newest_whole
 from storyteller.train.stage import _same_rows
 
 DROPOUT = "model.lora.dropout=0.2"
@@ -109,6 +110,42 @@ def test_a_damaged_checkpoint_is_passed_over(
     told = capsys.readouterr().err
     assert "step-000005 is damaged and is passed over" in told
     assert "resumed at step 4 of 6" in told
+
+
+def test_a_damaged_checkpoint_does_not_push_out_what_is_saved_after_it(
+    small: MakeRecipe, tmp_path: Path, interrupt: Any
+) -> None:
+    """Of a later step than the run goes on from, it would be the newest, and each new checkpoint one too many."""
+    recipe = small("train.save_every=1", "train.keep=1", "train.evaluate_every=99")
+    for stop in (5, 3):
+        interrupt(stop)
+        with pytest.raises(StopError):
+            finetune(recipe, tmp_path / "run", resume=stop == 3)
+        if stop == 5:
+            file = tmp_path / "run" / "checkpoints" / "step-000005" / "adapter_model.safetensors"
+            file.write_bytes(file.read_bytes()[:-9])
+    folder, damaged = newest_whole(Run.open(tmp_path / "run"))
+    assert folder is not None
+    assert (folder.name, damaged) == ("step-000003", [])
+    assert (tmp_path / "run" / "checkpoints" / "damaged-step-000005").is_dir()
+
+
+def test_a_run_does_not_go_on_over_another_base(
+    small: MakeRecipe, tmp_path: Path, tiny_llama: Path, interrupt: Any
+) -> None:
+    """A run as a base is its best checkpoint until it has ended, and another model then."""
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    interrupt(2)
+    with pytest.raises(StopError):
+        finetune(small(f"model.base={base}", "train.save_every=1"), tmp_path / "run")
+    interrupt(None)
+    weights_of = base / "model.safetensors"
+    kept = weights_of.read_bytes()
+    save_file({name: value + 0.01 for name, value in load_file(weights_of).items()}, weights_of, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"the weights of .*base have changed"):
+        finetune(Recipe(), tmp_path / "run", resume=True)
+    weights_of.write_bytes(kept)
+    finetune(Recipe(), tmp_path / "run", resume=True)
 
 
 def test_a_kill_between_checkpoint_and_pointer_loses_no_best(small: MakeRecipe, tmp_path: Path, interrupt: Any) -> None:
@@ -251,6 +288,10 @@ def test_an_adapter_goes_on_from_that_of_its_base(small: MakeRecipe, tmp_path: P
     assert json.loads((second.folder / "estimate.json").read_text())["steps"] == 2
     with pytest.raises(TrainingError, match=r"rank 16, alpha 16 .*set model\.lora"):
         finetune(small(f"model.base={first.folder}", "model.lora.rank=4"), tmp_path / "third")
+    config = first.final / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"alpha_pattern": {"q_proj": 64}}))
+    with pytest.raises(TrainingError, match="scales of their own"):
+        finetune(small(f"model.base={first.folder}"), tmp_path / "third")
     assert not (tmp_path / "third").exists()
 
 

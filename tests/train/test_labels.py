@@ -150,7 +150,29 @@ def test_the_command_labels_what_is_sure(tmp_path: Path, coherence: None) -> Non
     lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert {(line["text"].split()[-1], line["label"]) for line in lines} == {("good.", 1), ("bad.", 0)}
     assert not {line["id"] for line in lines} & {one.id for one in told[:24]}
+    proposed = [one.to_json() | {"label": int("good" in one.text), "chance": 0.6} for one in told[:24]]
+    people.write_text("".join(json.dumps(line) + "\n" for line in proposed), "utf-8")
+    refused = CliRunner().invoke(app, accept)
+    assert refused.exit_code == 2
+    assert "drawn at random" in refused.stderr
     assert "name the file" in CliRunner().invoke(app, accept[:-2]).stderr
+
+
+def test_a_sample_is_drawn_at_random_and_checked_on_alone(tmp_path: Path, coherence: None) -> None:
+    told = [story(f"The keeper was {word}", f"{word}{i}") for i in range(100) for word in ("good.", "bad.")]
+    corpus, sample, out = write_corpus(tmp_path / "corpus", told), tmp_path / "sample.jsonl", tmp_path / "sure.jsonl"
+    drawn = CliRunner().invoke(app, ["label", str(corpus), "--out", str(sample), "--random", "--count", "80"])
+    assert "80 of 200 stories, drawn at random" in drawn.stdout
+    lines = [json.loads(line) for line in sample.read_text("utf-8").splitlines()]
+    assert {line["drawn"] for line in lines} == {"random"}
+    rest = [one for one in told if one.id not in {line["id"] for line in lines}]
+    # What was proposed is where the scorer errs; it has no say.
+    wrong = [one.to_json() | {"chance": 0.5, "label": int("good" not in one.text)} for one in rest[:20]]
+    labelled = [line | {"label": int("good" in line["text"])} for line in lines] + wrong
+    sample.write_text("".join(json.dumps(line) + "\n" for line in labelled), "utf-8")
+    done = CliRunner().invoke(app, ["label", str(corpus), "--out", str(out), "--accept", "--labelled", str(sample)])
+    assert done.exit_code == 0, done.output
+    assert len(out.read_text("utf-8").splitlines()) == 100
 
 
 def test_the_command_refuses_a_language_that_nobody_judges(tmp_path: Path) -> None:

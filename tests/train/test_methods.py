@@ -262,3 +262,11 @@ def test_layer_decay_slows_the_lower_layers_in_the_loop(small: MakeRecipe, tmp_p
         ]
     assert moved[1.0][0] == pytest.approx(moved[1.0][1], rel=0.1)
     assert moved[0.1][0] == pytest.approx(0.1 * moved[0.1][1], rel=0.1)
+
+
+def test_adalora_of_another_scale_is_not_gone_on_from(small: MakeRecipe, tmp_path: Path) -> None:
+    settings = of("adalora")
+    first = finetune(small(*settings), tmp_path / "first")
+    checkpoint = max((first.folder / "checkpoints").iterdir())
+    with pytest.raises(TrainingError, match=r"alpha .*set model\.adalora to the same"):
+        finetune(small(*settings, f"model.base={checkpoint}", "model.adalora.alpha=64"), tmp_path / "second")

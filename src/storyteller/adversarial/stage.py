@@ -42,12 +42,12 @@ from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.sinks import require_sinks
 from storyteller.tokens import StoryTokenizer, Template
-from storyteller.train.checkpoint import clear_leftovers, newest_whole
+from storyteller.train.checkpoint import clear_leftovers, newest_whole, set_aside
 from storyteller.train.drive import drive
 from storyteller.train.interrupt import Interrupted
 from storyteller.train.loop import mix
 from storyteller.train.optim import trainable
-from storyteller.train.stage import same_data, same_recipe
+from storyteller.train.stage import models_of, same_data, same_models, same_recipe
 
 __all__ = ["Check", "dry_run", "refine", "whole_recipe"]
 
@@ -82,7 +82,10 @@ def refine(recipe: Recipe, folder: Path, score: Score, *, check: Check | None = 
     run = Run.open(folder) if resume else None
     whole, corpus = whole_recipe(recipe, run)
     prepared = _prepare(whole, None if resume else check)
-    data = {**prepared.prompts.counts(), "hash": corpus}
+    models = models_of(prepared.located)
+    if run:
+        same_models(run, models)
+    data = {**prepared.prompts.counts(), "hash": corpus, "models": models}
     run = run or Run.create(folder, prepared.recipe, asked=recipe, data=data)
     stage = _stage(prepared, run, score)
     newest = _newest(stage) if resume else None
@@ -290,9 +293,7 @@ def _newest(stage: Refinement) -> Path | None:
 
     clear_leftovers(stage.run)
     folder, damaged = newest_whole(stage.run)
-    for path in damaged:
-        say(f"{path} is damaged and is passed over")
-        stage.run.event(f"damaged checkpoint passed over: {path.name}")
+    set_aside(stage.run, damaged)
     if folder is None:
         say("no whole checkpoint in the run yet: starting at step 0")
         return None

@@ -31,12 +31,14 @@ def label(
         typer.Option("--accept", help="Label what is sure, checked on --labelled, where people put labels of 0 or 1."),
     ] = False,
     threshold: Annotated[float, typer.Option(help="With --accept: the least chance of a label.")] = 0.95,
+    at_random: Annotated[
+        bool, typer.Option("--random", help="Draw stories at random: a sample for people, to check --accept on.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Consider so many stories, drawn from the whole corpus.")] = 500,
     lang: Annotated[str, typer.Option(help="The language of the stories: en, or zh with --critic.")] = "en",
 ) -> None:
     """Propose the stories whose labels would teach a scorer most, or label those that it is sure of."""
     from storyteller.corpus import LANGUAGES, read_split
-    from storyteller.runs.files import write_atomic
 
     language = next((known for known in LANGUAGES if known == lang), None)
     if language is None:
@@ -49,18 +51,33 @@ def label(
         raise DataError(
             "--accept checks its labels on those of people; name the file that they are in with --labelled."
         )
+    if accept and at_random:
+        raise DataError(
+            "--random draws stories for people to label, and --accept labels without them: give one of them."
+        )
     known = _records(labelled) if labelled is not None else []
     stories = _drawn((story for story in read_split(corpus, "train") if story.language == language), limit)
     if not stories:
         raise DataError(f"{corpus} has no training story in {lang}.")
+    if at_random:
+        ids = {record["id"] for record in known}
+        sample = [story for story in stories if story.id not in ids][:count]
+        _write(out, [story.to_json() | {"drawn": "random"} for story in sample], len(stories), "drawn at random")
+        return
     forms = {record["text"]: record.get("form", "story") for record in known}
     score = _scorer(critic, language, forms | {story.text: story.form for story in stories})
     if accept:
         lines, told = _accepted(stories, known, score, threshold)
     else:
         lines, told = _proposed(stories, known, score, count, language)
+    _write(out, lines, len(stories), told)
+
+
+def _write(out: Path, lines: Sequence[Mapping[str, Any]], considered: int, told: str) -> None:
+    from storyteller.runs.files import write_atomic
+
     write_atomic(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    typer.echo(f"{len(lines)} of {len(stories)} stories, {told}, written to {out}")
+    typer.echo(f"{len(lines)} of {considered} stories, {told}, written to {out}")
 
 
 def _proposed(
@@ -89,7 +106,16 @@ def _accepted(
     from storyteller.train.labels import pseudo_labels
 
     ids = {record["id"] for record in known}
-    people = [(record["text"], int(record["label"])) for record in known if record.get("label") in (0, 1)]
+    given = [record for record in known if record.get("label") in (0, 1)]
+    # Proposed are the stories that the scorer is least sure of: on those it can be seen neither right where it is sure, nor
+    # what share of all stories has which label.
+    drawn = [record for record in given if record.get("drawn") == "random"]
+    if given and not drawn and all("chance" in record for record in given):
+        raise DataError(
+            "the labelled stories are those that were proposed, of which the scorer is least sure: nothing can be checked on "
+            "them. Label a sample drawn at random (storyteller label ... --random --count 60) and name that with --labelled."
+        )
+    people = [(record["text"], int(record["label"])) for record in drawn or given]
     rest = [story for story in stories if story.id not in ids]
     made = pseudo_labels([story.text for story in rest], score, people, threshold=threshold)
     if made.drift.reasons:

@@ -83,11 +83,11 @@ class DataRecipe(_Section):
         None, ge=1, description="examples made of one long story at most, so that novels do not outweigh tales"
     )
     max_stories: int | None = Field(None, ge=1, description="read at most so many stories of a split")
-    max_share_form: dict[str, float] = Field(
-        default_factory=dict, description="cap of a form's share of the stories, for example chapter: 0.2"
+    max_share_form: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="cap of a form's share of the training stories, for example chapter: 0.2"
     )
     augment: AugmentRecipe | None = Field(None, description="variants of the training stories; null: none")
-    seed: int = Field(1, description="seed of the conditions, cuts and variants")
+    seed: int = Field(1, ge=0, description="seed of the conditions, cuts and variants")
 
     @model_validator(mode="after")
     def _tasks_have_weight(self) -> Self:
@@ -139,7 +139,7 @@ class TrainRecipe(_Section):
     sinks: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
         [], description="where metrics go besides metrics.jsonl"
     )
-    seed: int = Field(1, description="seed of initial weights, batch order and dropout")
+    seed: int = Field(1, ge=0, description="seed of initial weights, batch order and dropout")
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -80,7 +80,7 @@ class SweepRecipe(Section):
     keep: Literal["final", "all"] = Field(
         "final", description="final: the checkpoints of an ended trial are deleted, what came out of it stays"
     )
-    seed: int = Field(1, description="seed of the search; each run has train.seed")
+    seed: int = Field(1, ge=0, description="seed of the search; each run has train.seed")
 
     @field_validator("space")
     @classmethod

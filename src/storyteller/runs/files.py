@@ -52,7 +52,8 @@ def is_free(folder: Path) -> bool:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that takes the place of `folder` when the block ends without an error.
 
-    What stood at `folder` before stays whole until then: it is renamed aside, and deleted last.
+    What stood at `folder` before stays whole until then: it is renamed aside, and deleted last. What is in it lies on the
+    disk before it gets its name, so that a power cut leaves the old or the new one too.
     """
     folder = folder.absolute()  # "." has no name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        for path in temporary.rglob("*"):
+            _flush(path)
         if folder.exists():
             folder.replace(aside)
         temporary.replace(folder)
@@ -71,6 +74,13 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             aside.replace(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file lies on the disk; what cannot be opened or flushed (another system's folders) is let be."""
+    if path.is_file():
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def file_sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import math
@@ -31,7 +32,7 @@ class Metrics:
         self._sinks: list[Sink] = []
         for name in sinks:
             begin = {"tensorboard": self._tensorboard, "wandb": self._wandb, "trackio": self._trackio}[name]
-            self._sinks.append(begin(run, upto_step is not None and upto_step >= 0))
+            self._sinks.append(begin(run, upto_step if upto_step is not None and upto_step >= 0 else None))
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """One line: step, split ("train", "dev", ...), seconds since the start, and the values (NaN is written null).
@@ -50,10 +51,12 @@ class Metrics:
         for close in reversed(self._closers):
             close()
 
-    def _tensorboard(self, run: Run, resumed: bool) -> Sink:
+    def _tensorboard(self, run: Run, resumed_at: int | None) -> Sink:
         from torch.utils.tensorboard import SummaryWriter
 
-        writer = SummaryWriter(str(run.folder / "tensorboard"))
+        # What a killed session had logged beyond the checkpoint is drawn once, as in metrics.jsonl.
+        again = None if resumed_at is None else resumed_at + 1
+        writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=again)
         self._closers.append(writer.close)
 
         def sink(step: int, split: str, values: Mapping[str, float]) -> None:
@@ -62,7 +65,7 @@ class Metrics:
 
         return sink
 
-    def _wandb(self, run: Run, resumed: bool) -> Sink:
+    def _wandb(self, run: Run, resumed_at: int | None) -> Sink:
         # Its error reports go to a third party as soon as it is imported; off unless the user has asked for them.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
@@ -73,6 +76,8 @@ class Metrics:
         session = wandb.init(
             project="storyteller",
             name=recipe.name,
+            id=_identity(run),
+            resume="allow",
             dir=str(run.folder),
             config=recipe.model_dump(mode="json"),
             mode=mode,
@@ -84,7 +89,7 @@ class Metrics:
 
         return sink
 
-    def _trackio(self, run: Run, resumed: bool) -> Sink:
+    def _trackio(self, run: Run, resumed_at: int | None) -> Sink:
         # One database for all runs, so that its page (`trackio show`) compares them; it is read when trackio is imported.
         os.environ.setdefault("TRACKIO_DIR", str(home() / "trackio"))
         import trackio
@@ -95,9 +100,10 @@ class Metrics:
         with contextlib.redirect_stdout(sys.stderr):
             session = trackio.init(
                 project="storyteller",
-                name=recipe.name,
+                # It knows a run by its name alone, and a recipe may be run twice.
+                name=f"{recipe.name}-{_identity(run)[:6]}",
                 config=recipe.model_dump(mode="json"),
-                resume="allow" if resumed else "never",
+                resume="allow",
                 embed=False,
                 auto_log_gpu=False,
                 auto_log_cpu=False,
@@ -113,6 +119,12 @@ class Metrics:
             session.log({f"{split}/{key}": value for key, value in values.items()}, step=step)
 
         return sink
+
+
+def _identity(run: Run) -> str:
+    """What a sink knows a run by, the same after a resume: a hash of where, when and by which command it began."""
+    began = (run.folder / "environment.json").read_bytes()
+    return hashlib.sha256(run.folder.resolve().name.encode() + began).hexdigest()[:16]
 
 
 def require_sinks(names: Sequence[str]) -> None:

@@ -170,7 +170,7 @@ def _forget_checkpoints(run: Path) -> None:
 
 
 def _warn(sweep: SweepRecipe) -> None:
-    changed = [key for key in sweep.space if key.startswith("data.") and key != "data.max_stories"]
+    changed = [key for key in sweep.space if key.startswith("data.")]
     if changed:
         say(
             f"{', '.join(changed)}: what is measured on dev changes with it, so trials are not quite comparable; decide "

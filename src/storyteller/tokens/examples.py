@@ -77,15 +77,25 @@ class Examples:
         task: Task = chance.choices(list(tasks), list(tasks.values()))[0]
         if sum(len(unit.ids) for unit in units) + self._overhead(story, "write") < self.data.context:
             short = self._short(story, units, task, people, chance) if task != "write" else None
-            if not short:
+            if not short and "write" in tasks:
                 request = self._request(story, units, 0, len(units), "write", people, chance)
                 short = self._part(story, units, 0, len(units), request, shrink=True)
+            # Without `write` a task that found no place in the story looks again, and then another one does.
+            for other in [] if short or "write" in tasks else [task] * 3 + list(tasks) * 3:
+                if short := self._short(story, units, other, people, chance):
+                    break
             if short:
                 self.counts["whole"] += first
                 yield short
+            if short or "write" not in tasks:
+                self.counts["without_target"] += first and not short
                 return
         later = {name: weight for name, weight in tasks.items() if name != "write"}
         task, at, lost, parts = "write", 0, False, 0
+        if "write" not in tasks:
+            task = chance.choices(list(later), list(later.values()))[0]
+            # What goes on, or arrives somewhere, needs something before it.
+            at = 0 if task == "passage" else _filled(units, 0, self.data.context // 4)
         while at < len(units):
             if parts == self.data.max_parts:
                 self.counts["capped"] += first
@@ -125,6 +135,8 @@ class Examples:
         surely = _filled(units, at, room - min(room // 4, 128) - (self.data.context // 4 if task in _SURROUNDED else 0))
         if task == "infill" and surely == len(units):
             task = "continue"  # there is no ending left to arrive at
+            if not self.data.tasks.get(task):
+                return None, len(units)
         if task == "infill":  # the ending that the request shows begins where the part ends
             surely = end = _at_paragraph(units, at, surely)
             request = self._request(story, units, at, end, task, people, chance)
@@ -158,7 +170,11 @@ class Examples:
         attempts = [request]
         if shrink:
             bare = Request(request.task, request.language, request.form, before=request.before, after=request.after)
-            attempts += [replace(request, about=None), bare, Request(least, request.language, request.form)]
+            attempts += [replace(request, about=None), bare]
+            if self.data.tasks.get(least):
+                attempts.append(Request(least, request.language, request.form))
+            else:
+                attempts += [_nearer(bare, parts) for parts in (2, 4, 8)]
         for attempt in attempts:
             example = self._join(story, attempt, part, ends)
             if len(example.ids) <= self.data.context:
@@ -185,6 +201,15 @@ class Examples:
         if request not in self._bare:
             self._bare[request] = len(self.template.prompt(request))
         return self._bare[request]
+
+
+def _nearer(request: Request, parts: int) -> Request:
+    """A request that shows only the part of what stands before, and of what comes after, that is next to the gap."""
+    before, after = request.before or "", request.after or ""
+    near, far = before[len(before) - len(before) // parts :], after[: len(after) // parts]
+    # Words stay whole; where there are no spaces, as in Chinese, any character may be the first.
+    near, far = near.partition(" ")[2] or near, far.rpartition(" ")[0] or far
+    return replace(request, before=near or request.before, after=far or request.after)
 
 
 def _filled(units: list[Unit], start: int, room: int) -> int:

@@ -120,14 +120,17 @@ class Shards:
         """Steps that show every example once, when a step takes `rows_per_step` rows over all ranks; at least 1."""
         return max(1, -(-self._epochs(seed, context, split).rows_in(0) // rows_per_step))
 
-    def rows(self, context: int, rows: int, *, split: str = "dev", rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    def rows(
+        self, context: int, rows: int, *, split: str = "dev", limit: int | None = None, rank: int = 0, world: int = 1
+    ) -> Iterator[Batch]:
         """One pass over a split in a fixed random order, the same for every run, so that the first rows speak for all.
 
-        The last batch may have fewer rows, and an empty split gives none.
+        With `limit` over the first so many rows, in however many batches they come. The last batch may have fewer rows, and
+        an empty split gives none.
         """
         packing = self._packing(split, context)
         # As packed, the longest come first, and of these the first sources': 64 of 1,068 rows were one work of 38.
-        mine = np.random.default_rng(_ORDER_SEED).permutation(len(packing))[rank::world].tolist()
+        mine = np.random.default_rng(_ORDER_SEED).permutation(len(packing))[:limit][rank::world].tolist()
         for start in range(0, len(mine), rows):
             numbers = mine[start : start + rows]
             yield self._stack(split, [packing.row(n) for n in numbers], context, [(2, 0, n) for n in numbers])

@@ -141,11 +141,14 @@ def _identity(
     for path in paths.values():
         if not path.is_file():
             raise DataError(f"{path}: no such file. Make a corpus first: storyteller prepare PATH... --out {folder}")
+    # A chat template's marks are of its kind; the others' are what the model's own files say, which may differ beside one
+    # and the same tokenizer.json.
+    marks = {"marks": [tokenizer.bos_id, template.stop_id]} if template.kind != "chatml" else {}
     return {
         "version": _VERSION,
         "corpus": {split: file_sha256(path) for split, path in paths.items()},
         "tokenizer": tokenizer.sha256,
-        "template": {"kind": template.kind, "version": template.version},
+        "template": {"kind": template.kind, "version": template.version} | marks,
         # Without variants, the shards are those of a recipe that never heard of them.
         "settings": settings.model_dump(
             mode="json", exclude={"path"} | ({"augment"} if settings.augment is None else set())
@@ -158,13 +161,21 @@ def _choose(folder: Path, split: str, settings: DataRecipe) -> NDArray[np.bool_]
     forms = np.array([FORMS.index(story.form) for story in read_split(folder, split)], dtype=np.int8)
     order = np.random.default_rng(settings.seed).permutation(len(forms))
     chosen = np.ones(len(forms), dtype=np.bool_)
-    for _ in range(10):  # one form's cap depends on what the others' leave; a few rounds settle it
+    for form in settings.max_share_form:
+        if form not in FORMS:
+            raise DataError(f"data.max_share_form: no form {form}; the forms are {', '.join(FORMS)}")
+    # One form's cap depends on what the others' leave; a few rounds settle it. What is measured on is not capped.
+    for _ in range(10 if split == "train" else 0):
         for form, share in settings.max_share_form.items():
-            if form not in FORMS:
-                raise DataError(f"data.max_share_form: no form {form}; the forms are {', '.join(FORMS)}")
             mine = order[(forms[order] == FORMS.index(form)) & chosen[order]]
             others = int(chosen.sum()) - len(mine)
             chosen[mine[int(others * share / (1 - share)) if share < 1 else len(mine) :]] = False
+    if len(forms) and not chosen.any():
+        caps = ", ".join(f"{form}: {share:g}" for form, share in settings.max_share_form.items())
+        raise DataError(
+            f"data.max_share_form={{{caps}}} leaves no story of {folder / split}.jsonl: there is too little beside the capped "
+            "forms. Raise the cap, or prepare other stories, too."
+        )
     if settings.max_stories:
         chosen[order[chosen[order]][settings.max_stories :]] = False
     return chosen

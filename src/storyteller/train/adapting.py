@@ -105,11 +105,24 @@ def _go_on_from(adapted: nn.Module, adapter: Path, asked: ModelRecipe) -> None:
             f"the base's own adapter ({adapter}) is of the kind {kind}, which model.method={asked.method} cannot go on from. "
             "Name its base as model.base, or train with its own method."
         )
-    if config.get("rank_pattern"):
+    if config.get("rank_pattern") and kind == "ADALORA":
         raise TrainingError(
             f"the base's own adapter ({adapter}) is AdaLoRA's with its ranks settled: the directions out of use are gone, so "
             "they cannot move on. Name a checkpoint of its run, which has them all, or train with model.method=full."
         )
+    if own := [key for key in ("rank_pattern", "alpha_pattern") if config.get(key)]:
+        raise TrainingError(
+            f"the base's own adapter ({adapter}) has ranks or scales of their own in some layers ({', '.join(own)}), which "
+            "a recipe cannot say, so it would go on as another model. Train with model.method=full, which merges it first, or "
+            "name its base as model.base."
+        )
+    if asked.method == "adalora":
+        begun = config.get("init_r"), float(config["lora_alpha"])
+        if begun != (asked.adalora.first_rank, asked.adalora.alpha):
+            raise TrainingError(
+                f"the base's own adapter ({adapter}) has first_rank {begun[0]} and alpha {begun[1]:g}; set model.adalora to "
+                "the same to go on from it, or name its base as model.base."
+            )
     if asked.method == "bottleneck":
         form = {key: getattr(asked.bottleneck, key) for key in ("kind", "width", "activation")}
         if other := {key: config.get(key) for key, value in form.items() if config.get(key) != value}:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import nn
 
 from storyteller.errors import CheckpointError
 from storyteller.runs import Run, file_sha256, read_json, replacing_folder, write_json
+from storyteller.runs.console import say
 from storyteller.train.optim import trainable
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "restore_moments",
     "rotate",
     "save_checkpoint",
+    "set_aside",
 ]
 
 SaveModel = Callable[[Path], None]
@@ -107,6 +109,16 @@ def newest_whole(run: Run) -> tuple[Path | None, list[Path]]:
         else:
             return folder, damaged
     return None, damaged
+
+
+def set_aside(run: Run, damaged: Sequence[Path]) -> None:
+    """Say which checkpoints are damaged, and rename them: as the newest they would push out what is saved from now on."""
+    for folder in damaged:
+        other = folder.with_name(f"damaged-{folder.name}")
+        shutil.rmtree(other, ignore_errors=True)
+        folder.replace(other)
+        say(f"{folder} is damaged and is passed over; it is kept as {other.name}")
+        run.event(f"damaged checkpoint passed over: {folder.name}, kept as {other.name}")
 
 
 def rotate(run: Run, keep: int) -> None:

@@ -30,11 +30,15 @@ def build_objective(recipe: Recipe, model: nn.Module, tokenizer: StoryTokenizer)
     student = CausalObjective(model, train.label_smoothing, train.contrastive, packed=not train.compile)
     if recipe.distil is None:
         return student
-    return DistilObjective(student, load_teachers(recipe.distil.teachers, tokenizer), recipe.distil)
+    teachers = load_teachers(recipe.distil.teachers, tokenizer, recipe.data.context)
+    return DistilObjective(student, teachers, recipe.distil)
 
 
-def load_teachers(names: Sequence[str], tokenizer: StoryTokenizer) -> list[Any]:
-    """The teachers with their adapters merged in; `TrainingError` for one whose tokenizer is not the student's."""
+def load_teachers(names: Sequence[str], tokenizer: StoryTokenizer, context: int) -> list[Any]:
+    """The teachers with their adapters merged in.
+
+    Raises `TrainingError` for one whose tokenizer is not the student's, or who reads fewer than `context` tokens.
+    """
     models = []
     for name in names:
         located = locate(name)
@@ -46,7 +50,13 @@ def load_teachers(names: Sequence[str], tokenizer: StoryTokenizer) -> list[Any]:
                 f"distil.teachers: {name} has another tokenizer than model.base, so their probabilities cannot be "
                 "compared. Let it tell stories (storyteller.ensemble.tell_examples) and fine-tune on those."
             )
-        models.append(load_model(located, dtype="float32", merge=True))
+        model = load_model(located, dtype="float32", merge=True)
+        longest = getattr(model.config, "max_position_embeddings", None) or context
+        if context > longest:
+            raise TrainingError(
+                f"distil.teachers: {name} reads {longest} tokens at most, and data.context is {context}; set it to {longest}."
+            )
+        models.append(model)
     return models
 
 

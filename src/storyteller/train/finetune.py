@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ from storyteller.train.loop import Plan
 from storyteller.train.perturb import Perturbation
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding, check_sharding
-from storyteller.train.stage import corpus_licences, needs_dev, resolved, take_best, train
+from storyteller.train.stage import corpus_licences, models_of, needs_dev, resolved, take_best, train
 
 __all__ = ["dry_run", "finetune"]
 
@@ -72,6 +73,11 @@ class _Prepared:
     estimate: Estimate
     allocation: Allocation | None = None
     sharding: Sharding | None = None
+
+    @cached_property
+    def models(self) -> dict[str, str]:
+        """See `stage.models_of`."""
+        return models_of(self.located, self.recipe.distil.teachers if self.recipe.distil else ())
 
 
 def finetune(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:

@@ -31,6 +31,7 @@ from storyteller.train.checkpoint import (
     newest_whole,
     rotate,
     save_checkpoint,
+    set_aside,
 )
 from storyteller.train.continual import Anchor
 from storyteller.train.divergence import check_loss
@@ -280,9 +281,7 @@ def _resumed(objective: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan,
         State(lowest=plan.begun) if folder is None else load_checkpoint(folder, objective, optimizer, plan.load_model)
     )
     if accelerator.is_main_process:
-        for path in damaged:
-            say(f"{path} is damaged and is passed over")
-            plan.run.event(f"damaged checkpoint passed over: {path.name}")
+        set_aside(plan.run, damaged)
         if folder is None:
             say("no whole checkpoint in the run yet: starting at step 0")
         else:

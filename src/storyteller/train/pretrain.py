@@ -58,6 +58,11 @@ class _Prepared:
     words: dict[str, int] | None = None
 
     @property
+    def models(self) -> dict[str, str]:
+        """None: what is trained is new."""
+        return {}
+
+    @property
     def model(self) -> Any:
         """The model that the objective trains."""
         return self.objective.model

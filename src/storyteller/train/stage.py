@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from storyteller.errors import CheckpointError, TrainingError
-from storyteller.models import count_parameters
+from storyteller.models import Located, count_parameters, locate
 from storyteller.models.precision import Precision
 from storyteller.recipe import Recipe
 from storyteller.runs import Run, read_json, write_json
@@ -26,7 +26,10 @@ from storyteller.train.loop import Plan, fit
 from storyteller.train.processes import open_accelerator
 from storyteller.train.sharding import Sharding
 
-__all__ = ["Prepared", "corpus_licences", "needs_dev", "resolved", "same_data", "same_recipe", "take_best", "train"]
+__all__ = [
+    "Prepared", "corpus_licences", "models_of", "needs_dev", "resolved", "same_data", "same_models", "same_recipe",
+    "take_best", "train",
+]  # fmt: skip
 
 
 class Prepared(Protocol):
@@ -56,6 +59,10 @@ class Prepared(Protocol):
     def sharding(self) -> Sharding | None:
         """How the weights lie on several devices, if they are sharded."""
 
+    @property
+    def models(self) -> Mapping[str, str]:
+        """The hashes of the models that are read, by name (`models_of`)."""
+
 
 Ready = TypeVar("Ready", bound=Prepared)
 
@@ -81,11 +88,13 @@ def train(
         run = Run.open(folder)
         prepared = prepare(_same_rows(run, same_recipe(run, recipe), open_accelerator("float32")))
         same_data(run, prepared.shards.meta["hash"], read_json(run.folder / "data.json").get("hash"))
+        same_models(run, prepared.models)
     else:
         prepared = prepare(recipe)
         if prepared.accelerator.is_main_process:
             processes = prepared.accelerator.num_processes
-            Run.create(folder, prepared.recipe, asked=recipe, data=prepared.shards.meta, processes=processes)
+            data = {**prepared.shards.meta, "models": prepared.models}
+            Run.create(folder, prepared.recipe, asked=recipe, data=data, processes=processes)
         prepared.accelerator.wait_for_everyone()
         run = Run.open(folder)
     if prepared.accelerator.is_main_process:
@@ -127,6 +136,27 @@ def _same_rows(run: Run, recipe: Recipe, accelerator: Accelerator) -> Recipe:
             f"begun with {begun} processes, going on with {processes}: train.accumulate is {passes} now, for as many rows"
         )
     return recipe.model_copy(update={"train": train.model_copy(update={"accumulate": passes})})
+
+
+def models_of(base: Located | None, others: Sequence[str] = ()) -> dict[str, str]:
+    """The hash of the weights of each model that a run reads, by name: its base, and `others` such as teachers."""
+    found = {base.name: base.sha256} if base is not None else {}
+    return found | {name: locate(name).sha256 for name in others}
+
+
+def same_models(run: Run, now: Mapping[str, str]) -> None:
+    """`CheckpointError` when a model that the run reads is no longer the one that it began with.
+
+    A run as a base is such a model: it is its best checkpoint while it goes on, and its `final/` when it has ended. Runs
+    from before the hashes were kept are not asked.
+    """
+    begun = read_json(run.folder / "data.json").get("models", {})
+    for name in sorted(begun.keys() & now.keys()):
+        if begun[name] != now[name]:
+            raise CheckpointError(
+                f"the weights of {name} have changed since {run.folder} began (their hash was {begun[name][:12]}, and is "
+                f"{now[name][:12]}): what was learned so far belongs to the others. Put them back, or begin a new run."
+            )
 
 
 def same_data(run: Run, now: str, begun: str | None) -> None:
