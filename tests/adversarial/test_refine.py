@@ -18,7 +18,7 @@ from storyteller.adversarial import refine
 from storyteller.adversarial.final import Spot, matched_gain
 from storyteller.adversarial.marks import sentence_marks
 from storyteller.adversarial.refinement import Refinement
-from storyteller.errors import DataError, RecipeError, TrainingError
+from storyteller.errors import DataError, ModelError, RecipeError, TrainingError
 from storyteller.models import load_model, locate
 from storyteller.recipe import Recipe, load_recipe
 from storyteller.runs import Run
@@ -249,6 +249,12 @@ def test_a_refined_adapter_lies_over_the_one_it_came_from(
     ids = torch.arange(3, 40)[None]
     before = load_model(locate(tuned.folder), merge=True)(input_ids=ids).logits
     run = refine(small(f"model.base={tuned.folder}", "train.steps=2"), tmp_path / "run", pleased)
+    with pytest.raises(ModelError, match="is an adapter itself"):  # it lies over the base with the other one in it
+        locate(run.folder / "checkpoints" / "step-000002")
+    run.final.rename(tmp_path / "final")
+    with pytest.raises(ModelError, match="has not come to its end"):
+        locate(run.folder)
+    (tmp_path / "final").rename(run.final)
     joined = load_model(locate(run.folder))
     config = json.loads((run.final / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"]) == (3 + 16, 3 + 16)

@@ -37,7 +37,7 @@ from storyteller.models.precision import resolve_precision
 from storyteller.recipe import Recipe
 from storyteller.recipe.load import as_refinement
 from storyteller.recipe.models import RefineRecipe
-from storyteller.runs import Metrics, Run, file_sha256, read_json, replacing_folder
+from storyteller.runs import Metrics, Run, file_sha256, read_json, replacing_folder, write_json
 from storyteller.runs.card import write_card
 from storyteller.runs.console import say
 from storyteller.runs.sinks import require_sinks
@@ -244,6 +244,11 @@ def _stage(prepared: _Prepared, run: Run, score: Score) -> Refinement:
 
     def save(folder: Path) -> None:
         save_model(model, folder, tokenizer_from=prepared.located.folder, check=False)
+        if (below := prepared.located.adapter) is not None:
+            # What is trained lies over the base with the fine-tuned adapter in it. Over the base alone it would be another
+            # model, and load without a word.
+            config = read_json(folder / "adapter_config.json")
+            write_json(folder / "adapter_config.json", config | {"base_model_name_or_path": str(below)})
 
     return Refinement(
         prepared.recipe, run, prepared.policy, prepared.adversary, prepared.template, prepared.prompts, score, save,

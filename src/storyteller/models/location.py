@@ -236,6 +236,11 @@ def _locate_run(folder: Path, name: str) -> Located:
         raise ModelError(f"{folder}/best.json is damaged; give one of the folders in {folder}/checkpoints.") from None
     if not checkpoint.is_dir():
         raise ModelError(f"{folder}/best.json names {checkpoint.name}, which is not there; give another checkpoint.")
+    if (checkpoint / "adversary.json").is_file():
+        raise ModelError(
+            f"{folder} is a refinement that has not come to its end: what ships is chosen there, and its checkpoints are no "
+            f"models of their own. Go on with: storyteller refine --resume {folder}"
+        )
     return _locate_folder(checkpoint, name)
 
 
