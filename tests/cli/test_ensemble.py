@@ -15,9 +15,12 @@ from typer.testing import CliRunner
 
 from storyteller.cli.ensemble import app
 from storyteller.corpus import prepare, read_split
+from storyteller.ensemble import new_ensemble
 from storyteller.errors import GenerationError, ModelError
 from storyteller.evaluate import evaluate_models
 from storyteller.generate.library import read_story
+from storyteller.models import locate
+from storyteller.models.ensemble_file import Ensemble, Member, read_ensemble, write_ensemble
 from storyteller.tokens import Request
 
 STORIES = Path(__file__).parents[2] / "examples" / "stories"
@@ -47,6 +50,52 @@ def test_new_and_show(adapters: list[Path], tmp_path: Path) -> None:
     assert [Path(member["place"]) for member in described["members"]] == adapters
     with pytest.raises(ModelError, match="holds an ensemble already"):
         run("new", *adapters, "--out", tmp_path / "e")
+    before = sorted(adapters[0].iterdir())
+    with pytest.raises(ModelError, match="is there already"):  # the member would be the ensemble, and look for itself
+        run("new", *adapters, "--out", adapters[0])
+    assert sorted(adapters[0].iterdir()) == before
+
+
+def test_a_name_means_the_same_as_everywhere(
+    adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder here that is called like a model of the catalogue is not that model."""
+    (tmp_path / "smollm2-135m-instruct").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("storyteller.ensemble.folder.locate", lambda folder: None)
+    new_ensemble(tmp_path / "e", ["smollm2-135m-instruct", str(adapters[0])])
+    assert read_ensemble(tmp_path / "e").members[0].model == "smollm2-135m-instruct"
+
+
+def test_two_ensembles_that_name_each_other_are_told(tmp_path: Path) -> None:
+    for one, other in ("ab", "ba"):
+        write_ensemble(tmp_path / one, Ensemble(members=(Member(model=f"../{other}"), Member(model="default"))))
+    with pytest.raises(ModelError, match="an ensemble itself"):
+        locate(tmp_path / "a")
+
+
+@pytest.mark.parametrize("command", ["draft", "relay"])
+def test_what_nobody_reads_is_saved_all_the_same(
+    adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """As when the reader of a pipe has gone."""
+    monkeypatch.setenv("STORYTELLER_HOME", str(tmp_path / "home"))
+
+    def gone(*arguments: object, **options: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("storyteller.cli.ensemble_telling.typer.echo", gone)
+    models = [part for path in adapters for part in ("--model", str(path))]
+    options = ["--words", "20", "--engine", "torch", "--no-coherence", "--drafts", "2"]
+    with pytest.raises(BrokenPipeError):
+        CliRunner().invoke(app, [command, "A seal sings.", *models, *options], catch_exceptions=False)
+    assert list((tmp_path / "home" / "stories").rglob("*.md"))
+
+
+@pytest.mark.parametrize("command", ["draft", "relay"])
+def test_a_negative_seed_is_refused_before_anything_is_written(adapters: list[Path], command: str) -> None:
+    asked = [command, "A seal.", "--model", str(adapters[0]), "--seed", "-1"]
+    assert CliRunner().invoke(app, asked).exit_code == 2
 
 
 @pytest.mark.parametrize(

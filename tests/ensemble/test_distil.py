@@ -72,3 +72,13 @@ def test_the_same_call_goes_on_where_it_was_stopped(tiny_llama: Path, tmp_path: 
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [row["prompt"] for row in rows] == ["A seal.", "A clock.", "A pier."]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_why_nothing_was_told_is_said(tiny_llama: Path, tmp_path: Path) -> None:
+    """Requests that no model of this kind answers are no doubtful answers, and are asked again by the same call."""
+    teacher = teller(tiny_llama, "Mara met a seal. It sang to her. She went home.")
+    teacher.languages = ("en",)
+    requests = [Request(about="海豹", language="zh"), Request(about="钟", language="zh")]
+    with pytest.raises(GenerationError, match="does not write in 'zh'"):
+        tell_examples(teacher, requests, tmp_path / "told.jsonl", drafts=2, temperature=0)
+    assert not list(tmp_path.iterdir())

@@ -282,3 +282,16 @@ def test_a_damaged_whole_model_is_named_and_nothing_is_written(models: list[Path
     with pytest.raises(ModelError, match=f"{name} in .*broken"):
         merge(models[:2], tmp_path / "out", "ties", base=str(broken))
     assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_is_no_base(models: list[Path], adapters: list[Path], tmp_path: Path) -> None:
+    """What lies below it was taken for it."""
+    with pytest.raises(ModelError, match="is an adapter, and a base is a whole model"):
+        merge([str(path) for path in models], tmp_path / "m", "task-arithmetic", base=str(adapters[0]))
+
+
+def test_shares_that_were_rounded_make_no_smaller_model(models: list[Path], tmp_path: Path) -> None:
+    merge([str(models[0])] * 3, tmp_path / "m", "linear", weights=(0.333, 0.333, 0.333))
+    before = weights_of(models[0])
+    for name, tensor in weights_of(tmp_path / "m").items():
+        torch.testing.assert_close(tensor, before[name], rtol=1e-5, atol=1e-6)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,11 @@ def test_rules_check_what_was_asked_for() -> None:
     texts = ["Mara met Tom by the Clock. " * 2, "Nobody was there."]
     assert asked_people(texts, asked) == [1.0, 0.0]
     assert asked_keywords(texts, asked) == [1.0, 0.0]
+    assert asked_keywords(["Her voice was nice.", "Two ICES.", "她说ice好。"], replace(asked, keywords=("ice",))) == [
+        0,
+        1,
+        1,
+    ]
     near, far = asked_length(texts, asked)
     assert near > far
     assert asked_length(["one two three four five six seven eight nine ten"], asked) == [0.0]

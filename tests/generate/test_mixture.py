@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.adapters import tiny_ensemble
+from tests.adapters import damage, tiny_ensemble
 from tests.tiny import tiny_model
 
 from storyteller.errors import GenerationError, ModelError
@@ -263,6 +263,20 @@ def test_the_gate_of_certainty_asks_nobody_else() -> None:
     assert (second.asked, engine.spent.asked, engine.spent.tokens) == (1, 1, 2)
 
 
+def test_certainty_is_the_leading_one_s_also_where_its_group_reads_others() -> None:
+    """The first member has no say, so the second leads; who is read together with it has not more to say for that."""
+
+    class Pair(Says):
+        def feed(self, ids: object) -> np.ndarray:
+            return np.stack([self.logits, np.log(np.full(4, 0.25, dtype=np.float32))])
+
+    silent, pair = Says(0.25, 0.25, 0.25, 0.25), Pair(0.97, 0.01, 0.01, 0.01)
+    mixer = Mixer(["a", "b", "c"], [1, 2], (0.0, 0.5, 0.5), gate=Gate(sure=0.95))
+    engine = MixtureEngine([Single(silent), pair], mixer)  # type: ignore[list-item, arg-type]
+    np.testing.assert_allclose(np.exp(engine.feed([1])), [0.97, 0.01, 0.01, 0.01], atol=1e-5)
+    assert (engine.spent.asked, engine.spent.mixed) == (0, 0)
+
+
 def test_rows_apart_give_the_same_when_all_are_asked_late(ensemble: Path) -> None:
     located = locate(ensemble)
     from storyteller.generate.torch_rows import open_rows
@@ -345,6 +359,20 @@ def test_an_ensemble_is_loaded_and_writes_like_any_model(ensemble: Path, engine:
 
 
 @needs_llama
+@needs_llama
+def test_a_damaged_member_is_dropped_by_the_engine_that_is_chosen(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In eight bits what is no number becomes one, and the member would write on."""
+    folder = tiny_ensemble(tiny_llama, tmp_path)
+    damage(folder / "member-1" / "adapter_model.safetensors")
+    teller = Storyteller.load(str(folder))
+    teller.tell("A seal.", max_tokens=8, seed=3)
+    assert "member-1 gives no finite logits" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="no number"):
+        Storyteller.load(str(folder / "member-1"), "llama")
+
+
 def test_llama_members_share_one_base_and_say_what_torch_says(ensemble: Path) -> None:
     located = locate(ensemble)
     members = open_members([*located.members, dataclasses.replace(located.members[0], adapter=None)])

@@ -79,7 +79,7 @@ def merge(
     ] = 1.0,
     rank: Rank = None,
     base: Base = None,
-    seed: Annotated[int, typer.Option(help="dare: which entries are dropped.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="dare: which entries are dropped.")] = 0,
     json: Json = False,
 ) -> None:
     """Merge adapters of one base into one adapter, or whole models into one model."""
@@ -116,7 +116,7 @@ def search(
     density: Density = 0.5,
     rank: Rank = None,
     base: Base = None,
-    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random weights.")] = 0,
     json: Json = False,
 ) -> None:
     """Merge adapters or whole models with the weights that predict held-out stories best."""

@@ -50,7 +50,7 @@ def draft(
     critic: Critic = None,
     data: Copies = None,
     engine: Engine = "auto",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same drafts.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same drafts.")] = 0,
     json: Json = False,
 ) -> None:
     """Write several drafts by all members, rank them, show and save a varied few; Ctrl-C ranks those that are whole."""
@@ -70,10 +70,11 @@ def draft(
     except (KeyboardInterrupt, *FAILURES) as error:  # what is written is not lost for that
         say(f"ranked by what was asked for alone ({str(error) or 'stopped'})")
         shown = choose(rank(written, request), show, temperature=temperature, seed=seed)
+    # Saved before it is shown: whoever reads may go away.
+    saved = [_save(one.told, {"drafts": drafts, "member": one.member, "total": float(one.total)}) for one in shown]
     if not json:
         for number, one in enumerate(shown, 1):
             typer.echo(f"--- {number} of {len(shown)}, by {one.member}, {one.total:+.2f}\n\n{one.text}\n")
-    saved = [_save(one.told, {"drafts": drafts, "member": one.member, "total": float(one.total)}) for one in shown]
     if json:
         print_json([
             {"text": one.text, "member": one.member, "scores": _told(one.scores), "total": one.total, "file": file}
@@ -98,7 +99,7 @@ def relay(
     data: Copies = None,
     engine: Engine = "auto",
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same story.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same story.")] = 0,
     json: Json = False,
 ) -> None:
     """Write one story in turn, the best of several members' sentences each time; Ctrl-C keeps what is written."""
@@ -121,10 +122,10 @@ def relay(
         seed=seed,
     )
     members = [part.member for part in relayed.parts]
+    saved = _save(relayed.told(seed), {"unit": unit, "members": members}, out)
     if not json:
         typer.echo(relayed.text)
         typer.echo(f"\nby {', '.join(members)}", err=True)
-    saved = _save(relayed.told(seed), {"unit": unit, "members": members}, out)
     if json:
         parts = [{"text": part.text, "member": part.member} for part in relayed.parts]
         print_json({"text": relayed.text, "parts": parts, "scores": _told(relayed.scores), "file": saved[0]})
@@ -144,7 +145,7 @@ def cascade(
     critic: Critic = None,
     engine: Engine = "auto",
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same story.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same story.")] = 0,
     json: Json = False,
 ) -> None:
     """Let a small model write, and ask a larger one only where the critic, or else the coherence scorer, is unhappy."""
@@ -166,12 +167,12 @@ def cascade(
         Storyteller.load(small, engine), lambda: Storyteller.load(large, engine), request, scorer, threshold, seed=seed
     )
     asked = "" if done.escalated else " not"
+    score = float(done.score)
+    saved = _save(done.told, {"threshold": threshold, "score": score, "escalated": done.escalated}, out)
     if not json:
         typer.echo(done.told.text)
         said = f"\nby {done.told.model}, score {done.score:+.2f}; the larger model was{asked} asked"
         typer.echo(said, err=True)
-    score = float(done.score)
-    saved = _save(done.told, {"threshold": threshold, "score": score, "escalated": done.escalated}, out)
     if json:
         row = {"text": done.told.text, "model": done.told.model, "escalated": done.escalated}
         print_json(row | _told({"score": score}) | {"file": saved[0]})
@@ -190,7 +191,7 @@ def distil(
     coherence: Coherent = True,
     critic: Critic = None,
     lang: Lang = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same examples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same examples.")] = 0,
 ) -> None:
     """Write what an ensemble tells best as examples, to train one adapter on; stopped, the same command goes on."""
     from storyteller.ensemble import tell_examples

@@ -54,21 +54,34 @@ def tell_examples(
     known = _begin(part, requests, settings)
     places = [place for place in range(len(requests) * drafts) if place // drafts not in known]
     told: dict[int, list[Told | GenerationError]] = {place // drafts: [] for place in places}
+    failed: dict[int, GenerationError] = {}
     asked, seeds = [requests[place // drafts] for place in places], [seed + place for place in places]
     with progress(len(places), "telling examples") as advance:
         for index, story in teacher.tell_many(asked, seeds=seeds, **options) if places else ():
             number = places[index] // drafts
             told[number].append(story)
             if len(told[number]) == drafts:
-                best = _best(told.pop(number), teacher.name, requests[number], scorers)
+                written = told.pop(number)
+                errors = [one for one in written if isinstance(one, GenerationError)]
+                if len(errors) == drafts:  # no answer to keep: the same call asks again
+                    failed[number] = errors[0]
+                    advance()
+                    continue
+                best = _best(written, teacher.name, requests[number], scorers)
                 append_line(part, {"number": number, "completion": best})
                 known[number] = best
             advance()
     found = {number: text for number, text in sorted(known.items()) if text is not None}
-    if len(found) < len(requests):
-        say(f"{len(requests) - len(found)} of {len(requests)} requests had doubtful answers only and are left out")
+    if failed:
+        say(
+            f"{len(failed)} of {len(requests)} requests could not be answered and are left out: {next(iter(failed.values()))}"
+        )
+    if doubtful := len(requests) - len(found) - len(failed):
+        say(f"{doubtful} of {len(requests)} requests had doubtful answers only and are left out")
     if not found:
         part.unlink()
+        if len(failed) == len(requests):
+            raise next(iter(failed.values()))
         raise GenerationError("the ensemble told no story that could be learnt from; look at what it writes first.")
     write_atomic(path, "".join(_line(requests[number], text) for number, text in found.items()))
     part.unlink()

@@ -118,6 +118,8 @@ def draft_many(
     members = writers(tellers)
     if count < 1:
         raise GenerationError(f"{count} drafts cannot be written; ask for 1 or more.")
+    if seed is not None and seed < 0:
+        raise GenerationError(f"the seed is {seed}; it must be 0 or more.")
     first = secrets.randbelow(1 << 30) if seed is None else seed
     drafts: dict[int, Draft] = {}
     failed: dict[str, Exception] = {}

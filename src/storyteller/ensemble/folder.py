@@ -21,6 +21,7 @@ from storyteller.models.ensemble_file import (
     read_ensemble,
     write_ensemble,
 )
+from storyteller.models.entries import find_entry
 
 __all__ = ["describe_ensemble", "new_ensemble", "weigh_ensemble"]
 
@@ -41,10 +42,17 @@ def new_ensemble(
     """
     if (folder / ENSEMBLE_FILE).exists():
         raise ModelError(f"{folder} holds an ensemble already; edit {ENSEMBLE_FILE} there, or name another folder.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(
+            f"{folder} is there already, and what lies in it would be an ensemble from then on; name a new folder."
+        )
     if weights is not None and len(weights) != len(members):
         raise ModelError(f"there are {len(weights)} weights for {len(members)} members.")
     named = [
-        os.path.relpath(Path(name).resolve(), folder.resolve()) if Path(name).exists() else name for name in members
+        os.path.relpath(Path(name).resolve(), folder.resolve())
+        if find_entry(name) is None and Path(name).exists()
+        else name
+        for name in members
     ]
     shares = weights if weights is not None else [None] * len(named)
     try:

@@ -82,18 +82,22 @@ class Recipe:
         if not 0 < self.density <= 1:
             raise ModelError(f"the density is {self.density:g}; it must be above 0 and at most 1.")
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights, of a method that takes shares as they sum to 1 exactly."""
+        total = sum(self.weights)
+        return self.weights if self.method in ("task-arithmetic", "dare") else tuple(w / total for w in self.weights)
+
     def __call__(self, tensors: Sequence[Tensor], name: str = "") -> Tensor:
         """The merged tensor, `scale` not yet in it; `name` gives each tensor of a model its own random numbers."""
         if self.method == "slerp":
-            return slerp(tensors, self.weights)
+            return slerp(tensors, self.shares)
         if self.method == "ties":
-            return ties(tensors, self.weights, self.density)
+            return ties(tensors, self.shares, self.density)
         if self.method == "dare":
-            return dare(tensors, self.weights, self.density, seed=self.seed + zlib.crc32(name.encode()))
+            return dare(tensors, self.shares, self.density, seed=self.seed + zlib.crc32(name.encode()))
         return (
-            task_arithmetic(tensors, self.weights)
-            if self.method == "task-arithmetic"
-            else linear(tensors, self.weights)
+            task_arithmetic(tensors, self.shares) if self.method == "task-arithmetic" else linear(tensors, self.shares)
         )
 
 
@@ -170,7 +174,7 @@ def merge_factors(adapters: Sequence[Factors], recipe: Recipe, rank: int) -> tup
                 delta = recipe([up @ down for down, up in pairs], layer) * recipe.scale
                 pair, whole, gone = compress_dense(delta, rank)
             else:
-                sums = _slerp_weights(pairs, recipe) if recipe.method == "slerp" else recipe.weights
+                sums = _slerp_weights(pairs, recipe) if recipe.method == "slerp" else recipe.shares
                 pair, whole, gone = compress(join(pairs, [weight * recipe.scale for weight in sums]), rank)
             merged[layer] = pair
             energy, lost = energy + whole, lost + gone
@@ -181,7 +185,7 @@ def merge_factors(adapters: Sequence[Factors], recipe: Recipe, rank: int) -> tup
 def _slerp_weights(pairs: Sequence[Pair], recipe: Recipe) -> tuple[float, float]:
     first, second = pairs
     norms = math.sqrt(inner(first, first)), math.sqrt(inner(second, second))
-    return slerp_weights(*norms, inner(first, second), recipe.weights[1])
+    return slerp_weights(*norms, inner(first, second), recipe.shares[1])
 
 
 def _merge_adapters(members: Sequence[Located], recipe: Recipe, rank: int | None, folder: Path) -> dict[str, Any]:
@@ -273,6 +277,13 @@ def check_members(members: Sequence[Located], rank: int | None = None, base: str
             raise ModelError(f"{first.name} and {other.name} were trained with different templates.")
     if rank is not None and rank < 1:
         raise ModelError(f"the rank is {rank}; it must be 1 or more.")
+    if base is not None and not first.adapter:
+        below = locate(base)
+        if below.adapter is not None or below.ensemble is not None:
+            raise ModelError(
+                f"the base {base} is {'an ensemble' if below.ensemble else 'an adapter'}, and a base is a whole model. "
+                "Merge it first (storyteller models merge NAME --out FOLDER), or name the model below it."
+            )
     if first.adapter and base is not None:
         raise ModelError(f"adapters have their base in their files, here {first.base}; leave out --base {base}.")
     if not first.adapter and rank is not None:

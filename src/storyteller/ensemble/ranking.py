@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ __all__ = [
     "overlap",
     "resample",
 ]
+
+_WORD_BEGINS = r"(?<![A-Za-z0-9])"
 
 Scorer = Callable[[Sequence[str], Request], Sequence[float]]
 """Scores for texts that answer one request; higher is better, and NaN means that it cannot tell."""
@@ -105,8 +108,11 @@ def asked_people(texts: Sequence[str], request: Request) -> list[float]:
 
 def asked_keywords(texts: Sequence[str], request: Request) -> list[float]:
     """The share of the keywords asked for that each text holds; NaN where none was asked for."""
-    words = [word.lower() for word in request.keywords]
-    return [sum(word in text.lower() for word in words) / len(words) if words else math.nan for text in texts]
+    # Whole words, or the beginnings of their forms (lamp, lamps): "ice" is not in "voice". In Chinese nothing parts them.
+    asked = [
+        re.compile(rf"{_WORD_BEGINS if word[:1].isascii() else ''}{re.escape(word)}", re.I) for word in request.keywords
+    ]
+    return [sum(bool(one.search(text)) for one in asked) / len(asked) if asked else math.nan for text in texts]
 
 
 def asked_length(texts: Sequence[str], request: Request) -> list[float]:

@@ -67,6 +67,8 @@ def simplex_search(
 
     Random search finds good weights of few members as fast as a grid that is laid anew (Bergstra and Bengio 2012).
     """
+    if seed < 0:
+        raise ModelError(f"the seed is {seed}; it must be 0 or more.")
     random = np.random.default_rng(seed)
     points = [_equal([member], members) for member in range(members)] + [_equal(range(members), members)]
     done = [Trial(point, score(point)) for point in points[:trials]]

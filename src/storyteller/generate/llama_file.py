@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["key_heads", "llama_config", "llama_file", "rotary_order", "write_llama_file"]
 
 #: Part of a file's name: a new number makes every file be written again.
-_VERSION = 1
+_VERSION = 2
 
 #: Files kept in the cache, about 145 MB each: a writer goes between a few adapters.
 _KEPT = 4
@@ -48,6 +48,7 @@ def llama_file(located: Located) -> Path:
 def write_llama_file(weights: dict[str, Any], config: dict[str, Any], path: Path) -> None:
     """Write a Llama's float32 state dict as GGUF: matrices in Q8_0, norms in float32, no tokenizer (ours is used)."""
     import gguf
+    import numpy as np
 
     heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, layers)
@@ -61,6 +62,10 @@ def write_llama_file(weights: dict[str, Any], config: dict[str, Any], path: Path
                 if name == "lm_head.weight" and config.get("tie_word_embeddings"):
                     continue
                 array = tensor.detach().float().cpu().numpy()
+                if not np.isfinite(array).all():  # in eight bits they would become numbers, and no story
+                    raise ModelError(
+                        f"the tensor {name} holds what is no number: the model is damaged. Fetch or train it again."
+                    )
                 if name.endswith(("q_proj.weight", "k_proj.weight")):
                     array = rotary_order(array, heads if "q_proj" in name else key_heads(config))
                 target = names.get_name(name, try_suffixes=(".weight",))

@@ -93,6 +93,10 @@ def write_llama_adapter(factors: Factors, config: dict[str, Any], path: Path) ->
     writer.add_float32("adapter.lora.alpha", 0.0)  # none: the scale is in the factors
     try:
         for name, (down, up) in factors.items():
+            if not (down.isfinite().all() and up.isfinite().all()):
+                raise ModelError(
+                    f"the adapter's layer {name} holds what is no number: it is damaged. Fetch or train it again."
+                )
             rows = up.numpy()
             if name.endswith(("q_proj", "k_proj")):
                 rows = rotary_order(rows, config["num_attention_heads"] if "q_proj" in name else key_heads(config))

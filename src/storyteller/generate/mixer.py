@@ -97,6 +97,9 @@ class Mixer:
         }
         if others and unsure:
             self._hear(ask, others, unsure, weights, said)
+        for row in sequences.keys() - unsure.keys():
+            # Those of the leading member's own group were read with it, and have no more say than the others.
+            said[row] = {member: heard for member, heard in said[row].items() if member == first} or said[row]
         if any(weights[member] != 0 for member in self._dropped):
             return self.mix(sequences, ask)  # somebody has just been dropped: once more without
         self.spent.tokens += len(sequences)

@@ -189,12 +189,17 @@ def _locate_ensemble(folder: Path, name: str) -> Located:
     members = []
     for member, short in zip(ensemble.members, ensemble.names, strict=True):
         beside = folder / Path(member.model).expanduser()
+        is_place = find_entry(member.model) is None and beside.exists()
+        itself = f"{folder}: the member {member.model!r} is an ensemble itself; name its members instead."
+        # Told before it is looked for: two that name each other would be looked for without end.
+        if is_place and (beside / ENSEMBLE_FILE).is_file():
+            raise ModelError(itself)
         try:
-            located = locate(beside.resolve() if beside.exists() else member.model)
+            located = locate(beside.resolve() if is_place else member.model)
         except ModelError as error:
             raise ModelError(f"the member {member.model!r} of the ensemble {folder} cannot be had: {error}") from error
         if located.ensemble is not None:
-            raise ModelError(f"{folder}: the member {member.model!r} is an ensemble itself; name its members instead.")
+            raise ModelError(itself)
         members.append(replace(located, name=short))
     first = members[0]
     for other in members[1:]:

@@ -74,6 +74,9 @@ def test_weights_are_kept_if_the_model_can_write_with_them(
         shown = [model["rule"] for model in page.get("/api/models").json() if model["name"] == str(folder)]
         answer = page.patch(f"/api/projects/{project}", json={"settings": chosen | {"members": given}})
         kept = page.get(f"/api/projects/{project}").json()["settings"]
+        page.put("/api/settings", json=chosen)
+        for_all = page.put("/api/settings", json=chosen | {"members": given})
+    assert for_all.status_code == answer.status_code
     assert shown == ([rule] if rule else [])
     if said is None:
         assert (answer.status_code, kept) == (200, chosen | {"members": given})

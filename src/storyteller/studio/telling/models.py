@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storyteller.errors import GenerationError
+from storyteller.models.ensemble_file import ENSEMBLE_FILE, read_ensemble
 
 if TYPE_CHECKING:
     from storyteller.generate.remote import RemoteModel
@@ -58,9 +60,15 @@ def model_of(writer: Any, project: str, wish: Mapping[str, Any]) -> str:
 
 
 def members_of(writer: Any, project: str, model: str) -> dict[str, float]:
-    """The weights that a project gives the members of a model; none if it does not, or if they are for another model."""
+    """The weights that a project gives the members of a model; none if it does not, or if they are for another model.
+
+    Weights without a model of their own stay behind when the writer chooses another one for all projects.
+    """
     own = {**writer.settings(), **writer.project(project)["settings"]}
-    return dict(own.get("members") or {}) if own.get("model") in (None, model) else {}
+    weights = dict(own.get("members") or {}) if own.get("model") in (None, model) else {}
+    folder = Path(model).expanduser()
+    known = read_ensemble(folder).names if weights and (folder / ENSEMBLE_FILE).is_file() else ()
+    return weights if weights.keys() <= set(known) else {}
 
 
 def reading(model: str) -> tuple[StoryTokenizer, int]:
