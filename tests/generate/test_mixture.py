@@ -62,11 +62,11 @@ def ensemble(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return tiny_ensemble(tiny_llama, tmp_path_factory.mktemp("ensemble"))
 
 
-@pytest.mark.parametrize(("rule", "turned"), [("arithmetic", True), ("geometric", False)])
+@pytest.mark.parametrize(("rule", "way"), [("arithmetic", "turned"), ("geometric", "plain"), ("geometric", "padded")])
 def test_rows_of_one_batch_are_three_models(
-    ensemble: Path, rule: str, turned: bool, monkeypatch: pytest.MonkeyPatch
+    ensemble: Path, rule: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storyteller.models.adapters.rows.turning_pays", lambda: turned)
+    monkeypatch.setattr("storyteller.models.adapters.rows.best_way", lambda: way)
     located = locate(ensemble)
     engine = open_mixture(located, "torch")
     engine.mixer.rule = rule  # type: ignore[assignment]
