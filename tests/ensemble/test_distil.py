@@ -82,3 +82,15 @@ def test_why_nothing_was_told_is_said(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(GenerationError, match="does not write in 'zh'"):
         tell_examples(teacher, requests, tmp_path / "told.jsonl", drafts=2, temperature=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_another_temperature_is_another_call(tiny_llama: Path, tmp_path: Path) -> None:
+    requests, out = [Request(about="A seal."), Request(about="A clock.")], tmp_path / "told.jsonl"
+    teacher = teller(tiny_llama, "Mara met a seal. It sang to her. She went home.")
+    stopping(teacher, 3)
+    with pytest.raises(KeyboardInterrupt):
+        tell_examples(teacher, requests, out, drafts=2, temperature=0.5)
+    again = teller(tiny_llama, "Mara met a seal. It sang to her. She went home.")
+    with pytest.raises(DataError, match="another teacher, or of other"):
+        tell_examples(again, requests, out, drafts=2, temperature=1.0)
+    assert tell_examples(again, requests, out, drafts=2, temperature=0.5) == 2

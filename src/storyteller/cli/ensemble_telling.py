@@ -187,6 +187,10 @@ def distil(
     drafts: Annotated[int, typer.Option(min=1, help="Stories for each request, of which the best is kept.")] = 4,
     words: Annotated[int, typer.Option(min=10, help="The wished length in words or 字.")] = 150,
     rows: Annotated[int | None, typer.Option(min=1, help="Stories told at once; default: as many as pay here.")] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0.05, max=2, help="How freely it tells; default: that of `write`. 1 narrows least."),
+    ] = None,
     engine: Engine = "auto",
     coherence: Coherent = True,
     critic: Critic = None,
@@ -213,7 +217,10 @@ def distil(
     weights = locate(model).sha256
     if critic is not None and (best := Run.open(critic).pointed("best")) is not None:
         weights += " " + file_sha256(best[0] / "adversary.safetensors")  # another critic chooses others
-    count = tell_examples(teacher, asked, out, drafts=drafts, scorers=scorers, seed=seed, weights=weights, rows=rows)
+    heat = {} if temperature is None else {"temperature": temperature}
+    count = tell_examples(
+        teacher, asked, out, drafts=drafts, scorers=scorers, seed=seed, weights=weights, rows=rows, **heat
+    )
     typer.echo(
         f"{count} examples in {out}. Train one adapter on them: storyteller prepare {out} --out data/{out.stem}; "
         f"storyteller finetune own-stories data.path=data/{out.stem}"

@@ -51,6 +51,8 @@ def tell_examples(
         "seed": seed,
         "scorers": sorted(scorers or ()),
     }
+    if "temperature" in options:
+        settings["temperature"] = options["temperature"]
     known = _begin(part, requests, settings)
     places = [place for place in range(len(requests) * drafts) if place // drafts not in known]
     told: dict[int, list[Told | GenerationError]] = {place // drafts: [] for place in places}
@@ -101,7 +103,7 @@ def _begin(part: Path, requests: Sequence[Request], settings: Mapping[str, Any])
         )
     elif records[0] != asked:
         raise DataError(
-            f"{part} holds examples of another teacher, or of other requests, drafts, scorers or seed. Delete it, or name "
+            f"{part} holds examples of another teacher, or of other requests, drafts, scorers, temperature or seed. Delete it, or name "
             "another file with --out."
         )
     elif records[1:]:
