@@ -103,8 +103,8 @@ def _begin(part: Path, requests: Sequence[Request], settings: Mapping[str, Any])
         )
     elif records[0] != asked:
         raise DataError(
-            f"{part} holds examples of another teacher, or of other requests, drafts, scorers, temperature or seed. Delete it, or name "
-            "another file with --out."
+            f"{part} holds examples of another teacher, or of other requests, drafts, scorers, temperature or seed. Delete it, "
+            "or name another file with --out."
         )
     elif records[1:]:
         say(f"{len(records) - 1} of {len(requests)} requests are answered already; going on with {part}")
