@@ -67,11 +67,9 @@ def tell_examples(
                 errors = [one for one in written if isinstance(one, GenerationError)]
                 if len(errors) == drafts:  # no answer to keep: the same call asks again
                     failed[number] = errors[0]
-                    advance()
-                    continue
-                best = _best(written, teacher.name, requests[number], scorers)
-                append_line(part, {"number": number, "completion": best})
-                known[number] = best
+                else:
+                    known[number] = _best(written, teacher.name, requests[number], scorers)
+                    append_line(part, {"number": number, "completion": known[number]})
             advance()
     found = {number: text for number, text in sorted(known.items()) if text is not None}
     if failed:

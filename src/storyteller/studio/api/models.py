@@ -23,7 +23,7 @@ from storyteller.studio.presets import PRESETS
 from storyteller.studio.streams import Event, event_stream, sse_responses
 from storyteller.studio.studio import At, Kept, Studio, User
 
-__all__ = ["Figure", "Writes", "check_members", "check_model", "known_models", "model_for", "router", "with_model"]
+__all__ = ["Figure", "Writes", "check_model", "check_new_members", "known_models", "model_for", "router", "with_model"]
 
 router = APIRouter(prefix="/api", tags=["models"])
 
@@ -188,6 +188,15 @@ def check_members(model: str, weights: Mapping[str, float]) -> None:
         named_weights(weights, ensemble.names, ensemble.rule)
     except ValueError as error:
         raise StudioError(f"{error}.") from None
+
+
+def check_new_members(model: str, given: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """`check_members` of the weights in settings, where these are others than `before`, or for another model.
+
+    Weights that stay are let be: their ensemble may be gone, and that is no reason to keep the other settings.
+    """
+    if given.get("members") and any(given.get(name) != before.get(name) for name in ("model", "members")):
+        check_members(model, given["members"])
 
 
 def model_for(studio: Studio, kept: Any, settings: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from storyteller.studio.api.models import check_members, check_model, model_for
+from storyteller.studio.api.models import check_model, check_new_members, model_for
 from storyteller.studio.api.shapes import Answer, Body, Done, Form, ItemId, Language, ProjectId, WritingSettings
 from storyteller.studio.studio import At, Kept, User
 
@@ -160,9 +160,7 @@ def change_project(studio: At, kept: Kept, user: User, project: ProjectId, body:
     """Change what is given."""
     given, before = body.settings or {}, kept.project(project)["settings"]
     check_model(studio, kept, user, given.get("model"))
-    # Weights that stay are let be: their ensemble may be gone, and that is no reason to keep the other settings.
-    if given.get("members") and any(given.get(name) != before.get(name) for name in ("model", "members")):
-        check_members(model_for(studio, kept, given), given["members"])
+    check_new_members(model_for(studio, kept, given), given, before)
     changed = kept.update_project(project, body.model_dump(exclude_unset=True))
     now = changed["settings"].get("members")
     if now != before.get("members"):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from storyteller import __version__
 from storyteller.studio.access import SESSION_SECONDS
-from storyteller.studio.api.models import Figure, check_members, check_model
+from storyteller.studio.api.models import Figure, check_model, check_new_members
 from storyteller.studio.api.shapes import Answer, Body, Done, WritingSettings
 from storyteller.studio.catalogue import describe_model
 from storyteller.studio.errors import StudioError
@@ -128,8 +128,6 @@ def write_settings(studio: At, kept: Kept, user: User, body: WritingSettings) ->
     if len(str(body)) > _MOST:
         raise StudioError(f"the settings have more than {_MOST:,} characters. Keep texts in notes.")
     check_model(studio, kept, user, body.get("model"))
-    before = kept.settings()
-    if body.get("members") and any(body.get(name) != before.get(name) for name in ("model", "members")):
-        check_members(str(body.get("model") or studio.settings.model), body["members"])
+    check_new_members(str(body.get("model") or studio.settings.model), body, kept.settings())
     kept.save_settings(body)
     return kept.settings()
