@@ -37,7 +37,7 @@ class Rows:
         self.asked.append((step, rows))
         return self._rows(step * rows, rows)
 
-    def rows(self, *, context: int, rows: int) -> list[Batch]:
+    def rows(self, *, context: int, rows: int, limit: int | None = None) -> list[Batch]:
         return [self._rows(1000, rows)]
 
     def _rows(self, first: int, count: int) -> Batch:

@@ -52,7 +52,7 @@ def _losses(
     totals = torch.zeros(3, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
     objective.eval()
     with torch.no_grad(), accelerator.autocast():
-        batches = data.rows(context=context, rows=rows, limit=limit)
+        batches = iter(data.rows(context=context, rows=rows, limit=limit))
         mine, processes = share
         while turn := list(itertools.islice(batches, processes)):
             # Where there are fewer batches than processes in the last turn, the others compute too: a model that is spread
