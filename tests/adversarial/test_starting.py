@@ -90,7 +90,9 @@ def test_a_model_with_our_logits_is_taken_as_it_is(tied: bool, dtype: torch.dtyp
     assert all(torch.equal(value, before[name]) for name, value in adapted.state_dict().items())
 
 
-def test_the_judge_is_asked_for_as_many_stories_as_an_evaluation_draws(tiny_llama: Path, tmp_path: Path) -> None:
+def test_the_judge_is_asked_for_as_many_stories_as_an_evaluation_draws(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of dev and of the gate; one prompt is told to several times where there are few."""
     texts = [f"On day {i} of that year the keeper woke and counted {i + 3} gulls. {SEAL}" for i in range(16)]
     corpus = write_corpus(
@@ -111,7 +113,10 @@ def test_the_judge_is_asked_for_as_many_stories_as_an_evaluation_draws(tiny_llam
         dry_run(load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", *SMALL, *told]), check=check)
 
     plan(8, least=4)
-    assert asked == [(8, 4), (8, 4)]
+    assert [one for one in asked if one[0] == 8] == [(8, 4), (8, 4)]
+    assert "may be too few" not in capsys.readouterr().err
+    plan(4, least=4)  # with a third of them left out these are of fewer works
+    assert "dev: 4 stories may be too few to judge" in capsys.readouterr().err
     with pytest.raises(DataError, match=r"dev \(3, .* too few. Raise refine.rollout.dev_prompts, now 3"):
         plan(3, least=4)
     with pytest.raises(DataError, match=r"dev \(4, .* too few. Its split dev has no more: prepare"):

@@ -207,6 +207,15 @@ def _check_judge(prompts: PromptSets, check: Check, path: Path, count: int) -> N
                 f"{path}: stories to the prompts of {name} ({len(own)}, from works: {len({*works})}) could not be judged: "
                 f"{error} {advice}"
             ) from error
+        fewer = [prompt for place, prompt in enumerate(told) if place % 3]
+        try:
+            check([prompt.text for prompt in fewer], [prompt.work for prompt in fewer], prompts.judged)
+        except DataError:
+            say(
+                f"{name}: {len(told)} stories may be too few to judge, since those of another length than people's are left "
+                f"out, commonly a third; the first evaluation would then end the run. "
+                f"refine.rollout.dev_prompts={math.ceil(1.5 * count)} would be safer."
+            )
 
 
 def _corpus_hash(path: Path) -> str:
