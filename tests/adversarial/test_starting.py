@@ -113,10 +113,10 @@ def test_the_judge_is_asked_for_as_many_stories_as_an_evaluation_draws(
         dry_run(load_recipe(None, [f"model.base={tiny_llama}", f"data.path={corpus}", *SMALL, *told]), check=check)
 
     plan(8, least=4)
-    assert [one for one in asked if one[0] == 8] == [(8, 4), (8, 4)]
-    assert "may be too few" not in capsys.readouterr().err
+    assert asked == [(8, 4), (5, 4), (8, 4), (5, 4)]  # all of them, and two thirds
+    assert "may not be judged" not in capsys.readouterr().err
     plan(4, least=4)  # with a third of them left out these are of fewer works
-    assert "dev: 4 stories may be too few to judge" in capsys.readouterr().err
+    assert "stories to the prompts of dev (4, from works: 4) may not be judged when a third" in capsys.readouterr().err
     with pytest.raises(DataError, match=r"dev \(3, .* too few. Raise refine.rollout.dev_prompts, now 3"):
         plan(3, least=4)
     with pytest.raises(DataError, match=r"dev \(4, .* too few. Its split dev has no more: prepare"):

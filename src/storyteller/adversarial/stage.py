@@ -23,7 +23,7 @@ from storyteller.adversarial.final import Decision, decide
 from storyteller.adversarial.measuring import Score
 from storyteller.adversarial.policy import Policy
 from storyteller.adversarial.probes import refuse_shortcuts
-from storyteller.adversarial.prompts import PromptSets, make_prompts
+from storyteller.adversarial.prompts import Prompt, PromptSets, make_prompts
 from storyteller.adversarial.refinement import Refinement
 from storyteller.adversarial.report import write_report
 from storyteller.adversarial.rewards import flat
@@ -189,33 +189,31 @@ def _prepare(recipe: Recipe, check: Check | None) -> _Prepared:
 def _check_judge(prompts: PromptSets, check: Check, path: Path, count: int) -> None:
     """Raise `DataError` where the judge could not judge as many stories as an evaluation draws, on dev or gate.
 
-    The first evaluation would tell it, but only after the pool was drawn and the critic has learned.
+    The first evaluation would tell it, but only after the pool was drawn and the critic has learned. A warning where it
+    could not judge two thirds of them: drawn stories of another length than people's are left out.
     """
+
+    def judge(told: Sequence[Prompt]) -> None:
+        check([prompt.text for prompt in told], [prompt.work for prompt in told], prompts.judged)
+
     for name, own in (("dev", prompts.dev), ("gate", prompts.gate)):
         told = [prompt for prompt in own if prompt.language == prompts.judged] * math.ceil(count / len(own))
-        works = [prompt.work for prompt in told]
-        try:
-            check([prompt.text for prompt in told], works, prompts.judged)
-        except DataError as error:
-            if len(own) < count:
-                advice = (
-                    "Its split dev has no more: prepare a corpus with more works in it (storyteller prepare --dev 0.2)."
-                )
-            else:
-                advice = f"Raise refine.rollout.dev_prompts, now {count}."
-            raise DataError(
-                f"{path}: stories to the prompts of {name} ({len(own)}, from works: {len({*works})}) could not be judged: "
-                f"{error} {advice}"
-            ) from error
-        fewer = [prompt for place, prompt in enumerate(told) if place % 3]
-        try:
-            check([prompt.text for prompt in fewer], [prompt.work for prompt in fewer], prompts.judged)
-        except DataError:
-            say(
-                f"{name}: {len(told)} stories may be too few to judge, since those of another length than people's are left "
-                f"out, commonly a third; the first evaluation would then end the run. "
-                f"refine.rollout.dev_prompts={math.ceil(1.5 * count)} would be safer."
+        if len(own) < count:
+            advice = (
+                "Its split dev has no more: prepare a corpus with more works in it (storyteller prepare --dev 0.2)."
             )
+        else:
+            advice = f"Raise refine.rollout.dev_prompts, now {count}."
+        works = len({prompt.work for prompt in told})
+        which = f"{path}: stories to the prompts of {name} ({len(own)}, from works: {works})"
+        try:
+            judge(told)
+        except DataError as error:
+            raise DataError(f"{which} could not be judged: {error} {advice}") from error
+        try:
+            judge([prompt for place, prompt in enumerate(told) if place % 3])
+        except DataError as error:
+            say(f"{which} may not be judged when a third of them has another length than people's: {error} {advice}")
 
 
 def _corpus_hash(path: Path) -> str:
